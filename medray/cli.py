@@ -1,0 +1,155 @@
+"""medray plan | run | show | diff | verify: the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from medray import pipeline
+from medray.core.config import UserError, explain
+from medray.core.workspace import Root
+from medray.display import StageDisplay
+from medray.recipes.load import load_recipe
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="medray: from raw biomedical text to a judged medical language model. For research, not for clinical decisions.",
+)
+console = Console(highlight=False)
+
+RecipeArgument = Annotated[str | None, typer.Argument(help="demo, tiny, or file.py:function", show_default=False)]
+RecipeOption = Annotated[str | None, typer.Option("--recipe", help="the same, as an option", show_default=False)]
+RootOption = Annotated[
+    str, typer.Option("--root", envvar="MEDRAY_ROOT", help="where artifacts live: a directory, s3://..., gs://...")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="override a field, e.g. --set sft.optimization.learning_rate=2e-5")
+]
+
+
+def _recipe(argument: str | None, option: str | None, overrides: list[str] | None) -> pipeline.Recipe:
+    if argument and option and argument != option:
+        raise UserError(f"--recipe {option}: the recipe {argument} is named too: name one")
+    name = argument or option
+    if not name:
+        raise UserError("no recipe named: give one, e.g. `medray run demo` or `--recipe my_recipe.py:my_function`")
+    return load_recipe(name, overrides or ())
+
+
+@app.command()
+def plan(
+    recipe: RecipeArgument = None, option: RecipeOption = None, root: RootOption = "runs", set_: SetOption = None
+) -> None:
+    """Say which stages are sealed, which would run, and why. Starts nothing."""
+    table = Table(box=None, header_style="bold")
+    for heading in ("", "stage", "id", "state", "time"):
+        table.add_column(heading, overflow="fold")
+    rows = pipeline.plan(pipeline.stages_of(_recipe(recipe, option, set_)), Root(root))
+    for number, row in enumerate(rows, 1):
+        state = "[green]sealed[/green]" if row.sealed else f"will run: {row.reason}"
+        time = pipeline.elapsed(row.sealed.wall_s) if row.sealed else ""
+        table.add_row(str(number), row.stage.label, row.stage.id[:8], state, time)
+    console.print(table)
+    misses = sum(row.sealed is None for row in rows)
+    console.print(f"{len(rows)} stages, {len(rows) - misses} sealed, {misses} to run, in {root}")
+
+
+@app.command()
+def run(
+    recipe: RecipeArgument = None,
+    option: RecipeOption = None,
+    root: RootOption = "runs",
+    set_: SetOption = None,
+    only: Annotated[list[str] | None, typer.Option(help="run only this stage (may be repeated)")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="run this stage and what follows it")] = None,
+    verbose: Annotated[bool, typer.Option(help="print the workers' logs too")] = False,
+) -> None:
+    """Run what is not sealed yet; a killed run goes on where it was. Prints where the report is."""
+    config = _recipe(recipe, option, set_)
+    stages, place = pipeline.stages_of(config, only or (), start), Root(root)
+    display = StageDisplay(console, stages)
+    results = pipeline.run(stages, place, config, display.stage, verbose)
+    display.summary(results, place)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="a stage label or the beginning of an artifact id")],
+    root: RootOption = "runs",
+) -> None:
+    """Print the manifest of a sealed artifact: config, inputs, counters, digest, cost."""
+    place = Root(root)
+    manifest = pipeline.find(place, name)
+    console.print_json(manifest.model_dump_json())
+    console.print(f"{place.directory(manifest.kind, manifest.id)}")
+
+
+@app.command()
+def diff(first: Annotated[str, typer.Argument()], second: Annotated[str, typer.Argument()]) -> None:
+    """Say where two roots diverge, and by which field."""
+    divergences, lonely = pipeline.diff(Root(first), Root(second))
+    for d in divergences:
+        for field, ours, theirs in d.fields:
+            console.print(f"{d.label}: {field}: {json.dumps(ours)} -> {json.dumps(theirs)}")
+        if not d.fields and d.inputs:
+            console.print(f"{d.label}: only its inputs differ: {', '.join(d.inputs)}", style="dim")
+        elif not d.fields:
+            console.print(f"{d.label}: same id, other content: it was not computed the same way twice", style="red")
+    for label in lonely:
+        console.print(f"{label}: in one root only")
+    if not divergences and not lonely:
+        console.print("no difference")
+
+
+@app.command()
+def verify(
+    recipe: RecipeArgument = None, option: RecipeOption = None, root: RootOption = "runs", set_: SetOption = None
+) -> None:
+    """Read every sealed artifact of a recipe again and compare it with its manifest; exit code 1 at a mismatch."""
+    first = ""
+    for stage, problem in pipeline.verify(pipeline.stages_of(_recipe(recipe, option, set_)), Root(root)):
+        console.print(f"[{'red' if problem else 'green'}]{'x' if problem else 'ok'}[/] {stage.label} {stage.id[:8]} {problem}")
+        first = first or (stage.label if problem else "")
+    if first:
+        console.print(f"first problem at {first}", style="red")
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point. Exit code 0: done; 1: our fault; 2: the user's, told in one line; 130: interrupted."""
+    try:
+        app(standalone_mode=True)
+    except UserError as error:
+        _fail(str(error))
+    except ValidationError as error:
+        _fail(explain(error))
+    except KeyboardInterrupt:
+        print("interrupted: what was finished stays; run the same command to go on", file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        _fail(f"{error.filename or 'disk'}: {os.strerror(error.errno)}: free space or choose another --root")
+
+
+_DISK = (28, 30, 122)  # ENOSPC, EROFS, EDQUOT
+
+
+def _fail(message: str) -> None:
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path.cwd()))
+    main()

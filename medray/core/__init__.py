@@ -1,0 +1,1 @@
+"""Foundation: configs, content ids, artifacts, workspaces, journal, schemas, access classes."""

@@ -1,0 +1,106 @@
+"""Artifacts: the sealed output of a stage, described by its manifest."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from medray.core.access import Access
+from medray.core.config import Config, UserError
+from medray.core.identity import digest_directory
+from medray.core.journal import Journal
+
+Equality = Literal["exact", "numeric"]
+MANIFEST = "manifest.json"
+
+
+class Input(Config):
+    """A sealed input of a stage."""
+
+    kind: str
+    id: str
+    digest: str
+
+
+class Manifest(Config):
+    """What an artifact is, where it came from and what it cost. Written last: its presence seals the artifact."""
+
+    kind: str
+    label: str
+    id: str
+    version: int
+    config: dict[str, Any]
+    placement: dict[str, Any]
+    inputs: dict[str, Input]
+    counters: dict[str, int | float | str]
+    digest: str
+    parts: dict[str, str]
+    equality: Equality
+    size_bytes: int
+    num_quarantined: int
+    access: Access
+    licences: tuple[str, ...]
+    commit: str
+    packages: dict[str, str]
+    started_at: float
+    sealed_at: float
+    wall_s: float
+    """Seconds spent on the stage, interrupted attempts included."""
+    num_attempts: int
+    peak_memory_bytes: int
+    """Largest summed proportional memory (PSS) of all processes of the run while the stage ran."""
+    cpu_core_hours: float
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A sealed directory. `data` is a local path: a remote artifact was downloaded when it was opened."""
+
+    manifest: Manifest
+    directory: Path
+
+    @property
+    def id(self) -> str:
+        """Content id of the stage that made it."""
+        return self.manifest.id
+
+    @property
+    def kind(self) -> str:
+        """Name of the stage's kind."""
+        return self.manifest.kind
+
+    @property
+    def data(self) -> Path:
+        """Local directory with the sealed content."""
+        return self.directory / "data"
+
+    @property
+    def access(self) -> Access:
+        """Strictest access class of everything it derives from."""
+        return self.manifest.access
+
+    @property
+    def licences(self) -> tuple[str, ...]:
+        """Licences of everything it derives from."""
+        return self.manifest.licences
+
+    def journal_history(self) -> list[dict[str, Any]]:
+        """Metrics logged while the stage ran, one record per step."""
+        return Journal(self.directory / "journal", self.manifest.label).history()
+
+    def verify(self) -> list[str]:
+        """Names of the parts of the content that no longer match the manifest; empty when all do."""
+        _, parts = digest_directory(self.data)
+        names = parts.keys() | self.manifest.parts.keys()
+        return sorted(name for name in names if parts.get(name) != self.manifest.parts.get(name))
+
+
+def read_manifest(text: str, where: str) -> Manifest:
+    """A manifest from its JSON. Raises UserError when it is not one."""
+    try:
+        return Manifest.model_validate(json.loads(text))
+    except ValueError as error:
+        first = str(error).splitlines()[0]
+        raise UserError(f"{where}: not a manifest of this version ({first}): move the directory away and run") from error

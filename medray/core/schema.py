@@ -1,0 +1,102 @@
+"""Schemas of the tables that stages exchange, and their reading and writing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from medray.core.config import UserError
+
+_MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+_PARTS = pa.list_(pa.struct([("kind", pa.string()), ("start", pa.int32()), ("stop", pa.int32())]))
+
+
+def _schema(**fields: Any) -> pa.Schema:
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields.items()])
+
+
+DOCUMENT = _schema(
+    id=pa.string(), source=pa.string(), text=pa.string(), category=pa.string(), group=pa.string(),
+    licence=pa.string(), access=pa.string(), synthetic=pa.bool_(), split=pa.string(), parts=_PARTS,
+)  # fmt: skip
+"""category: medical | clinical | general; group: ontology id or ""; parts: character spans of text by kind."""
+
+QUESTION = _schema(
+    id=pa.string(), task=pa.string(), prompt=pa.string(), options=pa.list_(pa.string()), gold=pa.int32(),
+    group=pa.string(), split=pa.string(),
+)  # fmt: skip
+"""prompt is the question without its options; gold indexes options; split: train | dev | test."""
+
+EXAMPLE = _schema(
+    id=pa.string(), source=pa.string(), messages=_MESSAGES, group=pa.string(), licence=pa.string(), split=pa.string(),
+)  # fmt: skip
+"""One instruction with its answer: messages end with the assistant's."""
+
+PROMPT = _schema(
+    id=pa.string(), task=pa.string(), messages=_MESSAGES, options=pa.list_(pa.string()), gold=pa.int32(),
+    reference=pa.string(), group=pa.string(), split=pa.string(),
+)  # fmt: skip
+"""A conversation to complete; options are empty and gold is -1 where the prompt is open; reference: a gold answer."""
+
+COMPLETION = _schema(
+    id=pa.string(), prompt_id=pa.string(), index=pa.int32(), text=pa.string(), token_ids=pa.list_(pa.int32()),
+    prompt_token_ids=pa.list_(pa.int32()), finish_reason=pa.string(), seed=pa.int64(),
+)  # fmt: skip
+"""One sampled completion: index 0 to K-1 within its prompt; token ids as sampled, never re-tokenised."""
+
+REWARD = _schema(
+    completion_id=pa.string(), prompt_id=pa.string(), index=pa.int32(), reward=pa.float64(), correct=pa.int8(),
+    num_tokens=pa.int32(),
+)  # fmt: skip
+"""The reward model's value of one completion; correct: 1, 0, or -1 (open prompt or unparsed)."""
+
+PAIR = _schema(
+    id=pa.string(), prompt_id=pa.string(), source=pa.string(), messages=_MESSAGES, chosen=pa.string(),
+    rejected=pa.string(), chosen_reward=pa.float64(), rejected_reward=pa.float64(), split=pa.string(),
+    task=pa.string(),
+)  # fmt: skip
+"""Two completions of one prompt, the first preferred."""
+
+
+def read_table(path: str | Path, schema: pa.Schema) -> pa.Table:
+    """A parquet file, or all parquet files of a directory in name order, with exactly the schema's columns.
+
+    Raises UserError when there is no such table, or a column is missing or of another type.
+    """
+    path = Path(path)
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not files or not files[0].exists():
+        raise UserError(f"{path}: no parquet table, expected one with columns {', '.join(schema.names)}: make it first")
+    tables = []
+    for file in files:
+        table = pq.read_table(file, partitioning=None)
+        missing = [name for name in schema.names if name not in table.column_names]
+        if missing:
+            raise UserError(f"{file}: columns {', '.join(missing)} are missing, found {', '.join(table.column_names)}")
+        try:
+            tables.append(table.select(schema.names).cast(schema))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError) as error:
+            raise UserError(f"{file}: columns do not have the expected types ({error}): rewrite the table") from error
+    return pa.concat_tables(tables)
+
+
+def write_table(path: str | Path, rows: Sequence[dict[str, Any]] | pa.Table, schema: pa.Schema) -> None:
+    """Write rows as one zstd parquet file, whole or not at all (temporary name, then rename).
+
+    Raises AssertionError when a row lacks a field of the schema or has one too many.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not isinstance(rows, pa.Table):
+        names = set(schema.names)
+        for row in rows:
+            assert set(row) == names, f"{path}: row has fields {sorted(row)}, expected {sorted(names)}"
+        rows = pa.Table.from_pylist(list(rows), schema=schema)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(rows.cast(schema), partial, compression="zstd")
+    partial.rename(path)

@@ -1,0 +1,111 @@
+"""What a person sees while stages run: which one, how far, how long still, what is next."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from medray.core.artifact import Artifact
+from medray.core.stage import Stage
+from medray.core.workspace import Root, Workspace
+from medray.pipeline import elapsed, now_text
+
+_POLL_S = 0.5
+_PLAIN_EVERY_S = 30.0
+
+
+class StageDisplay:
+    """Progress bars on a terminal, a line now and then elsewhere (logs of `ray job submit`, CI)."""
+
+    def __init__(self, console: Console, stages: Sequence[Stage]) -> None:
+        self.console = console
+        self.stages = list(stages)
+
+    @contextmanager
+    def stage(self, index: int, stage: Stage, workspace: Workspace) -> Iterator[None]:
+        """Show one stage while the block runs it."""
+        following = self.stages[index + 1].label if index + 1 < len(self.stages) else "the end"
+        title = f"[{index + 1}/{len(self.stages)}] {stage.label}"
+        started, stop = time.time(), threading.Event()
+        show = self._bar if self.console.is_terminal else self._lines
+        if not self.console.is_terminal:
+            self.console.print(f"{now_text()} {title}: starts; next: {following}")
+        thread = threading.Thread(target=show, args=(title, following, workspace, stop), daemon=True)
+        thread.start()
+        ended = "stopped"
+        try:
+            yield
+            ended = "done"
+        finally:
+            stop.set()
+            thread.join()
+            mark = "[green]done[/green]" if ended == "done" else "[red]stopped[/red]"
+            self.console.print(f"{now_text()} {title}: {mark} in {elapsed(time.time() - started)}")
+
+    def _bar(self, title: str, following: str, workspace: Workspace, stop: threading.Event) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[said]}"),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[left]}next: {task.fields[following]}[/dim]"),
+        )
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            task = progress.add_task(title, total=None, said="starting", left="", following=following)
+            rate = _Rate()
+            while not stop.wait(_POLL_S):
+                said = workspace.journal.read_progress()
+                if said:
+                    progress.update(
+                        task, total=said["total"], completed=said["done"], said=_text(said), left=rate.left(said)
+                    )
+
+    def _lines(self, title: str, following: str, workspace: Workspace, stop: threading.Event) -> None:
+        rate = _Rate()
+        while not stop.wait(_PLAIN_EVERY_S):
+            said = workspace.journal.read_progress()
+            if said:
+                self.console.print(f"{now_text()} {title}: {_text(said)} {rate.left(said)}")
+
+    def summary(self, results: Sequence[tuple[Stage, Artifact, bool]], root: Root) -> None:
+        """Table of what ran and what was sealed already, and where the report is."""
+        table = Table(box=None, header_style="bold")
+        for heading, justify in (("stage", "left"), ("id", "left"), ("", "left"), ("time", "right"), ("memory", "right")):
+            table.add_column(heading, justify=justify)
+        for stage, artifact, hit in results:
+            manifest = artifact.manifest
+            memory = f"{manifest.peak_memory_bytes / 2**30:.1f} GiB" if manifest.peak_memory_bytes else ""
+            state = "[green]hit[/green]" if hit else "ran"
+            table.add_row(stage.label, stage.id[:8], state, elapsed(manifest.wall_s), memory)
+        self.console.print(table)
+        ran = sum(not hit for *_, hit in results)
+        self.console.print(f"{len(results)} stages: {ran} ran, {len(results) - ran} were sealed already, in {root.url}")
+        for _, artifact, _ in results:
+            page = artifact.directory / "report.html"
+            if page.exists():
+                self.console.print(f"report: {page.resolve()}", soft_wrap=True)
+
+
+class _Rate:
+    """Time left from the speed since the first progress seen (start-up does not count as slow work)."""
+
+    def __init__(self) -> None:
+        self.first: tuple[float, float] | None = None
+
+    def left(self, said: dict[str, Any]) -> str:
+        if self.first is None or said["done"] < self.first[1]:
+            self.first = (time.time(), said["done"])
+        seconds, done = time.time() - self.first[0], said["done"] - self.first[1]
+        return f"{elapsed(seconds / done * (said['total'] - said['done']))} left, " if done > 0 else ""
+
+
+def _text(said: dict[str, Any]) -> str:
+    note = f" {said['note']}" if said["note"] else ""
+    return f"{said['done']:g}/{said['total']:g} {said['unit']}{note}"

@@ -1,0 +1,1 @@
+"""Evaluation: perplexity and multiple choice of a policy, the reward model on held-out pairs, fresh completions."""

@@ -1,0 +1,1 @@
+"""Generation: vLLM engines behind Ray actors, and the clients of models that are served over HTTP."""

@@ -1,0 +1,43 @@
+"""What is sampled (identity) and on which engines (placement)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from medray.core.config import Config, Placement
+
+
+class Sampling(Config):
+    """How completions are drawn. Every field changes the tokens."""
+
+    num_completions: int = Field(ge=1, le=64)
+    """K, completions per prompt."""
+    temperature: float = Field(ge=0)
+    """0 is greedy: all K completions of a prompt are then equal."""
+    top_p: float = Field(gt=0, le=1)
+    max_tokens: int = Field(ge=1)
+    """Longest completion in tokens, the stop token included."""
+    rng_seed: int = Field(ge=0)
+    dtype: Literal["bf16", "fp32"]
+    """fp32: a shard comes out bitwise equal however often it is sampled; bf16 is about twice as fast."""
+    max_model_len: int = Field(ge=2)
+    """Room for prompt and completion in tokens; a prompt that does not fit is the user's error."""
+
+
+class EnginePlacement(Placement):
+    """Where the engines run. A change may flip single tokens (floating-point order), never the distribution."""
+
+    replicas: int = Field(default=1, ge=1)
+    threads: int = Field(default=2, ge=1)
+    """CPU threads of one engine; ignored on a GPU."""
+    kv_cache_gib: float = Field(default=1.0, gt=0)
+    """CPU: size of the KV cache. On a GPU vLLM takes its default share of the memory."""
+    max_num_seqs: int = Field(default=64, ge=1)
+    """Completions decoded together."""
+    use_gpu: bool = False
+    prompts_per_shard: int = Field(default=32, ge=1)
+    """Prompts between two completion marks: what a kill can cost."""
+    max_restarts: int = Field(default=3, ge=0)
+    """Times an engine that died is started again, and a shard tried again, before the stage fails."""

@@ -1,0 +1,1 @@
+"""The only place for transformers: loading, export, chat rendering and base models."""

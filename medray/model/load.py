@@ -1,0 +1,133 @@
+"""Loading policies, reward models and tokenizers from Hugging Face directories.   Shapes: B sequences, T tokens, D hidden.
+
+Directories only, never a hub name: what a run uses is on disk and has a digest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from medray.core.config import UserError
+from medray.core.identity import content_id
+
+transformers_logging.disable_progress_bar()
+
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+_PAD_CANDIDATES = ("<|endoftext|>", "<|finetune_right_pad_id|>", "<|pad|>", "<pad>", "[PAD]", "<|reserved_special_token_0|>")
+
+
+def load_tokenizer(directory: str | Path) -> Any:
+    """The tokenizer of a model directory, with a pad token that is never the EOS token.
+
+    Where the directory's pad token is missing or equals EOS (SmolLM2's does), a special token of the vocabulary takes
+    its place; none is added, so embeddings keep their size. Raises UserError when the directory has no tokenizer, or
+    no token can be the pad.
+    """
+    directory = Path(directory)
+    if not (directory / "tokenizer.json").exists():
+        raise UserError(f"{directory}: no tokenizer.json, expected a Hugging Face model directory: save its tokenizer")
+    tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"{directory}: the tokenizer has no EOS token: set eos_token in tokenizer_config.json")
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
+        vocabulary = tokenizer.get_vocab()
+        usable = [token for token in _PAD_CANDIDATES if token in vocabulary and token != tokenizer.eos_token]
+        if not usable:
+            raise UserError(
+                f"{directory}: pad token is {tokenizer.pad_token!r}, the EOS token, and no special token can replace it: "
+                f"set pad_token in tokenizer_config.json to another special token"
+            )
+        tokenizer.pad_token = usable[0]
+    return tokenizer
+
+
+def tokenizer_digest(directory: str | Path) -> str:
+    """32 hex digits of all that decides ids: tokenizer.json, the chat template and the EOS and BOS tokens."""
+    directory = Path(directory)
+    try:
+        vocabulary = json.loads((directory / "tokenizer.json").read_text())
+        settings = json.loads((directory / "tokenizer_config.json").read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: missing, expected a tokenizer: save the model's tokenizer there") from error
+    template = directory / "chat_template.jinja"
+    text = template.read_text() if template.exists() else settings.get("chat_template") or ""
+    # truncation and padding are settings of the last call, not of the vocabulary
+    vocabulary = {key: value for key, value in vocabulary.items() if key not in ("truncation", "padding")}
+    return content_id(vocabulary, text, [_token_text(settings.get(name)) for name in ("eos_token", "bos_token")])
+
+
+def _token_text(value: Any) -> str:
+    return value["content"] if isinstance(value, dict) else value or ""
+
+
+def load_policy(directory: str | Path, dtype: str) -> Any:
+    """A causal language model in evaluation mode, sdpa attention. dtype: "bf16" or "fp32"."""
+    return AutoModelForCausalLM.from_pretrained(
+        _with_config(directory), dtype=_dtype(dtype), attn_implementation="sdpa", local_files_only=True
+    ).eval()
+
+
+def load_reward_model(directory: str | Path, dtype: str, *, from_policy: bool = False) -> Any:
+    """A sequence classifier with one logit, in evaluation mode, sdpa attention; its head `score` stays in fp32.
+
+    from_policy: the directory holds a policy; its backbone gets a new head of zeros, so that every reward starts at 0
+    and the Bradley-Terry loss at log 2. Choices: zeros rather than a random head, because they need no seed.
+    Raises UserError when the directory holds a policy and from_policy is False, or a reward model and it is True.
+    """
+    directory = _with_config(directory)
+    config = AutoConfig.from_pretrained(directory, local_files_only=True)
+    is_reward_model = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
+    if is_reward_model == from_policy:
+        found = "reward model" if is_reward_model else "policy"
+        raise UserError(f"{directory}: holds a {found} ({config.architectures}), expected the other kind: name another")
+    config.num_labels = 1
+    config.pad_token_id = load_tokenizer(directory).pad_token_id
+    model = AutoModelForSequenceClassification.from_pretrained(
+        directory, config=config, dtype=_dtype(dtype), attn_implementation="sdpa", local_files_only=True
+    ).eval()
+    # bf16 would round rewards near 4 to steps of 1/64, and equal rewards make no pair
+    model.score.float()
+    if from_policy:
+        torch.nn.init.zeros_(model.score.weight)
+    return model
+
+
+def pooled_rewards(model: Any, sequences: Sequence[Sequence[int]]) -> Tensor:
+    """Rewards (B, fp32, differentiable) of B token sequences, pooled at each one's last token.
+
+    Right-padded with an explicit mask and pooled by length: a reward does not depend on what it is batched with beyond
+    floating-point order, nor on the pad id (transformers' own pooling looks for pad ids).
+    """
+    assert sequences and all(sequences), "rewards of no sequence, or of an empty one"
+    device = model.score.weight.device
+    lengths_B = torch.tensor([len(ids) for ids in sequences])
+    num_tokens = int(lengths_B.max())
+    ids_BT = torch.full((len(sequences), num_tokens), model.config.pad_token_id or 0)
+    for row, ids in enumerate(sequences):
+        ids_BT[row, : len(ids)] = torch.as_tensor(ids)
+    mask_BT = (torch.arange(num_tokens)[None] < lengths_B[:, None]).long()
+    hidden_BTD = model.base_model(
+        input_ids=ids_BT.to(device), attention_mask=mask_BT.to(device), use_cache=False
+    ).last_hidden_state
+    last_BD = hidden_BTD[torch.arange(len(sequences)), lengths_B - 1]
+    return model.score(last_BD.to(model.score.weight.dtype)).float().squeeze(-1)
+
+
+def _with_config(directory: str | Path) -> Path:
+    directory = Path(directory)
+    if not (directory / "config.json").exists():
+        raise UserError(f"{directory}: no config.json, expected a Hugging Face model directory: give one")
+    return directory
+
+
+def _dtype(name: str) -> torch.dtype:
+    assert name in DTYPES, f"dtype {name!r}, expected one of {sorted(DTYPES)}"
+    return DTYPES[name]

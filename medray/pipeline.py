@@ -1,0 +1,201 @@
+"""Recipe -> ordered stages, preference rounds unrolled; plan, run, show, diff, verify."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from medray.core.artifact import Artifact, Manifest
+from medray.core.config import UserError, differences
+from medray.core.placement import MemoryMeter
+from medray.core.stage import Stage, execute, nearest
+from medray.core.workspace import Root, Workspace
+from medray.recipes.recipe import Recipe
+from medray.recipes.unroll import unroll
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One stage of a plan: sealed already or not, and why not."""
+
+    stage: Stage
+    sealed: Manifest | None
+    reason: str
+
+
+def stages_of(recipe: Recipe, only: Sequence[str] = (), start: str | None = None) -> list[Stage]:
+    """The recipe's stages in the order they run; all, those labelled in `only`, or those from `start` on.
+
+    Raises UserError for a label that the recipe does not have.
+    """
+    stages = unroll(recipe)
+    labels = [stage.label for stage in stages]
+    for label in (*only, *([start] if start else [])):
+        if label not in labels:
+            raise UserError(f"{recipe.name}: no stage {label!r}; it has {', '.join(labels)}: correct --only or --from")
+    if only:
+        return [stage for stage in stages if stage.label in only]
+    return stages[labels.index(start) :] if start else stages
+
+
+def plan(stages: Sequence[Stage], root: Root) -> list[Planned]:
+    """What is sealed and what would run, each miss explained by the nearest sealed artifact. Starts no Ray."""
+    planned = []
+    for stage in stages:
+        if root.is_sealed(stage.kind, stage.id):
+            planned.append(Planned(stage, root.manifest(stage.kind, stage.id), ""))
+            continue
+        unfinished = root.is_local and (root.directory(stage.kind, stage.id) / "journal").exists()
+        planned.append(Planned(stage, None, "unfinished, will resume" if unfinished else _why(stage, root)))
+    return planned
+
+
+def _why(stage: Stage, root: Root) -> str:
+    found = nearest(stage, root)
+    if found is None:
+        return "never run here"
+    manifest, fields = found
+    own = [f for f in fields if not f[0].startswith("inputs.")] or fields
+    shown = "; ".join(f"{_name(name)}: {_short(theirs)} -> {_short(ours)}" for name, theirs, ours in own[:3])
+    more = f" and {len(own) - 3} more" if len(own) > 3 else ""
+    return f"nearest {manifest.id[:8]} differs in {shown}{more}"
+
+
+def _name(field: str) -> str:
+    return field.removeprefix("config.")
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    is_id = isinstance(value, str) and len(value) == 32 and " " not in value
+    return text[:8] if is_id else text if len(text) <= 40 else text[:37] + "..."
+
+
+def run(
+    stages: Sequence[Stage], root: Root, recipe: Recipe, on_stage: Any, verbose: bool = False
+) -> list[tuple[Stage, Artifact, bool]]:
+    """Run every stage that is not sealed; returns (stage, artifact, was sealed before) in order.
+
+    `on_stage(index, stage, workspace)` is a context manager entered around each stage that runs (progress display).
+    Ray starts only when something is left to run. Raises UserError when an input of the selection is not sealed.
+    """
+    from medray.session import free_for, ray_session
+
+    root.prepare()
+    selected = {stage.id for stage in stages}
+    for stage in stages:
+        for role, source in stage.inputs.items():
+            if source.id not in selected and not root.is_sealed(source.kind, source.id):
+                raise UserError(
+                    f"{stage.label}: its input {role!r} ({source.label}, {source.id[:8]}) is not sealed in {root.url}: "
+                    f"run that stage too (--from {source.label})"
+                )
+    if all(root.is_sealed(stage.kind, stage.id) for stage in stages):
+        return [(stage, root.open(stage.kind, stage.id), True) for stage in stages]
+    results = []
+    with ray_session(recipe.session, verbose) as session:
+        meter = MemoryMeter(session)
+        meter.start()
+        for index, stage in enumerate(stages):
+            if root.is_sealed(stage.kind, stage.id):
+                results.append((stage, root.open(stage.kind, stage.id), True))
+                continue
+            free_for(*_needs(stage))
+            with on_stage(index, stage, Workspace(root, stage.kind, stage.id, stage.label)):
+                results.append((stage, execute(stage, root, meter, recipe.trackers), False))
+        meter.stop()
+    return results
+
+
+def _needs(stage: Stage) -> tuple[float, float]:
+    """Logical CPUs and GPUs that the stage must find free: (minimum workers, and the same in GPUs if it uses them)."""
+    placement = getattr(stage.config, "placement", None)
+    workers = getattr(placement, "num_workers", (0, 0))[0]
+    return workers * getattr(placement, "num_cpus", 1.0), workers if getattr(placement, "use_gpu", False) else 0
+
+
+def verify(stages: Sequence[Stage], root: Root) -> Iterator[tuple[Stage, str]]:
+    """Check every sealed stage in order: content against manifest, inputs against what they claim to be.
+
+    Yields (stage, problem), the problem "" when there is none; stages that are not sealed are a problem too.
+    """
+    for stage in stages:
+        if not root.is_sealed(stage.kind, stage.id):
+            yield stage, "not sealed"
+            continue
+        artifact = root.open(stage.kind, stage.id)
+        problems = [f"content changed after sealing: {name}" for name in artifact.verify()]
+        for role, claimed in artifact.manifest.inputs.items():
+            if not root.is_sealed(claimed.kind, claimed.id):
+                problems.append(f"input {role} ({claimed.id[:8]}) is gone")
+            elif (found := root.manifest(claimed.kind, claimed.id)).digest != claimed.digest:
+                problems.append(f"input {role} was {claimed.digest[:8]} when used and is {found.digest[:8]} now")
+        yield stage, "; ".join(problems)
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """How one labelled stage differs between two roots."""
+
+    label: str
+    fields: list[tuple[str, Any, Any]]
+    """Own differing fields; empty when only inputs or content differ."""
+    inputs: list[str]
+    """Roles whose artifacts differ."""
+    same_id: bool
+
+
+def diff(first: Root, second: Root) -> tuple[list[Divergence], list[str]]:
+    """What differs between the latest run of each label in two roots, in the first root's order of sealing.
+
+    Returns the divergences (a stage with equal id and equal content is none) and the labels only one root has.
+    """
+    a, b = _latest(first), _latest(second)
+    found = []
+    for label, ours in a.items():
+        theirs = b.get(label)
+        if theirs is None or (theirs.id == ours.id and (theirs.digest == ours.digest or ours.equality == "numeric")):
+            continue
+        fields = differences(ours.config, theirs.config)
+        if ours.version != theirs.version:
+            fields.append(("version", ours.version, theirs.version))
+        roles = [r for r in ours.inputs if r not in theirs.inputs or ours.inputs[r].id != theirs.inputs[r].id]
+        found.append(Divergence(label, fields, roles, ours.id == theirs.id))
+    return found, sorted(a.keys() ^ b.keys())
+
+
+def _latest(root: Root) -> dict[str, Manifest]:
+    found = sorted(root.manifests(), key=lambda manifest: manifest.sealed_at)
+    if not found:
+        raise UserError(f"{root.url}: no sealed artifact there: give a root that a run has written")
+    return {manifest.label: manifest for manifest in found}
+
+
+def find(root: Root, name: str) -> Manifest:
+    """The sealed artifact with a label (the latest) or an id prefix. Raises UserError when none or several match."""
+    manifests = list(root.manifests())
+    labelled = [manifest for manifest in manifests if manifest.label == name]
+    if labelled:
+        return max(labelled, key=lambda manifest: manifest.sealed_at)
+    matching = [manifest for manifest in manifests if manifest.id.startswith(name)]
+    if len(matching) == 1:
+        return matching[0]
+    labels = ", ".join(dict.fromkeys(m.label for m in sorted(manifests, key=lambda m: m.sealed_at)))
+    raise UserError(
+        f"{root.url}: {len(matching)} artifacts match {name!r}; give a longer id or one of the labels: {labels or 'none'}"
+    )
+
+
+def elapsed(seconds: float) -> str:
+    """Seconds as text for people: 42 s, 3:07 min, 2:05 h."""
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d} h"
+
+
+def now_text() -> str:
+    """Local time of day."""
+    return time.strftime("%H:%M:%S")

@@ -1,0 +1,1 @@
+"""Recipes: one function, one full typed config; every number cites its source."""

@@ -1,0 +1,153 @@
+"""What the figures say, in plain sentences: aims reached or not, what each stage changed and what it did not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from medray.core.config import Config
+from medray.report import figures
+
+FOR_STAGE = (
+    ("pretrain", "evaluate", ("perplexity.definitions", "perplexity.medical", "perplexity.general")),
+    ("sft", "evaluate", ("accuracy", "perplexity.general")),
+    ("round", "fresh", ("reward_mean", "correct_mean")),
+)
+"""The figures each stage is there for (and general perplexity, which it must not spoil), by start of the model's name."""
+
+
+class Aims(Config):
+    """What a run sets out to reach; as shares, so -0.25 is a quarter less."""
+
+    max_definitions_change: float
+    """Perplexity of held-out definitions, last model against base: at most this relative change."""
+    max_general_change: float
+    """Perplexity of general text outside the mix, last model against base: at most this relative change."""
+
+
+Finding = dict[str, Any]
+
+
+def sentences(report: Mapping[str, Any]) -> list[Finding]:
+    """One finding for each figure a stage is there for: {text, verdict, model, figure}; no effect is said plainly."""
+    found = []
+    for kind, rows, names in _sections(report):
+        for start, section, keys in FOR_STAGE:
+            for name in (n for n in names if section == kind and n.startswith(start)):
+                for key in keys:
+                    row = next((r for r in rows if r["second"] == name and r["figure"] == key and r["count"]), None)
+                    if row:
+                        found.append(_sentence(report, row))
+    return found + sharper(report) + reward_model(report)
+
+
+def _sections(report: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]], list[str]]]:
+    return [(kind, report[kind]["differences"], list(report[kind]["models"])) for kind in ("evaluate", "fresh")]
+
+
+def _sentence(report: Mapping[str, Any], row: Mapping[str, Any]) -> Finding:
+    label, change = label_of(row["figure"]), change_text(row)
+    second, first = name_text(row["second"]), name_text(row["first"])
+    text = {
+        "better": f"{second}: {label} improved by {change} against {first}.",
+        "worse": f"{second}: {label} got worse by {change} against {first}.",
+        "none": f"{second} did not change {label} against {first}: {change}, the interval includes 0.",
+    }[row["verdict"]]
+    if row["verdict"] == "none" and row["count"] < 10:
+        text = f"{second}: {label} against {first} cannot be judged on {row['count']} items."
+    return {"text": text, "verdict": row["verdict"], "model": row["second"], "figure": row["figure"]}
+
+
+def sharper(report: Mapping[str, Any]) -> list[Finding]:
+    """For each round: is it better than the SFT model, or does cooler sampling of the SFT model do as much?"""
+    rows, found = report["fresh"]["differences"], []
+    controls = [n for n in report["fresh"]["models"] if n.startswith("sft_")]
+    for name in (n for n in report["fresh"]["models"] if n.startswith("round")):
+        over_sft = figures.find(rows, "reward_mean", "sft", name)
+        for control in controls:
+            row = figures.find(rows, "reward_mean", control, name)
+            if not row or not over_sft:
+                continue
+            better, beyond = over_sft["verdict"] == "better", row["verdict"] == "better"
+            ending = {
+                (True, True): "so it is better, not only sharper",
+                (True, False): "so its gain may be a sharper distribution and nothing more",
+                (False, True): "though over the SFT model itself it shows no gain",
+                (False, False): "and it shows no gain over the SFT model itself",
+            }[better, beyond]
+            text = f"{name_text(name)} against the cooler SFT model: reward {change_text(row)}, {ending}."
+            verdict = "better" if better and beyond else "worse" if row["verdict"] == "worse" else "none"
+            found.append({"text": text, "verdict": verdict, "model": name, "figure": "reward_mean"})
+    return found
+
+
+def reward_model(report: Mapping[str, Any]) -> list[Finding]:
+    """Whether the reward model earns its place on held-out pairs."""
+    measured = report["reward_model"]
+    if not measured:
+        return []
+    accuracy = measured["metrics"]["reward_model"]
+    beaten = measured["verdict"] == "above"
+    tail = "above every baseline" if beaten else f"not above {' and '.join(name_text(n) for n in measured['not_above'])}"
+    text = f"Reward model: {percent(accuracy)} of held-out pairs, {tail}."
+    return [{"text": text, "verdict": "better" if beaten else "none", "model": "reward", "figure": "reward_model"}]
+
+
+def aims(report: Mapping[str, Any], wanted: Aims) -> list[dict[str, Any]]:
+    """Each aim with the figure that answers it: reached by its value; `certain` when its whole interval agrees."""
+    found = []
+    names = list(report["evaluate"]["models"])
+    steps = [n for n in names[1:] if n.startswith("pretrain")] + names[-1:] if len(names) > 1 else []
+    for key, limit, what in (
+        ("perplexity.definitions", wanted.max_definitions_change, "Perplexity of held-out definitions"),
+        ("perplexity.general", wanted.max_general_change, "Perplexity of general text"),
+    ):
+        for name in dict.fromkeys(steps):
+            row = figures.find(report["evaluate"]["differences"], key, "base", name)
+            aim = f"{what}, {name_text(name)} against base: {'at most ' if limit > 0 else ''}{limit:+.0%}"
+            found.append(_aim(aim, row, limit, below=True))
+    for name in report["fresh"]["models"]:
+        row = report["fresh"]["metrics"][name].get("best_minus_greedy")
+        if row and row["count"]:
+            aim = f"Correct answers of {name_text(name)}: best of N above greedy"
+            found.append({**_aim(aim, row, 0.0, below=False), "reached": row["verdict"] == "better"})
+    return found
+
+
+def _aim(aim: str, row: Mapping[str, Any] | None, limit: float, *, below: bool) -> dict[str, Any]:
+    if row is None or row["value"] is None:
+        return {"aim": aim, "value": None, "low": None, "high": None, "count": 0, "reached": False, "certain": False}
+    reached = row["value"] <= limit if below else row["value"] > limit
+    certain = (row["high"] <= limit or row["low"] > limit) if below else (row["low"] > limit or row["high"] <= limit)
+    return {"aim": aim, **{k: row[k] for k in ("value", "low", "high", "count")}, "reached": reached, "certain": certain}
+
+
+def label_of(key: str) -> str:
+    """A figure's name inside a sentence."""
+    every = (*figures.MODEL_FIGURES, *figures.FRESH_FIGURES)
+    label = next((figure.label for figure in every if figure.key == key), key)
+    head, _, tail = label.partition(": ")
+    return f"{head.lower()} ({tail})" if tail else label[0].lower() + label[1:]
+
+
+def name_text(name: str) -> str:
+    """A model's or baseline's name for readers: sft_cool -> SFT cool, round_1 -> round 1."""
+    text = name.removesuffix(".dpo").replace("_", " ").replace("sft", "SFT")
+    return "pretrained" if text == "pretrain" else text
+
+
+def percent(row: Mapping[str, Any]) -> str:
+    """A share with its interval, as percentages."""
+    return f"{row['value']:.1%} [{row['low']:.1%}, {row['high']:.1%}], n = {row['count']}"
+
+
+def change_text(row: Mapping[str, Any]) -> str:
+    """A difference with its interval and count: relative ones in %, shares in points, rewards as they are."""
+    if row["scale"] == "relative":
+        value, low, high = (f"{row[k] * 100:+.1f}" for k in ("value", "low", "high"))
+        return f"{value}% [{low}, {high}], n = {row['count']}"
+    if row["figure"].startswith(("accuracy", "correct", "unparsed", "truncated")):
+        value, low, high = (f"{row[k] * 100:+.1f}" for k in ("value", "low", "high"))
+        return f"{value} points [{low}, {high}], n = {row['count']}"
+    value, low, high = (f"{row[k]:+.3g}" for k in ("value", "low", "high"))
+    return f"{value} [{low}, {high}], n = {row['count']}"

@@ -1,0 +1,1 @@
+"""Serving: models behind Ray Serve over HTTP."""

@@ -1,0 +1,35 @@
+"""How a reward model is served: what changes the rewards (identity) and what must not (placement)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from medray.core.config import Config, Placement
+
+
+class ServingPlacement(Placement):
+    """Where the replicas run and how the service is reached."""
+
+    replicas: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1)
+    use_gpu: bool = False
+    tokens_per_forward: int = Field(default=4096, ge=1)
+    """Padded tokens of one forward pass: bounds the memory of a request."""
+    host: str = "127.0.0.1"
+    """Loopback unless workers on other nodes must reach the service (then 0.0.0.0); the token guards either."""
+    port: int = Field(default=8123, ge=1, le=65535)
+    """First port tried; a free one is taken when it is in use."""
+    start_timeout_s: float = Field(default=180.0, gt=0)
+    request_timeout_s: float = Field(default=120.0, gt=0)
+
+
+class RewardServing(Config):
+    """A served reward model."""
+
+    dtype: Literal["bf16", "fp32"]
+    """fp32 rewards are equal for any batch to 1e-4; bf16 moves them by 0.1 (measured), so parity is tested in fp32."""
+    max_tokens: int = Field(ge=16)
+    """Longest prompt + completion in tokens; longer prompts lose their end, completions never do."""
+    placement: ServingPlacement = ServingPlacement()

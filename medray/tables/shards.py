@@ -1,0 +1,117 @@
+"""Work in shards through Ray Data, with completion marks; and single functions in a plain Ray task."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from medray.core.config import UserError
+from medray.core.workspace import Workspace
+
+R = TypeVar("R")
+
+_MAX_RETRIES = 2
+"""Attempts after the first one when a worker dies (Ray Data's own default is to retry for ever)."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One resumable piece of a stage's work: a unique key (its mark) and whatever the function needs to know."""
+
+    key: str
+    payload: dict[str, Any] = field(default_factory=dict)
+
+
+def run_shards(
+    workspace: Workspace,
+    shards: Sequence[Shard],
+    fn: Callable[[Shard], dict[str, Any]],
+    *,
+    num_cpus: float = 1,
+    concurrency: int = 2,
+    unit: str = "shards",
+) -> dict[str, dict[str, Any]]:
+    """Facts of every shard by key, after `fn(shard)` ran on each unfinished one in Ray Data's workers.
+
+    `fn` runs at least once per shard: it must write its output whole or not at all and depend on nothing but the
+    shard. Its facts (JSON-ready) are kept in the mark. The first failing shard ends the pipeline with its own
+    exception; a shard whose worker dies is tried three times.
+    """
+    keys = [shard.key for shard in shards]
+    assert len(set(keys)) == len(keys), f"{workspace.label}: two shards of one key"
+    pending = [shard for shard in shards if not workspace.is_done(shard.key)]
+    done = len(shards) - len(pending)
+    workspace.journal.progress(done, len(shards), unit)
+    if pending:
+        for _ in _results(workspace, pending, fn, num_cpus, concurrency):
+            done += 1
+            workspace.journal.progress(done, len(shards), unit)
+    marks = workspace.marks()
+    return {key: marks[key] for key in keys}
+
+
+def _results(workspace: Workspace, pending: list[Shard], fn: Callable, num_cpus: float, concurrency: int) -> Any:
+    import ray
+    from ray.exceptions import RayError
+
+    def work(batch: dict[str, Any]) -> dict[str, Any]:
+        for packed in batch["shard"]:
+            shard = pickle.loads(packed)
+            workspace.mark_done(shard.key, **fn(shard))
+        return {"done": batch["shard"]}
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False  # the driver shows the journal's progress
+    items = [{"shard": pickle.dumps(shard)} for shard in pending]
+    pipeline = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+        work,
+        batch_size=1,
+        compute=ray.data.TaskPoolStrategy(size=min(concurrency, len(items))),
+        num_cpus=num_cpus,
+        max_retries=_MAX_RETRIES,
+    )
+    try:
+        yield from pipeline.iter_rows()
+    except RayError as error:
+        raise own_error(error, workspace.label) from None
+
+
+def run_remote(fn: Callable[..., R], *args: Any, num_cpus: float = 1, num_gpus: float = 0, **kwargs: Any) -> R:
+    """The result of `fn(*args, **kwargs)`, run in a Ray task of its own process.
+
+    What `fn` raises is raised here as itself. A function whose worker dies is tried three times: it must be safe to
+    run again.
+    """
+    import ray
+    from ray.exceptions import RayError
+
+    task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=_MAX_RETRIES)(fn)
+    try:
+        return ray.get(task.remote(*args, **kwargs))
+    except RayError as error:
+        raise own_error(error, getattr(fn, "__name__", "task")) from None
+
+
+def own_error(error: BaseException, where: str) -> BaseException:
+    """The exception that a worker raised, out of Ray's wrappings; a one-line UserError when the worker itself died.
+
+    The worker's traceback stays on the exception as a note, except on a UserError, which is one line by law.
+    """
+    from ray.exceptions import NodeDiedError, OutOfMemoryError, RayTaskError, UserCodeException, WorkerCrashedError
+
+    trace, found = "", error
+    while True:
+        inner = found.cause if isinstance(found, RayTaskError) else found.__cause__
+        if not isinstance(found, (RayTaskError, UserCodeException)) or inner is None:
+            break
+        trace, found = trace or str(found), inner
+    if isinstance(found, (WorkerCrashedError, OutOfMemoryError, NodeDiedError)):
+        return UserError(
+            f"{where}: a worker died {_MAX_RETRIES + 1} times ({type(found).__name__}), expected it to live: "
+            "give it more memory, or run fewer at a time"
+        )
+    if trace and not isinstance(found, UserError):
+        found.add_note(trace)
+    return found

@@ -1,0 +1,1 @@
+"""Pure text and arrays: no torch, no network, no Ray."""

@@ -1,0 +1,83 @@
+"""Rows of the token store to tensors, and rows of a step to ranks.   Shapes: T tokens, N targets, S sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medray.tables.blocks import BlockStore, permutation
+from medray.train.config import Optimization
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one micro-step as one row of tokens without padding; position_ids restart at each sequence."""
+
+    input_ids: Tensor  # [1, T]
+    position_ids: Tensor  # [1, T]
+    predictor_N: Tensor  # index in T of the token before each target
+    target_N: Tensor
+    sequence_N: Tensor  # the sequence of each target
+    last_S: Tensor  # index in T of the last token of each sequence
+    reference_S: Tensor  # reference log-probability (nats) of each sequence, fp64; empty if the store has none
+    rows: tuple[int, ...]
+    weight: float = 1.0  # 0: computed only to keep step with the other ranks
+
+
+def step_rows(optimizer_step: int, store: BlockStore, optimization: Optimization) -> list[int]:
+    """The store's rows of one optimizer step: a pure function of (rng_seed, position), the same on every rank.
+
+    Positions run through the epochs without a gap, so a batch may span two epochs; only the last of a run is partial.
+    """
+    first = optimizer_step * optimization.global_batch
+    last = min(first + optimization.global_batch, optimization.num_rows(len(store)))
+    size = len(store)
+    return [_order(size, optimization.rng_seed, position // size)(position % size) for position in range(first, last)]
+
+
+_order = lru_cache(maxsize=4)(permutation)
+
+
+def rank_rows(rows: Sequence[int], store: BlockStore, rank: int, world_size: int, micro_batch: int) -> list[list[int]]:
+    """The rows of each micro-step of one rank; an empty list is a micro-step in which this rank has nothing left.
+
+    Every rank gets equally many micro-steps, since ZeRO 2 and 3 communicate in each. Rows are dealt longest first, back
+    and forth, so that ranks carry about the same number of tokens; the sum over a step does not depend on it.
+    """
+    by_length = sorted(rows, key=lambda row: (-store.num_tokens(row), row))
+    mine = [row for i, row in enumerate(by_length) if _dealt_to(i, world_size) == rank]
+    most = -(-len(rows) // world_size)
+    num_micro_steps = -(-most // micro_batch)
+    return [mine[i * micro_batch : (i + 1) * micro_batch] for i in range(num_micro_steps)]
+
+
+def _dealt_to(index: int, world_size: int) -> int:
+    turn, seat = divmod(index, world_size)
+    return seat if turn % 2 == 0 else world_size - 1 - seat
+
+
+def load_batch(store: BlockStore, rows: Sequence[int], device: torch.device, *, idle_row: int = 0) -> Batch:
+    """Rows as one batch on a device; for no rows, `idle_row` with weight 0."""
+    weight = 1.0 if rows else 0.0
+    units = [store[row] for row in (rows or [idle_row])]
+    lengths_S = np.concatenate([unit.lengths for unit in units]).astype(np.int64)
+    ids_T = np.concatenate([unit.input_ids for unit in units]).astype(np.int64)
+    target_at_N = np.flatnonzero(np.concatenate([unit.loss_mask for unit in units]))
+    ends_S = np.cumsum(lengths_S)
+    starts_S = ends_S - lengths_S
+    arrays = {
+        "input_ids": ids_T[None],
+        "position_ids": (np.arange(len(ids_T)) - np.repeat(starts_S, lengths_S))[None],
+        "predictor_N": target_at_N - 1,
+        "target_N": ids_T[target_at_N],
+        "sequence_N": np.searchsorted(ends_S, target_at_N, side="right"),
+        "last_S": ends_S - 1,
+        "reference_S": np.concatenate([unit.reference for unit in units]),
+    }
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()}
+    return Batch(**tensors, rows=tuple(rows), weight=weight)

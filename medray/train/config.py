@@ -1,0 +1,68 @@
+"""What decides a training run (`Optimization`) and what only places it (`TrainPlacement`)."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from medray.core.config import Config, Placement
+
+
+class Optimization(Config):
+    """The optimizer, its schedule and the order of data: identity of a training stage."""
+
+    learning_rate: float = Field(gt=0)
+    schedule: Literal["cosine", "linear", "constant"]
+    warmup_fraction: float = Field(ge=0, le=1)
+    """of all optimizer steps"""
+    min_learning_rate_fraction: float = Field(ge=0, le=1)
+    """of learning_rate, reached at the end of the schedule; not used by "constant" """
+    optimizer: Literal["adamw", "rmsprop"]
+    betas: tuple[float, float]
+    """AdamW's two decay rates; RMSprop uses the second one (torch's alpha) and no momentum"""
+    weight_decay: float = Field(ge=0)
+    """for matrices only; norms and biases have none. RMSprop: an L2 term, as in torch"""
+    gradient_clip: float = Field(ge=0)
+    """largest global gradient norm; 0 is no clipping"""
+    global_batch: int = Field(ge=1)
+    """rows of the token store per optimizer step, over all workers and micro-batches"""
+    epochs: float = Field(gt=0)
+    dtype: Literal["bf16", "fp32"]
+    """of weights and activations in forward and backward; master weights and optimizer state are fp32"""
+    rng_seed: int
+
+    def num_rows(self, store_rows: int) -> int:
+        """Rows consumed in the whole run, counting every epoch; at least 1."""
+        return max(1, round(self.epochs * store_rows))
+
+    def num_steps(self, store_rows: int) -> int:
+        """Optimizer steps in the run. Epochs follow each other without a gap; the last step may be a partial batch."""
+        return math.ceil(self.num_rows(store_rows) / self.global_batch)
+
+
+class TrainPlacement(Placement):
+    """Where and how a training stage runs: must not change its result beyond floating-point order."""
+
+    num_workers: tuple[int, int] = (1, 1)
+    """(min, max): equal is fixed, else elastic; set checkpoint_every_steps then, a resize restarts from a checkpoint"""
+    threads_per_worker: int = Field(default=2, ge=1)
+    micro_batch: int = Field(default=1, ge=1)
+    """rows per forward pass"""
+    zero_stage: Literal[0, 1, 2, 3] = 1
+    use_gpu: bool = False
+    checkpoint_every_steps: int = Field(default=0, ge=0)
+    """0: only at the end"""
+    keep_checkpoints: int = Field(default=2, ge=1)
+    gradient_checkpointing: bool = False
+    max_failures: int = Field(default=2, ge=-1)
+    """worker failures survived in one run; -1 is without limit"""
+    log_every_steps: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _workers_in_order(self) -> TrainPlacement:
+        low, high = self.num_workers
+        if not 1 <= low <= high:
+            raise ValueError(f"num_workers {self.num_workers} must be (min, max) with 1 <= min <= max")
+        return self

@@ -1,0 +1,155 @@
+"""Objectives: a batch to the sum of its loss, and sums of what is logged.   Shapes: S sequences, B = S/2 pairs.
+
+An objective is a config (it is identity); it loads its model, says what its loss is divided by, and computes the loss.
+torch is imported inside, so that recipes can name an objective without it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from medray.core.config import Config, UserError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from medray.tables.blocks import BlockStore
+    from medray.train.batches import Batch
+
+Sums = dict[str, "Tensor"]
+"""Sums over the units of a batch, detached; the loop divides them by the units of the global batch."""
+
+
+class Objective(Config):
+    """What a model is trained for."""
+
+    def load(self, model: Path, dtype: torch.dtype) -> Any:
+        """The model to train, from a model directory."""
+        from medray.model.load import load_policy
+
+        return load_policy(model, dtype)
+
+    def num_units(self, store: BlockStore, row: int) -> int:
+        """What the loss is divided by, for one row: here its loss tokens."""
+        return store.num_loss_tokens(row)
+
+    def check_store(self, facts: dict[str, Any]) -> None:
+        """Raise UserError when the token store is of a kind this objective cannot use."""
+        _expect_kind(facts, type(self).__name__, ("causal_lm", "sft"))
+
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Sums]:
+        """(sum of the loss over the batch's units, sums of metrics)."""
+        raise NotImplementedError
+
+
+class CausalLM(Objective):
+    """Next-token prediction on the loss tokens: pretraining and SFT."""
+
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Sums]:
+        """Sum over loss tokens of -log p(token | its own sequence before it), nats."""
+        from medray.math.cross_entropy import cross_entropy_sum
+
+        hidden_TD = hidden_states(model, batch)
+        return cross_entropy_sum(hidden_TD[batch.predictor_N], model.get_output_embeddings(), batch.target_N), {}
+
+
+class BradleyTerry(Objective):
+    """A reward model: one number at the last token of a sequence, higher for the preferred one."""
+
+    from_policy: bool = True
+    """start from a policy's directory with a new reward head; False: go on from a reward model's directory"""
+
+    def load(self, model: Path, dtype: torch.dtype) -> Any:
+        """The sequence classifier with one output."""
+        from medray.model.load import load_reward_model
+
+        return load_reward_model(model, dtype, from_policy=self.from_policy)
+
+    def num_units(self, store: BlockStore, row: int) -> int:
+        """One pair."""
+        return 1
+
+    def check_store(self, facts: dict[str, Any]) -> None:
+        """Pairs only."""
+        _expect_kind(facts, "BradleyTerry", ("pairs",))
+
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Sums]:
+        """Sum over pairs of -log sigmoid(chosen - rejected)."""
+        from medray.math.bradley_terry import bradley_terry_loss
+
+        reward_S = model.score(hidden_states(model, batch)[batch.last_S]).float().squeeze(-1)
+        chosen_B, rejected_B = reward_S.view(-1, 2).unbind(1)
+        return bradley_terry_loss(chosen_B, rejected_B).sum(), _pair_sums(chosen_B, rejected_B)
+
+
+class DPO(Objective):
+    """Direct Preference Optimization against reference log-probabilities stored with the pairs."""
+
+    beta: float = Field(gt=0)
+    label_smoothing: float = Field(ge=0, lt=0.5)
+
+    def num_units(self, store: BlockStore, row: int) -> int:
+        """One pair."""
+        return 1
+
+    def check_store(self, facts: dict[str, Any]) -> None:
+        """Pairs only; that they carry references is checked as they are read."""
+        _expect_kind(facts, "DPO", ("pairs",))
+
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Sums]:
+        """Sum over pairs of the DPO loss."""
+        from medray.math.dpo import dpo_loss
+        from medray.math.logprob import sequence_logprobs, token_logprobs
+
+        num_sequences = len(batch.last_S)
+        if len(batch.reference_S) != num_sequences:
+            raise UserError(
+                f"train.DPO: rows {list(batch.rows)} hold {len(batch.reference_S)} reference log-probabilities, "
+                f"expected {num_sequences}: train on the store of the reference stage"
+            )
+        hidden_ND = hidden_states(model, batch)[batch.predictor_N]
+        logprob_N = token_logprobs(hidden_ND, model.get_output_embeddings(), batch.target_N)
+        policy_S = sequence_logprobs(logprob_N, batch.sequence_N, num_sequences)
+        policy_B2, reference_B2 = policy_S.view(-1, 2), batch.reference_S.to(policy_S.dtype).view(-1, 2)
+        preference = dpo_loss(
+            *policy_B2.unbind(1), *reference_B2.unbind(1), beta=self.beta, label_smoothing=self.label_smoothing
+        )
+        sums = _pair_sums(preference.chosen_reward_B, preference.rejected_reward_B)
+        sums |= {"chosen_logprob": policy_B2[:, 0].detach().sum(), "rejected_logprob": policy_B2[:, 1].detach().sum()}
+        return preference.loss_B.sum(), sums
+
+
+def _expect_kind(facts: dict[str, Any], objective: str, kinds: tuple[str, ...]) -> None:
+    if facts["kind"] not in kinds:
+        raise UserError(
+            f"train.{objective}: got a token store of kind {facts['kind']!r}, expected {' or '.join(kinds)}: "
+            "give the stage another store or objective"
+        )
+
+
+def _pair_sums(chosen_B: Tensor, rejected_B: Tensor) -> Sums:
+    """A tie counts as half right, so that a constant reward shows 0.5."""
+    chosen_B, rejected_B = chosen_B.detach(), rejected_B.detach()
+    right = (chosen_B > rejected_B).float() + 0.5 * (chosen_B == rejected_B).float()
+    return {
+        "reward_accuracy": right.sum(),
+        "reward_margin": (chosen_B - rejected_B).sum(),
+        "chosen_reward": chosen_B.sum(),
+        "rejected_reward": rejected_B.sum(),
+    }
+
+
+def hidden_states(model: Any, batch: Batch) -> Tensor:
+    """Last hidden states [T, D] of the backbone, each sequence by itself.
+
+    Trap: only attention_mask=None with restarting position_ids *and* use_cache=False keeps packed sequences apart; any
+    mask, or a cache, lets them see each other without a word.
+    """
+    output = model.base_model(
+        input_ids=batch.input_ids, position_ids=batch.position_ids, attention_mask=None, use_cache=False
+    )
+    return output.last_hidden_state[0]
