@@ -33,7 +33,8 @@ class Root:
 
     @property
     def _fs(self) -> Any:
-        return fsspec.core.url_to_fs(self.url)[0]
+        # no listings cache: another machine may have sealed, or taken a lease, a moment ago
+        return fsspec.core.url_to_fs(self.url, use_listings_cache=False)[0]
 
     @property
     def path(self) -> str:
@@ -65,7 +66,8 @@ class Root:
         """Create the root and prove that it can be written. Raises UserError where it cannot."""
         probe = f"{self.path}/.write-probe-{os.getpid()}"
         try:
-            self._fs.makedirs(self.path, exist_ok=True)
+            if self.is_local:  # on an object store this would create a bucket of a mistyped name
+                self._fs.makedirs(self.path, exist_ok=True)
             self._fs.pipe_file(probe, b"x" * 65536)
             self._fs.rm_file(probe)
         except OSError as error:
@@ -238,4 +240,5 @@ class Workspace:
         attempts = json.loads(path.read_text()) if path.exists() else []
         attempts.append({"outcome": name, "seconds": round(seconds, 3), "at": round(time.time(), 3)})
         path.write_text(json.dumps(attempts))
+        self.root.upload(self.kind, self.id)
         return sum(a["seconds"] for a in attempts), len(attempts)
