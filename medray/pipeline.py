@@ -14,6 +14,7 @@ from medray.core.stage import Stage, execute, nearest
 from medray.core.workspace import Root, Workspace
 from medray.recipes.recipe import Recipe
 from medray.recipes.unroll import unroll
+from medray.train.config import TrainPlacement
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,12 @@ def run(
 
 
 def _needs(stage: Stage) -> tuple[float, float]:
-    """Logical CPUs and GPUs that the stage must find free: (minimum workers, and the same in GPUs if it uses them)."""
+    """Logical CPUs and GPUs that the stage must find free: one for each worker of the smallest training pool."""
     placement = getattr(stage.config, "placement", None)
-    workers = getattr(placement, "num_workers", (0, 0))[0]
-    return workers * getattr(placement, "num_cpus", 1.0), workers if getattr(placement, "use_gpu", False) else 0
+    if not isinstance(placement, TrainPlacement):
+        return 1, 0
+    num_workers = placement.num_workers[0]
+    return num_workers, num_workers if placement.use_gpu else 0
 
 
 def verify(stages: Sequence[Stage], root: Root) -> Iterator[tuple[Stage, str]]:

@@ -59,21 +59,22 @@ DIFFERENCES = (
 )
 
 
-class EvaluateFreshConfig(Config):
+class FreshConfig(Config):
     """How fresh completions are measured."""
 
     rng_seed: int
     """Seed of the bootstrap."""
 
 
-def run(config: EvaluateFreshConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, Any]:
+def run(config: FreshConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, Any]:
     """Measure one policy's judged completions.
 
     inputs: completions (data/completions), rewards (data/rewards.parquet), prompts (data/prompts.parquet); optionally
     greedy: the completions (data/completions) of the same policy at temperature 0, one for each prompt.
     """
     completions = read_table(inputs["completions"].data / "completions", COMPLETION).to_pylist()
-    rewards = {row["completion_id"]: row for row in read_table(inputs["rewards"].data / "rewards.parquet", REWARD).to_pylist()}
+    judged = read_table(inputs["rewards"].data / "rewards.parquet", REWARD).to_pylist()
+    rewards = {row["completion_id"]: row for row in judged}
     prompts = {row["id"]: row for row in read_table(inputs["prompts"].data / "prompts.parquet", PROMPT).to_pylist()}
     missing = [row["id"] for row in completions if row["id"] not in rewards or row["prompt_id"] not in prompts]
     if missing:

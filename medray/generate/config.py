@@ -41,3 +41,5 @@ class EnginePlacement(Placement):
     """Prompts between two completion marks: what a kill can cost."""
     max_restarts: int = Field(default=3, ge=0)
     """Times an engine that died is started again, and a shard tried again, before the stage fails."""
+    call_timeout_s: float = Field(default=1800.0, gt=0)
+    """An engine that has not answered for a shard by then is taken for hung and started again."""

@@ -69,5 +69,5 @@ def check_unique(prompt_ids: Sequence[str]) -> None:
     seen: set[str] = set()
     for prompt_id in prompt_ids:
         if prompt_id in seen:
-            raise UserError(f"prompts.id: {prompt_id!r} occurs twice; expected one row per prompt, remove the duplicate")
+            raise UserError(f"prompts.id: {prompt_id!r} occurs twice; expected once: remove the duplicate")
         seen.add(prompt_id)

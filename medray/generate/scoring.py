@@ -23,7 +23,7 @@ class RewardError(RuntimeError):
 class RewardClient:
     """Asks the reward service at `endpoint`. Close it, or use it as a context manager.
 
-    deadline_s bounds one call of `rewards` for every chunk: no call ever waits longer, whatever the service does.
+    deadline_s bounds one call of `rewards`, all its chunks together: it never waits longer, whatever the service does.
     """
 
     def __init__(
@@ -60,15 +60,16 @@ class RewardClient:
         killed loses its requests, and Serve does not repeat them). 401 and 422 are not: UserError.
         Raises RewardError at the deadline, or when the service returns a reward that is not finite.
         """
+        stop_at = time.monotonic() + self.deadline_s
         rewards: list[float] = []
         for start in range(0, len(rows), CHUNK_ROWS):
             chunk = rows[start : start + CHUNK_ROWS]
-            rewards.extend(self._chunk_rewards(chunk, start))
+            rewards.extend(self._chunk_rewards(chunk, start, stop_at))
         return rewards
 
-    def _chunk_rewards(self, rows: Sequence[RewardRow], start: int) -> tuple[float, ...]:
+    def _chunk_rewards(self, rows: Sequence[RewardRow], start: int, stop_at: float) -> tuple[float, ...]:
         body = RewardRequest(rows=tuple(rows)).model_dump_json().encode()
-        reply = RewardReply.model_validate_json(self._post(body))
+        reply = RewardReply.model_validate_json(self._post(body, stop_at))
         if reply.model_id != self.endpoint.model_id:
             raise RewardError(
                 f"{self.endpoint.url}: expected rewards of model {self.endpoint.model_id}, got {reply.model_id}; "
@@ -81,9 +82,8 @@ class RewardClient:
         self.num_truncated += reply.num_truncated
         return reply.rewards
 
-    def _post(self, body: bytes) -> bytes:
-        stop_at = time.monotonic() + self.deadline_s
-        attempt = 0
+    def _post(self, body: bytes, stop_at: float) -> bytes:
+        attempt, problem = 0, "not asked"
         while True:
             left_s = stop_at - time.monotonic()
             if left_s <= 0:

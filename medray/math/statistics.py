@@ -27,7 +27,7 @@ class Estimate(NamedTuple):
     count: int
 
     def row(self) -> dict[str, float | int | None]:
-        """The figure as JSON values, to 6 significant digits (so that summation order cannot show); nan becomes None."""
+        """The figure as JSON values, to 6 significant digits (summation order must not show); nan becomes None."""
         figures = {name: significant(getattr(self, name)) for name in ("value", "low", "high")}
         return {**figures, "count": self.count}
 
@@ -86,8 +86,9 @@ def perplexity(nll_sums_N: np.ndarray, num_tokens_N: np.ndarray, *, rng_seed: in
 def paired_difference(first_N: np.ndarray, second_N: np.ndarray, *, rng_seed: int = 0) -> Estimate:
     """mean(second - first) over the same N items.
 
-    0/1 items: Agresti and Min's interval, which adds half an observation to each cell of the 2 x 2 table (the bootstrap calls
-    four discordant items out of a hundred a difference; McNemar's exact test says p = 0.125). Elsewhere a paired bootstrap.
+    0/1 items: Agresti and Min's interval, which adds half an observation to each cell of the 2 x 2 table (the bootstrap
+    calls four discordant items of a hundred a difference; McNemar's exact test says p = 0.125). Elsewhere a paired
+    bootstrap over items.
 
     Source: Agresti and Min 2005, Simple improved confidence intervals for comparing matched proportions.
     """
@@ -115,7 +116,7 @@ def mean_of_differences(differences_N: np.ndarray, *, rng_seed: int = 0) -> Esti
 def perplexity_change(
     first_nll_N: np.ndarray, second_nll_N: np.ndarray, num_tokens_N: np.ndarray, *, rng_seed: int = 0
 ) -> Estimate:
-    """Relative change of perplexity, second / first - 1 (-0.25 is a quarter less), over the same N documents and tokens."""
+    """Relative change of perplexity, second / first - 1 (-0.25: a quarter less), over the same N documents."""
     difference = ratio(np.asarray(second_nll_N) - np.asarray(first_nll_N), num_tokens_N, rng_seed=rng_seed)
     return Estimate(*(float(np.expm1(nats)) for nats in difference[:3]), difference.count)
 
@@ -134,7 +135,7 @@ def _is_binary(values_N: np.ndarray) -> bool:
 def _resampled_sums(columns_CN: np.ndarray, rng_seed: int) -> np.ndarray:
     """Sums of C columns over NUM_RESAMPLES bootstrap draws of the N items -> [C, NUM_RESAMPLES].
 
-    Plain reductions, no matrix product: BLAS sums in an order that depends on its threads, and a sealed figure must not.
+    Plain reductions, no matrix product: the order of sums in BLAS depends on its threads, and a sealed figure must not.
     """
     rng, num_items = np.random.default_rng(rng_seed), columns_CN.shape[1]
     sums = np.empty((len(columns_CN), NUM_RESAMPLES))
@@ -146,7 +147,7 @@ def _resampled_sums(columns_CN: np.ndarray, rng_seed: int) -> np.ndarray:
 
 
 def _percentile_interval(resampled: np.ndarray, num_items: int) -> tuple[float, float]:
-    """95% percentile interval, widened by sqrt(N / (N - 1)) about its middle: the bootstrap of N items is that much too narrow."""
+    """95% percentile interval, widened by sqrt(N / (N - 1)): the bootstrap of N items is that much too narrow."""
     if num_items < 2:
         return float("nan"), float("nan")
     low, middle, high = np.quantile(resampled, [0.025, 0.5, 0.975])

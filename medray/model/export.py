@@ -33,6 +33,8 @@ def save_model(model: Any, tokenizer: Any, directory: str | Path, card: dict[str
             bos_token_id=tokenizer.bos_token_id, eos_token_id=stops, pad_token_id=tokenizer.pad_token_id
         )
     model.save_pretrained(directory)
+    for path in directory.glob("*.safetensors"):
+        path.chmod(0o644)  # safetensors makes them readable by their owner only; serving may be another user
     tokenizer.save_pretrained(directory)
     (directory / "README.md").write_text(model_card(card))
 

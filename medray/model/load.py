@@ -1,6 +1,6 @@
-"""Loading policies, reward models and tokenizers from Hugging Face directories.   Shapes: B sequences, T tokens, D hidden.
+"""Loading policies, reward models and tokenizers.   Shapes: B sequences, T tokens, D hidden.
 
-Directories only, never a hub name: what a run uses is on disk and has a digest.
+Hugging Face directories only, never a hub name: what a run uses is on disk and has a digest.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from medray.core.config import UserError
 from medray.core.identity import content_id
 
 transformers_logging.disable_progress_bar()
+# its load report is checked below and raised, not printed
+transformers_logging.set_verbosity_error()
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
-_PAD_CANDIDATES = ("<|endoftext|>", "<|finetune_right_pad_id|>", "<|pad|>", "<pad>", "[PAD]", "<|reserved_special_token_0|>")
+_PAD_CANDIDATES = ("<|endoftext|>", "<|finetune_right_pad_id|>", "<|pad|>", "<pad>", "[PAD]", "<unk>")
 
 
 def load_tokenizer(directory: str | Path) -> Any:
@@ -42,8 +44,8 @@ def load_tokenizer(directory: str | Path) -> Any:
         usable = [token for token in _PAD_CANDIDATES if token in vocabulary and token != tokenizer.eos_token]
         if not usable:
             raise UserError(
-                f"{directory}: pad token is {tokenizer.pad_token!r}, the EOS token, and no special token can replace it: "
-                f"set pad_token in tokenizer_config.json to another special token"
+                f"{directory}: pad token is {tokenizer.pad_token!r}, expected one that is not EOS, and none of "
+                f"{', '.join(_PAD_CANDIDATES)} is in the vocabulary: set pad_token in tokenizer_config.json"
             )
         tokenizer.pad_token = usable[0]
     return tokenizer
@@ -70,9 +72,8 @@ def _token_text(value: Any) -> str:
 
 def load_policy(directory: str | Path, dtype: str) -> Any:
     """A causal language model in evaluation mode, sdpa attention. dtype: "bf16" or "fp32"."""
-    return AutoModelForCausalLM.from_pretrained(
-        _with_config(directory), dtype=_dtype(dtype), attn_implementation="sdpa", local_files_only=True
-    ).eval()
+    config = AutoConfig.from_pretrained(_with_config(directory), local_files_only=True)
+    return _load(AutoModelForCausalLM, Path(directory), config, dtype, may_miss=())
 
 
 def load_reward_model(directory: str | Path, dtype: str, *, from_policy: bool = False) -> Any:
@@ -90,9 +91,8 @@ def load_reward_model(directory: str | Path, dtype: str, *, from_policy: bool = 
         raise UserError(f"{directory}: holds a {found} ({config.architectures}), expected the other kind: name another")
     config.num_labels = 1
     config.pad_token_id = load_tokenizer(directory).pad_token_id
-    model = AutoModelForSequenceClassification.from_pretrained(
-        directory, config=config, dtype=_dtype(dtype), attn_implementation="sdpa", local_files_only=True
-    ).eval()
+    may_miss = ("score.weight",) if from_policy else ()
+    model = _load(AutoModelForSequenceClassification, directory, config, dtype, may_miss)
     # bf16 would round rewards near 4 to steps of 1/64, and equal rewards make no pair
     model.score.float()
     if from_policy:
@@ -121,13 +121,27 @@ def pooled_rewards(model: Any, sequences: Sequence[Sequence[int]]) -> Tensor:
     return model.score(last_BD.to(model.score.weight.dtype)).float().squeeze(-1)
 
 
+def _load(kind: Any, directory: Path, config: Any, dtype: str, may_miss: tuple[str, ...]) -> Any:
+    if not any(directory.glob("*.safetensors")):
+        raise UserError(f"{directory}: no *.safetensors, expected weights: save the model there with save_pretrained")
+    assert dtype in DTYPES, f"dtype {dtype!r}, expected one of {sorted(DTYPES)}"
+    model, report = kind.from_pretrained(
+        directory,
+        config=config,
+        dtype=DTYPES[dtype],
+        attn_implementation="sdpa",
+        local_files_only=True,
+        output_loading_info=True,
+    )
+    # transformers fills what is missing with random numbers
+    missing = sorted(set(report["missing_keys"]) - set(may_miss))
+    if missing:
+        raise UserError(f"{directory}: {len(missing)} weights are missing, first {missing[0]}: save the whole model")
+    return model.eval()
+
+
 def _with_config(directory: str | Path) -> Path:
     directory = Path(directory)
     if not (directory / "config.json").exists():
         raise UserError(f"{directory}: no config.json, expected a Hugging Face model directory: give one")
     return directory
-
-
-def _dtype(name: str) -> torch.dtype:
-    assert name in DTYPES, f"dtype {name!r}, expected one of {sorted(DTYPES)}"
-    return DTYPES[name]

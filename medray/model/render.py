@@ -17,7 +17,7 @@ from medray.core.config import UserError
 
 Messages = Sequence[dict[str, str]]
 _ROLES = ("system", "user", "assistant")
-_PROBE = ({"role": "system", "content": "Sys."}, {"role": "user", "content": "Ask."})
+_PROBE = ({"role": "user", "content": "Ask."},)
 _PROBE_ANSWER = {"role": "assistant", "content": "Reply."}
 
 
@@ -31,6 +31,16 @@ class Rendered:
     ids: list[int]
     loss_mask: list[int]
     prompt_length: int
+
+    @property
+    def prompt(self) -> list[int]:
+        """Ids up to and including the generation prompt of the last answer."""
+        return self.ids[: self.prompt_length]
+
+    @property
+    def completion(self) -> list[int]:
+        """Ids of the last answer with its stop token."""
+        return self.ids[self.prompt_length :]
 
 
 def render(tokenizer: Any, messages: Messages) -> Rendered:
@@ -69,15 +79,16 @@ def render_prompt(tokenizer: Any, messages: Messages) -> list[int]:
     return ids
 
 
-def render_answer(tokenizer: Any, text: str) -> list[int]:
-    """Ids of one assistant answer with its stop token: render(prompt + answer) is render_prompt(prompt) + these."""
-    check_messages(tokenizer, [{"role": "assistant", "content": text}])
-    return _encode(tokenizer, text + _format_of(tokenizer)[1])
+def render_completion(tokenizer: Any, messages: Messages, text: str) -> Rendered:
+    """A prompt and one completion of it, with only the completion and its stop token in the loss."""
+    whole = render(tokenizer, [*messages, {"role": "assistant", "content": text}])
+    num_completion = len(whole.ids) - whole.prompt_length
+    return Rendered(whole.ids, [0] * whole.prompt_length + [1] * num_completion, whole.prompt_length)
 
 
 def stop_ids(tokenizer: Any) -> list[int]:
     """Ids that end generation: first the one the template puts after an answer, then EOS where it is another."""
-    stop = _encode(tokenizer, _format_of(tokenizer)[1])
+    stop = _encode(tokenizer, _stop_text(tokenizer))
     assert len(stop) == 1, f"stop text is {len(stop)} tokens"
     return list(dict.fromkeys([stop[0], tokenizer.eos_token_id]))
 
@@ -87,9 +98,9 @@ def check_messages(tokenizer: Any, messages: Messages) -> None:
 
     Text that spells "<|im_end|>" would end its turn early: an injected turn, or a stop token outside the loss.
     """
-    if not messages:
-        raise UserError("messages: empty, expected at least one: give the conversation")
-    special = _special_pattern(tokenizer.name_or_path, tuple(sorted(_special_texts(tokenizer))))
+    if not messages or messages[0].get("role") == "assistant":
+        raise UserError("messages: no question, expected system or user first: give the conversation")
+    special = _special_pattern(tokenizer)
     for index, message in enumerate(messages):
         role, content = message.get("role"), message.get("content")
         if role not in _ROLES:
@@ -97,18 +108,18 @@ def check_messages(tokenizer: Any, messages: Messages) -> None:
         if not isinstance(content, str) or not content.strip():
             raise UserError(f"messages[{index}].content: empty, expected text: drop the message")
         if found := special.search(content):
-            raise UserError(f"messages[{index}].content: spells the special token {found[0]!r}: remove it from the text")
+            raise UserError(f"messages[{index}].content: spells the special token {found[0]!r}: remove it")
 
 
 def _pieces(tokenizer: Any, messages: Messages) -> tuple[list[tuple[str, bool]], str]:
     """Texts to tokenise apart, with whether they are in the loss, and the text after the last answer."""
-    header, stop = _format_of(tokenizer)
+    stop = _stop_text(tokenizer)
     pieces: list[tuple[str, bool]] = []
     done = ""
     for index, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
-        before = _apply(tokenizer, messages[:index], generate=True) if index else done + header
+        before = _apply(tokenizer, messages[:index], generate=True)
         after = _apply(tokenizer, messages[: index + 1], generate=False)
         answer_end = after.rfind(stop) + len(stop)
         if not (before.startswith(done) and after.startswith(before) and answer_end > len(before)):
@@ -123,7 +134,7 @@ def _pieces(tokenizer: Any, messages: Messages) -> tuple[list[tuple[str, bool]],
         return pieces, ""
     whole = _apply(tokenizer, messages, generate=True)
     if not whole.startswith(done):
-        raise UserError("chat template: a later turn rewrites an earlier one: use a template that leaves them unchanged")
+        raise UserError("chat template: a later turn rewrites an earlier one: use one that leaves them unchanged")
     return pieces, whole[len(done) :]
 
 
@@ -135,22 +146,15 @@ def _encode(tokenizer: Any, text: str) -> list[int]:
     return tokenizer(text, add_special_tokens=False).input_ids if text else []
 
 
-def _format_of(tokenizer: Any) -> tuple[str, str]:
+def _stop_text(tokenizer: Any) -> str:
     if not tokenizer.chat_template:
         raise UserError(f"{tokenizer.name_or_path}: no chat template: add chat_template.jinja to the model directory")
-    facts = _probe(tokenizer, tokenizer.chat_template)
-    if facts is None:
-        raise UserError(f"{tokenizer.name_or_path}: ")
-    return facts
-
-
-class _Probed(dict):
-    pass
+    return _probe(tokenizer, tokenizer.chat_template)
 
 
 @lru_cache(maxsize=16)
-def _probe(tokenizer: Any, template: str) -> tuple[str, str]:
-    """Assistant header and stop text of a template, taken from a probe conversation."""
+def _probe(tokenizer: Any, template: str) -> str:
+    """Stop text of a template, taken from a probe conversation; refuses templates that train or sample wrongly."""
     name = tokenizer.name_or_path
     without, prompt = (_apply(tokenizer, _PROBE, generate=generate) for generate in (False, True))
     whole = _apply(tokenizer, [*_PROBE, _PROBE_ANSWER], generate=False)
@@ -168,4 +172,45 @@ def _probe(tokenizer: Any, template: str) -> tuple[str, str]:
         raise UserError(f"{name}: chat template ends an answer with {tail!r}, expected a stop token: mend the template")
     if stops[0][1] == tokenizer.pad_token:
         raise UserError(f"{name}: the stop token {stops[0][1]!r} is also the pad token: set another pad token")
-    return header, stops[0][1]
+    return stops[0][1]
+
+
+def _special_texts(tokenizer: Any) -> list[str]:
+    added = [str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special]
+    return sorted({*tokenizer.all_special_tokens, *added})
+
+
+@lru_cache(maxsize=16)
+def _special_pattern(tokenizer: Any) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, _special_texts(tokenizer))))
+
+
+@lru_cache(maxsize=16)
+def _adds_bos(tokenizer: Any) -> bool:
+    return tokenizer.bos_token_id is not None and tokenizer("a").input_ids[0] == tokenizer.bos_token_id
+
+
+def _check_bos(tokenizer: Any, ids: list[int]) -> None:
+    if _adds_bos(tokenizer) and (ids[0] != tokenizer.bos_token_id or ids.count(tokenizer.bos_token_id) != 1):
+        raise UserError(
+            f"{tokenizer.name_or_path}: chat template writes {ids.count(tokenizer.bos_token_id)} BOS tokens, expected "
+            f"one {tokenizer.bos_token!r} at the start: mend chat_template.jinja"
+        )
+
+
+def tokens_page(tokenizer: Any, examples: Iterable[Rendered], title: str = "Tokens") -> str:
+    """A self-contained HTML page of rendered conversations, one box a token; tokens in the loss are green."""
+    body = []
+    for number, example in enumerate(examples):
+        boxes = []
+        for position, (token, in_loss) in enumerate(zip(example.ids, example.loss_mask, strict=True)):
+            text = html.escape(tokenizer.decode([token])).replace("\n", "\u21b5<br>").replace(" ", "\u00b7")
+            boxes.append(f'<span class="{"loss" if in_loss else "plain"}" title="{position}: {token}">{text}</span>')
+        facts = f"{len(example.ids)} tokens, {sum(example.loss_mask)} in the loss, prompt {example.prompt_length}"
+        body.append(f"<h2>{number}: {facts}</h2><p>{''.join(boxes)}</p>")
+    return (
+        f'<!doctype html><meta charset="utf-8"><title>{html.escape(title)}</title><style>'
+        "body{font:14px/1.7 monospace;max-width:100ch;margin:2em auto}h2{font-size:1em}"
+        "span{border-radius:3px;margin-right:1px}.loss{background:#bfe8c4}.plain{background:#eee}</style>"
+        f"<h1>{html.escape(title)}</h1><p>Green tokens are in the loss.</p>{''.join(body)}"
+    )

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from medray.core.artifact import Artifact
 from medray.math import statistics
 
-EVALUATE, FRESH, REWARD = "evaluate.", "fresh.", "evaluate_reward"
-"""Roles: "evaluate.<model>", "fresh.<model>", "evaluate_reward"; every other input is lineage."""
+EVALUATE, FRESH, REWARD = "evaluate", "evaluate_fresh", "evaluate_reward"
+"""Kinds of evaluation; their roles are "evaluate.<model>", "fresh.<model>" and any. Other inputs are lineage only."""
 
 
 class Figure(NamedTuple):
@@ -33,11 +33,11 @@ class Figure(NamedTuple):
 
 
 MODEL_FIGURES = (
-    Figure("perplexity.definitions", "Perplexity: definitions (free text)", "perplexity", False),
+    Figure("perplexity.definitions", "Perplexity: free text of definitions", "perplexity", False),
     Figure("perplexity.medical", "Perplexity: whole medical documents", "perplexity", False),
     Figure("perplexity.clinical", "Perplexity: clinical notes (synthetic)", "perplexity", False),
     Figure("perplexity.general", "Perplexity: general text", "perplexity", False),
-    Figure("accuracy", "Accuracy: four options, all tasks", "share", True),
+    Figure("accuracy", "Accuracy: all four-option tasks", "share", True),
 )
 FRESH_FIGURES = (
     Figure("reward_mean", "Reward, mean of samples", "reward", True),
@@ -50,7 +50,10 @@ FRESH_FIGURES = (
     Figure("truncated", "Cut off at the token limit", "share", False),
     Figure("distinct_2", "Distinct word pairs among a prompt's samples", "share", None),
 )
-COMPARED_FRESH = ("reward_mean", "correct_mean", "correct_best", "correct_greedy", "tokens_mean")
+COMPARED_FRESH = (
+    "reward_mean", "reward_best", "correct_mean", "correct_best", "correct_greedy", "unparsed", "tokens_mean",
+    "distinct_2",
+)  # fmt: skip
 
 _ORDER = ("base", "pretrain", "sft", "round")
 
@@ -63,9 +66,9 @@ class Items(NamedTuple):
     weights_N: np.ndarray | None = None
 
 
-def by_model(inputs: Mapping[str, Artifact], prefix: str) -> dict[str, Artifact]:
-    """Artifacts of the roles `<prefix><model>` by model, in the order of the pipeline (a control after its model)."""
-    found = {role.removeprefix(prefix): artifact for role, artifact in inputs.items() if role.startswith(prefix)}
+def by_model(inputs: Mapping[str, Artifact], kind: str) -> dict[str, Artifact]:
+    """Artifacts of one kind with roles `<prefix>.<model>`, by model, in pipeline order (a control after its model)."""
+    found = {role.partition(".")[2] or role: artifact for role, artifact in inputs.items() if artifact.kind == kind}
     return {name: found[name] for name in sorted(found, key=order)}
 
 
@@ -157,16 +160,22 @@ def differences(
 
 
 def model_pairs(names: list[str]) -> list[tuple[str, str]]:
-    """Which models are compared: each with the one before it, with base and with SFT, and each round with every control.
+    """Which models are compared: each with the one before it, with base and SFT; each round with every control.
 
     A control (a name that goes on after its model's, such as sft_cool) is no step of the pipeline.
     """
-    controls = [name for name in names if any(name != other and name.startswith(f"{other}_") for other in names)]
+    controls = [name for name in names if is_control(name, names)]
     chain = [name for name in names if name not in controls]
     pairs = list(pairwise(chain))
-    pairs += [(anchor, name) for anchor in ("base", "sft") if anchor in chain for name in chain[chain.index(anchor) + 1 :]]
+    anchors = [anchor for anchor in ("base", "sft") if anchor in chain]
+    pairs += [(anchor, name) for anchor in anchors for name in chain[chain.index(anchor) + 1 :]]
     pairs += [(control, name) for control in controls for name in chain if order(name)[0] > order(control)[0]]
     return list(dict.fromkeys(pairs))
+
+
+def is_control(name: str, names: Iterable[str]) -> bool:
+    """Whether a name goes on after another model's: that model sampled in another way, no step of the pipeline."""
+    return any(name != other and name.startswith(f"{other}_") for other in names)
 
 
 def task_figures(names: Iterable[str]) -> list[Figure]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from medray.core.config import Config
+from medray.math import statistics
 from medray.report import figures
 
 FOR_STAGE = (
@@ -13,7 +14,11 @@ FOR_STAGE = (
     ("sft", "evaluate", ("accuracy", "perplexity.general")),
     ("round", "fresh", ("reward_mean", "correct_mean")),
 )
-"""The figures each stage is there for (and general perplexity, which it must not spoil), by start of the model's name."""
+"""What each stage is there for, and general perplexity, which it must not spoil; by start of the model's name."""
+
+
+BLIND = ("chance", "longest_option", "most_frequent", "prior")
+"""Baselines of multiple choice that never read the question."""
 
 
 class Aims(Config):
@@ -38,7 +43,7 @@ def sentences(report: Mapping[str, Any]) -> list[Finding]:
                     row = next((r for r in rows if r["second"] == name and r["figure"] == key and r["count"]), None)
                     if row:
                         found.append(_sentence(report, row))
-    return found + sharper(report) + reward_model(report)
+    return found + above_baselines(report) + sharper(report) + reward_model(report)
 
 
 def _sections(report: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]], list[str]]]:
@@ -49,13 +54,29 @@ def _sentence(report: Mapping[str, Any], row: Mapping[str, Any]) -> Finding:
     label, change = label_of(row["figure"]), change_text(row)
     second, first = name_text(row["second"]), name_text(row["first"])
     text = {
-        "better": f"{second}: {label} improved by {change} against {first}.",
-        "worse": f"{second}: {label} got worse by {change} against {first}.",
-        "none": f"{second} did not change {label} against {first}: {change}, the interval includes 0.",
+        "better": f"{second}: {label} improved against {first}: {change}.",
+        "worse": f"{second}: {label} got worse against {first}: {change}.",
+        "none": f"{second}: no difference in {label} against {first}: {change}; the interval includes 0.",
     }[row["verdict"]]
-    if row["verdict"] == "none" and row["count"] < 10:
+    if row["count"] < statistics.MIN_ITEMS:
         text = f"{second}: {label} against {first} cannot be judged on {row['count']} items."
     return {"text": text, "verdict": row["verdict"], "model": row["second"], "figure": row["figure"]}
+
+
+def above_baselines(report: Mapping[str, Any]) -> list[Finding]:
+    """Whether the last model's multiple choice is above what can be had without reading the question, task by task."""
+    names = report["evaluate"]["models"]
+    if not names or not report["tasks"]:
+        return []
+    found, measured = [], report["evaluate"]["metrics"][names[-1]]
+    for task in report["tasks"]:
+        rows = {b: measured[f"accuracy_minus_{b}.{task}"] for b in BLIND if f"accuracy_minus_{b}.{task}" in measured}
+        unbeaten = [name_text(baseline) for baseline, row in rows.items() if row["verdict"] != "better"]
+        tail = f"not above {', '.join(unbeaten)}" if unbeaten else "above every blind baseline"
+        text = f"{name_text(names[-1])}, {name_text(task)}: correct {percent(measured[f'accuracy.{task}'])}, {tail}."
+        verdict = "none" if unbeaten else "better"
+        found.append({"text": text, "verdict": verdict, "model": names[-1], "figure": f"accuracy.{task}"})
+    return found
 
 
 def sharper(report: Mapping[str, Any]) -> list[Finding]:
@@ -69,13 +90,15 @@ def sharper(report: Mapping[str, Any]) -> list[Finding]:
             if not row or not over_sft:
                 continue
             better, beyond = over_sft["verdict"] == "better", row["verdict"] == "better"
+            correct = figures.find(rows, "correct_mean", control, name)
+            truth = f"; correct {change_text(correct)}: {correct['verdict']}" if correct else ""
             ending = {
-                (True, True): "so it is better, not only sharper",
+                (True, True): "so by reward it is better, not only sharper",
                 (True, False): "so its gain may be a sharper distribution and nothing more",
                 (False, True): "though over the SFT model itself it shows no gain",
                 (False, False): "and it shows no gain over the SFT model itself",
             }[better, beyond]
-            text = f"{name_text(name)} against the cooler SFT model: reward {change_text(row)}, {ending}."
+            text = f"{name_text(name)} against the cooler SFT model: reward {change_text(row)}, {ending}{truth}."
             verdict = "better" if better and beyond else "worse" if row["verdict"] == "worse" else "none"
             found.append({"text": text, "verdict": verdict, "model": name, "figure": "reward_mean"})
     return found
@@ -88,7 +111,8 @@ def reward_model(report: Mapping[str, Any]) -> list[Finding]:
         return []
     accuracy = measured["metrics"]["reward_model"]
     beaten = measured["verdict"] == "above"
-    tail = "above every baseline" if beaten else f"not above {' and '.join(name_text(n) for n in measured['not_above'])}"
+    unbeaten = " and ".join(name_text(name) for name in measured["not_above"])
+    tail = "above every baseline" if beaten else f"not above {unbeaten}"
     text = f"Reward model: {percent(accuracy)} of held-out pairs, {tail}."
     return [{"text": text, "verdict": "better" if beaten else "none", "model": "reward", "figure": "reward_model"}]
 
@@ -106,27 +130,40 @@ def aims(report: Mapping[str, Any], wanted: Aims) -> list[dict[str, Any]]:
             row = figures.find(report["evaluate"]["differences"], key, "base", name)
             aim = f"{what}, {name_text(name)} against base: {'at most ' if limit > 0 else ''}{limit:+.0%}"
             found.append(_aim(aim, row, limit, below=True))
-    for name in report["fresh"]["models"]:
+    fresh = report["fresh"]["models"]
+    for name in (name for name in fresh if not figures.is_control(name, fresh)):
         row = report["fresh"]["metrics"][name].get("best_minus_greedy")
         if row and row["count"]:
             aim = f"Correct answers of {name_text(name)}: best of N above greedy"
-            found.append({**_aim(aim, row, 0.0, below=False), "reached": row["verdict"] == "better"})
+            found.append(
+                {**_aim(aim, row, 0.0, below=False), "reached": row["verdict"] == "better", "unit": "absolute"}
+            )
     return found
 
 
 def _aim(aim: str, row: Mapping[str, Any] | None, limit: float, *, below: bool) -> dict[str, Any]:
     if row is None or row["value"] is None:
-        return {"aim": aim, "value": None, "low": None, "high": None, "count": 0, "reached": False, "certain": False}
+        return {
+            "aim": aim,
+            "value": None,
+            "low": None,
+            "high": None,
+            "count": 0,
+            "reached": False,
+            "certain": False,
+            "unit": "",
+        }
     reached = row["value"] <= limit if below else row["value"] > limit
     certain = (row["high"] <= limit or row["low"] > limit) if below else (row["low"] > limit or row["high"] <= limit)
-    return {"aim": aim, **{k: row[k] for k in ("value", "low", "high", "count")}, "reached": reached, "certain": certain}
+    figure = {name: row[name] for name in ("value", "low", "high", "count")}
+    return {"aim": aim, **figure, "reached": reached, "certain": certain, "unit": "relative"}
 
 
 def label_of(key: str) -> str:
     """A figure's name inside a sentence."""
     every = (*figures.MODEL_FIGURES, *figures.FRESH_FIGURES)
-    label = next((figure.label for figure in every if figure.key == key), key)
-    head, _, tail = label.partition(": ")
+    label = next((figure.label for figure in every if figure.key == key), key.replace(".", ": ").replace("_", " "))
+    head, _, tail = label.replace(", ", ": ", 1).partition(": ")
     return f"{head.lower()} ({tail})" if tail else label[0].lower() + label[1:]
 
 

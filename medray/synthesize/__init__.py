@@ -1,0 +1,1 @@
+"""Documents, questions, instructions and prompts made from biomedical ontologies."""

@@ -52,7 +52,7 @@ def clean_disease_name(name: str) -> str:
     word capitalised (eponyms are nearly always first).
     """
     name = _OMIM_NUMBER.sub("", name).split(";")[0].strip()
-    if name.isupper() and len(name) > 5:
+    if name.isupper() and " " in name:
         name = name[:1] + name[1:].lower()
     return re.sub(r"\s+", " ", name)
 

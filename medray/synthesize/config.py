@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from medray.core.config import Config
 
@@ -81,16 +81,6 @@ class PromptCounts(Config):
         return getattr(self, split)
 
 
-class SourceNames(Config):
-    """Directories of the raw files inside the sources artifact; also the `source` of the documents."""
-
-    terms: str = "hpo_terms"
-    annotations: str = "hpo_annotations"
-    icd: str = "icd10cm"
-    notes: str = "clinical_notes"
-    """Name given to synthetic notes (they have no raw file)."""
-
-
 class SynthesizeConfig(Config):
     """Documents, questions, instructions and prompts made from the ontologies."""
 
@@ -125,4 +115,11 @@ class SynthesizeConfig(Config):
     """Fraction of a prompt split without options."""
     max_bad_fraction: float = Field(ge=0, le=1)
     """Fraction of raw rows that may be unreadable before the stage fails."""
-    sources: SourceNames = SourceNames()
+
+    @field_validator("test_questions", "dev_questions", "examples")
+    @classmethod
+    def _in_fours(cls, counts: TaskCounts) -> TaskCounts:
+        odd = [task for task in TASKS if counts.of(task) % NUM_OPTIONS]
+        if odd:
+            raise ValueError(f"{odd[0]} is {counts.of(odd[0])}, questions come in fours")
+        return counts

@@ -20,9 +20,9 @@ from medray.text.phrases import contains_phrase, jaccard, shared_fraction, stems
 
 M = TypeVar("M")
 _MAX_NAME_WORDS = 6
-_MAX_TERM_NAME_OVERLAP = 0.5
+_MAX_TERM_NAME_OVERLAP = 0.34
 _MAX_DEFINITION_OVERLAP = 0.6
-_MIN_SYNONYM_NOVELTY = 0.5
+_MIN_SYNONYM_NOVELTY = 0.6
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,17 @@ class FocusTerm:
 def focus_terms(ontology: Ontology, systems: Iterable[str], definition_words: tuple[int, int]) -> list[FocusTerm]:
     """The terms of the given body systems fit for questions, by id.
 
-    Left out: more than one system, a name that names its system, over 6 words or with digits, no definition of the
-    wanted length, a definition that holds the name or more than half of its words (the answer would be in the question).
+    Left out: more than one system, a name that names its system, over 6 words or with digits, "Abnormal ..." (headings
+    rather than findings), no definition of the wanted length, a definition that holds the name or more than a third of
+    its words (the answer would be in the question).
     """
     allowed, found, seen = set(systems), [], set()
     low, high = definition_words
     for term in sorted(ontology.terms.values(), key=lambda term: term.id):
         above = ontology.systems(term.id)
         if len(above) != 1 or above[0] not in allowed or not is_plain_name(term.name):
+            continue
+        if term.name.startswith("Abnormal"):
             continue
         if not low <= len(term.definition.split()) <= high or not term.definition.isascii():
             continue
@@ -66,7 +69,7 @@ def is_plain_name(name: str) -> bool:
 
 
 def _good_synonyms(term: Term) -> tuple[str, ...]:
-    """Synonyms that are other words: neither holds the other, and half of the content words at least are new."""
+    """Synonyms that are other words: neither holds the other, and three in five content words at least are new."""
     return tuple(
         synonym
         for synonym in term.synonyms
@@ -79,7 +82,7 @@ def _good_synonyms(term: Term) -> tuple[str, ...]:
 
 
 def term_families(
-    ontology: Ontology, terms: Sequence[FocusTerm], rng_seed: int, limit: int, taken: Sequence[FocusTerm] = ()
+    ontology: Ontology, terms: Sequence[FocusTerm], rng_seed: int, limit: int
 ) -> dict[str, list[tuple[FocusTerm, ...]]]:
     """Up to `limit` families per body system, each of four terms near each other in the ontology.
 
@@ -88,7 +91,7 @@ def term_families(
     """
     families: dict[str, list[tuple[FocusTerm, ...]]] = {}
     for system in sorted({term.system for term in terms}):
-        pool = [term for term in terms if term.system == system and term not in taken]
+        pool = [term for term in terms if term.system == system]
         pool.sort(key=lambda t: (not t.synonyms, stable_hash("family", rng_seed, t.term.id)))
 
         def nearness(a: FocusTerm, b: FocusTerm) -> float:
@@ -104,13 +107,17 @@ def term_families(
 def _texts_apart(a: FocusTerm, b: FocusTerm) -> bool:
     if jaccard(stems(a.term.definition), stems(b.term.definition)) > _MAX_DEFINITION_OVERLAP:
         return False
-    if {" ".join(normalise_words(s)) for s in a.term.synonyms} & {" ".join(normalise_words(s)) for s in b.term.synonyms}:
+    if _normalised(a.term.synonyms) & _normalised(b.term.synonyms):
         return False
     return not any(
         contains_phrase(text, other.term.name)
         for this, other in ((a, b), (b, a))
         for text in (this.term.name, this.term.definition, *this.term.synonyms)
     )
+
+
+def _normalised(names: Iterable[str]) -> set[str]:
+    return {" ".join(normalise_words(name)) for name in names}
 
 
 def disease_families(

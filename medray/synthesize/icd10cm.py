@@ -30,7 +30,7 @@ class Category:
 def clean_text(text: str) -> str:
     """Tabular wording as prose: code references and NOS/NEC go, [synonym] becomes (synonym)."""
     text = _CODES.sub("", text)
-    text = re.sub(r",? (NOS|NEC)\b", "", text).replace("[", "(").replace("]", ")")
+    text = re.sub(r",? (NOS|NEC|not elsewhere classified)\b", "", text).replace("[", "(").replace("]", ")")
     return re.sub(r"\s+", " ", text).strip(" ,;.")
 
 
@@ -39,8 +39,8 @@ def read_categories(path: Path) -> tuple[list[Category], list[dict], int]:
     try:
         root = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
-        line = error.position[0]
-        raise UserError(f"{path.name}:{line}: not well-formed XML ({error}); take the file from its publisher") from error
+        where = f"{path.name}:{error.position[0]}"
+        raise UserError(f"{where}: not well-formed XML ({error}): take the file from its publisher") from error
     categories, bad, num_rows = [], [], 0
     for section in root.iter("section"):
         title = clean_text(section.findtext("desc", ""))
@@ -61,5 +61,8 @@ def read_categories(path: Path) -> tuple[list[Category], list[dict], int]:
 
 
 def _notes(elements: list[ElementTree.Element]) -> tuple[str, ...]:
-    texts = (clean_text("".join(element.itertext())) for element in elements)
+    raw = ["".join(element.itertext()).strip() for element in elements]
+    if any(text.endswith(":") for text in raw):
+        return ()  # "osteomyelitis due to:" heads the notes after it, which mean nothing alone
+    texts = (clean_text(text) for text in raw)
     return tuple(dict.fromkeys(text for text in texts if text))

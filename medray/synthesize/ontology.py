@@ -42,6 +42,7 @@ class Ontology:
         self.system_labels = {
             system: system_label(terms[system].name) for system in self.children.get(PHENOTYPIC_ABNORMALITY, [])
         }
+        self._with_article = {label for system, label in self.system_labels.items() if " of the " in terms[system].name}
 
     def resolve(self, term_id: str) -> Term | None:
         """The live term of an id or alternative id, None if there is none."""
@@ -62,6 +63,10 @@ class Ontology:
     def systems(self, term_id: str) -> list[str]:
         """Labels of the body systems above a term, e.g. ["nervous system"]; sorted, often more than one."""
         return sorted(label for system, label in self.system_labels.items() if system in self.ancestors(term_id))
+
+    def system_phrase(self, label: str) -> str:
+        """A body system inside a sentence: "the eye", but "growth"."""
+        return f"the {label}" if label in self._with_article else label
 
 
 def system_label(name: str) -> str:
@@ -162,7 +167,8 @@ def _break_cycles(terms: dict[str, Term], path: Path, bad: list[dict]) -> None:
                 term = terms[current]
                 kept = tuple(p for p in term.parents if p != parent)
                 terms[current] = Term(term.id, term.name, term.definition, term.synonyms, kept, term.alternative_ids)
-                bad.append({"where": f"{path.name}:{current}", "reason": f"is_a cycle through {parent}", "row": current})
+                reason = f"is_a cycle through {parent}"
+                bad.append({"where": f"{path.name}:{current}", "reason": reason, "row": current})
             else:
                 on_way.add(parent)
                 stack.append((parent, iter(terms[parent].parents)))

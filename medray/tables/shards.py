@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -62,16 +64,22 @@ def _results(workspace: Workspace, pending: list[Shard], fn: Callable, num_cpus:
             workspace.mark_done(shard.key, **fn(shard))
         return {"done": batch["shard"]}
 
+    # what fails is raised and progress is in the journal; Ray Data configures "ray.data" itself, not its children
+    for name in ("ray.data._internal", "ray.data.exceptions"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False  # the driver shows the journal's progress
+    context.enable_progress_bars = False
+    context.raise_original_map_exception = True
     items = [{"shard": pickle.dumps(shard)} for shard in pending]
-    pipeline = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-        work,
-        batch_size=1,
-        compute=ray.data.TaskPoolStrategy(size=min(concurrency, len(items))),
-        num_cpus=num_cpus,
-        max_retries=_MAX_RETRIES,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the only way to bound retries in Ray 2.60 is deprecated for 2.64
+        pipeline = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+            work,
+            batch_size=1,
+            compute=ray.data.TaskPoolStrategy(size=min(concurrency, len(items))),
+            num_cpus=num_cpus,
+            ray_remote_args_fn=lambda: {"max_retries": _MAX_RETRIES},
+        )
     try:
         yield from pipeline.iter_rows()
     except RayError as error:
@@ -87,11 +95,16 @@ def run_remote(fn: Callable[..., R], *args: Any, num_cpus: float = 1, num_gpus: 
     import ray
     from ray.exceptions import RayError
 
-    task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=_MAX_RETRIES)(fn)
+    name = getattr(fn, "__name__", "function")
+    task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=_MAX_RETRIES)(_call).options(name=name)
     try:
-        return ray.get(task.remote(*args, **kwargs))
+        return ray.get(task.remote(fn, args, kwargs))
     except RayError as error:
-        raise own_error(error, getattr(fn, "__name__", "task")) from None
+        raise own_error(error, name) from None
+
+
+def _call(fn: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+    return fn(*args, **kwargs)
 
 
 def own_error(error: BaseException, where: str) -> BaseException:
@@ -112,6 +125,8 @@ def own_error(error: BaseException, where: str) -> BaseException:
             f"{where}: a worker died {_MAX_RETRIES + 1} times ({type(found).__name__}), expected it to live: "
             "give it more memory, or run fewer at a time"
         )
-    if trace and not isinstance(found, UserError):
+    if isinstance(found, UserError):
+        return UserError(str(found).splitlines()[0])  # Ray Data adds lines of its own
+    if trace:
         found.add_note(trace)
     return found

@@ -15,7 +15,7 @@ _NOT_WORD = re.compile(r"[^\w]+|_+")
 _APOSTROPHE = re.compile(r"['’`´]")
 _ARTICLES = frozenset({"the", "a", "an", "likely", "necessarily", "option"})
 _NEGATIONS = frozenset({"not", "isnt", "wasnt", "never", "neither", "nor", "cannot"})
-_AFTER_ANSWER = frozenset({"is", "was", "be", "would", "should", "must", "will", "likely", "therefore", "thus", "option"})
+_AFTER_ANSWER = frozenset({"is", "was", "be", "would", "should", "must", "will", "therefore", "thus"})
 _CHOICE_ANCHOR = r"(?i:answer|option|choice)\s*(?i:is|:|would be|should be)?\s*:?\s*(?:\\boxed\{|[(\[*\"']{1,3})?"
 
 

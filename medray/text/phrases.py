@@ -13,6 +13,7 @@ _STOP_WORDS = frozenset(
     "with within without abnormal abnormality morphology syndrome disease disorder type form due other".split()
 )
 _STEM_LETTERS = 5
+_COMMON_ENDING = re.compile(r"(al|ar|ic|ous|ed|ing|ive|able|oid|ment|sis|ile)$")
 
 
 class PhraseCounts:
@@ -51,8 +52,9 @@ def shared_fraction(phrase: str, text: str) -> float:
 
 def jaccard(first: frozenset[str], second: frozenset[str]) -> float:
     """Size of the intersection over size of the union of two sets; 0 for two empty ones."""
-    union = len(first | second)
-    return len(first & second) / union if union else 0.0
+    shared = len(first & second)
+    union = len(first) + len(second) - shared
+    return shared / union if union else 0.0
 
 
 def contains_phrase(text: str, phrase: str) -> bool:
@@ -66,11 +68,16 @@ def lower_case_words(texts: Iterable[str]) -> frozenset[str]:
 
 
 def inside_sentence(name: str, lower_case: frozenset[str]) -> str:
-    """A name as it stands inside a sentence: "Renal cyst" -> "renal cyst", but "Babinski sign" stays."""
+    """A name as it stands inside a sentence: "Renal cyst" -> "renal cyst", but "Babinski sign" and "CSF leak" stay.
+
+    A first word that was never seen in lower case and does not end like an English adjective or noun may be an eponym:
+    it stays, unless it is the whole name.
+    """
     first = re.match(r"[^\W\d_]+", name)
-    if first is None or first[0].lower() not in lower_case or not first[0][1:].islower():
+    if first is None or not first[0][1:].islower():
         return name
-    return name[0].lower() + name[1:]
+    common = first[0] == name or first[0].lower() in lower_case or _COMMON_ENDING.search(first[0])
+    return name[0].lower() + name[1:] if common else name
 
 
 def sentence_start(text: str) -> str:
@@ -79,8 +86,9 @@ def sentence_start(text: str) -> str:
 
 
 def joined(items: Sequence[str], word: str = "and") -> str:
-    """A list in prose: "a", "a and b", "a, b and c"; items that hold commas are set apart by semicolons."""
+    """A list in prose: "a", "a and b", "a, b and c"; items that hold commas or "and" are set apart more strongly."""
     if len(items) < 2:
         return "".join(items)
     separator = "; " if any("," in item for item in items) else ", "
-    return f"{separator.join(items[:-1])} {word} {items[-1]}"
+    last = " " if separator == ", " and not any(f" {word} " in item for item in items) else separator
+    return f"{separator.join(items[:-1])}{last}{word} {items[-1]}"

@@ -6,6 +6,7 @@ torch is imported inside, so that recipes can name an objective without it.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ from pydantic import Field
 from medray.core.config import Config, UserError
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from medray.tables.blocks import BlockStore
@@ -27,7 +27,7 @@ Sums = dict[str, "Tensor"]
 class Objective(Config):
     """What a model is trained for."""
 
-    def load(self, model: Path, dtype: torch.dtype) -> Any:
+    def load(self, model: Path, dtype: str) -> Any:
         """The model to train, from a model directory."""
         from medray.model.load import load_policy
 
@@ -63,11 +63,13 @@ class BradleyTerry(Objective):
     from_policy: bool = True
     """start from a policy's directory with a new reward head; False: go on from a reward model's directory"""
 
-    def load(self, model: Path, dtype: torch.dtype) -> Any:
+    def load(self, model: Path, dtype: str) -> Any:
         """The sequence classifier with one output."""
         from medray.model.load import load_reward_model
 
-        return load_reward_model(model, dtype, from_policy=self.from_policy)
+        loaded = load_reward_model(model, dtype, from_policy=self.from_policy)
+        loaded.score.forward = partial(_fp32_linear, loaded.score)
+        return loaded
 
     def num_units(self, store: BlockStore, row: int) -> int:
         """One pair."""
@@ -81,7 +83,7 @@ class BradleyTerry(Objective):
         """Sum over pairs of -log sigmoid(chosen - rejected)."""
         from medray.math.bradley_terry import bradley_terry_loss
 
-        reward_S = model.score(hidden_states(model, batch)[batch.last_S]).float().squeeze(-1)
+        reward_S = model.score(hidden_states(model, batch)[batch.last_S]).squeeze(-1)
         chosen_B, rejected_B = reward_S.view(-1, 2).unbind(1)
         return bradley_terry_loss(chosen_B, rejected_B).sum(), _pair_sums(chosen_B, rejected_B)
 
@@ -121,6 +123,11 @@ class DPO(Objective):
         sums = _pair_sums(preference.chosen_reward_B, preference.rejected_reward_B)
         sums |= {"chosen_logprob": policy_B2[:, 0].detach().sum(), "rejected_logprob": policy_B2[:, 1].detach().sum()}
         return preference.loss_B.sum(), sums
+
+
+def _fp32_linear(head: Any, hidden_SD: Tensor) -> Tensor:
+    """A linear layer computed in fp32 whatever its weights are: bf16 would round rewards near 4 to steps of 1/64."""
+    return hidden_SD.float() @ head.weight.float().T
 
 
 def _expect_kind(facts: dict[str, Any], objective: str, kinds: tuple[str, ...]) -> None:

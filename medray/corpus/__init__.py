@@ -1,0 +1,1 @@
+"""Stages from outside things to a packed corpus: sources, base model, corpus."""

@@ -1,0 +1,127 @@
+"""Stage: one policy on held-out text and questions -> data/{documents,choices}.parquet, data/metrics.json.
+
+Every model of a run is measured on the same documents and questions, so that differences can be paired.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from medray.core.artifact import Artifact
+from medray.core.config import Config, Placement, UserError
+from medray.core.journal import Journal
+from medray.core.schema import DOCUMENT, QUESTION, read_table, write_table
+from medray.core.workspace import Workspace
+from medray.evaluate import choice, perplexity
+
+NAME = "evaluate"
+VERSION = 1
+
+_CHUNK = 32
+"""Documents or questions between two signs of progress; fixed, because batches decide floating-point order."""
+
+
+class EvaluatePlacement(Placement):
+    """Where a policy is measured."""
+
+    threads: int = Field(default=2, ge=1)
+    use_gpu: bool = False
+
+
+class EvaluateConfig(Config):
+    """What a policy is measured on."""
+
+    system_prompt: str
+    """The recipe's own system prompt, as in training."""
+    split: str
+    """Split of the questions: test (or dev while choosing)."""
+    questions_per_task: int = Field(ge=0)
+    """0: all of the split."""
+    documents_per_category: int = Field(ge=0)
+    """0: all held-out documents."""
+    max_document_tokens: int = Field(ge=2)
+    """Documents are cut to this many tokens."""
+    dtype: Literal["bf16", "fp32"]
+    rng_seed: int
+    """Seed of the bootstrap and of the choice of documents and questions."""
+    placement: EvaluatePlacement = EvaluatePlacement()
+
+
+def run(config: EvaluateConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
+    """Measure one policy.
+
+    inputs: model (data/model), questions (data/questions.parquet), corpus (data/heldout.parquet).
+    """
+    from medray.tables.shards import run_remote
+
+    every = read_table(inputs["questions"].data / "questions.parquet", QUESTION).to_pylist()
+    of_split = [row for row in every if row["split"] == config.split]
+    if not of_split:
+        splits = ", ".join(sorted({row["split"] for row in every})) or "none"
+        raise UserError(f"evaluate.split: no questions of split {config.split!r}, expected one of {splits}: correct it")
+    questions = choice.choose_questions(of_split, config.questions_per_task, config.rng_seed)
+    documents = perplexity.choose_documents(
+        read_table(inputs["corpus"].data / "heldout.parquet", DOCUMENT).to_pylist(),
+        config.documents_per_category,
+        config.rng_seed,
+    )
+    if not documents:
+        raise UserError("evaluate: heldout.parquet is empty, expected held-out documents: hold some out in the corpus")
+    gpus = 1 if config.placement.use_gpu else 0
+    model = inputs["model"].data / "model"
+    document_rows, measured, priors = run_remote(
+        measure, model, documents, questions, config, workspace.journal, num_gpus=gpus
+    )
+    train = [row for row in every if row["split"] == "train"]
+    choice_rows = choice.judge_choices(questions, measured, priors, train)
+    write_table(workspace.data / "documents.parquet", document_rows, perplexity.DOCUMENT_NLL)
+    write_table(workspace.data / "choices.parquet", choice_rows, choice.CHOICE)
+    figures = {
+        **perplexity.summarise(document_rows, config.rng_seed),
+        **choice.summarise(choice_rows, config.rng_seed),
+    }
+    (workspace.data / "metrics.json").write_text(json.dumps(figures, indent=1, sort_keys=True))
+    return {
+        "num_documents": len(document_rows),
+        "num_questions": len(choice_rows),
+        "accuracy": figures["accuracy"]["value"],
+        **{name.replace(".", "_"): f["value"] for name, f in figures.items() if name in _COUNTED and f["count"]},
+    }
+
+
+_COUNTED = ("perplexity.definitions", "perplexity.medical", "perplexity.general")
+
+
+def measure(
+    model: Path,
+    documents: list[dict[str, Any]],
+    questions: list[dict[str, Any]],
+    config: EvaluateConfig,
+    journal: Journal,
+) -> tuple[list[dict[str, Any]], list[list[tuple[float, int]]], dict[str, float]]:
+    """Everything that needs the model, with one load: rows of DOCUMENT_NLL, option likelihoods, option priors."""
+    from medray.model.load import load_tokenizer
+    from medray.train.forward import Forward
+
+    tokenizer = load_tokenizer(model)
+    device = "cuda" if config.placement.use_gpu else "cpu"
+    forward = Forward(model, dtype=config.dtype, threads=config.placement.threads, device=device)
+    total = len(documents) + len(questions)
+    document_rows: list[dict[str, Any]] = []
+    measured: list[list[tuple[float, int]]] = []
+    for start in range(0, len(documents), _CHUNK):
+        journal.progress(start, total, "items", "documents")
+        chunk = documents[start : start + _CHUNK]
+        document_rows += perplexity.measure_documents(forward, tokenizer, chunk, config.max_document_tokens)
+    for start in range(0, len(questions), _CHUNK):
+        journal.progress(len(documents) + start, total, "items", "questions")
+        chunk = questions[start : start + _CHUNK]
+        measured += choice.measure_choices(forward, tokenizer, chunk, config.system_prompt)
+    options = [option for question in questions for option in question["options"]]
+    priors = choice.measure_priors(forward, tokenizer, options, config.system_prompt)
+    journal.progress(total, total, "items")
+    return document_rows, measured, priors

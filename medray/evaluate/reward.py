@@ -1,0 +1,212 @@
+"""Stage: the reward model on held-out pairs, beside what needs no reward model -> data/{pairs.parquet,metrics.json}.
+
+A reward model earns its place only above length, a bag of words and the policy's own likelihood of the completions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from medray.core.artifact import Artifact
+from medray.core.config import Config, Placement, UserError
+from medray.core.journal import Journal
+from medray.core.schema import PAIR, read_table, write_table
+from medray.core.workspace import Workspace
+from medray.math import statistics
+from medray.text.answers import normalise_words
+
+NAME = "evaluate_reward"
+VERSION = 1
+
+BASELINES = ("longer", "shorter", "bag_of_words", "policy_sum", "policy_mean")
+"""longer, shorter: completion in words; bag_of_words: logistic regression on word counts, fitted on the train pairs;
+policy_sum, policy_mean: the policy's log-likelihood of the completion, whole and per token."""
+
+_BATCH = 16  # sequences in one forward pass of the reward model
+
+WON = pa.schema(
+    [
+        *(pa.field(name, pa.string(), nullable=False) for name in ("id", "task", "source")),
+        *(pa.field(name, pa.float64(), nullable=False) for name in ("margin", "reward_model", *BASELINES)),
+    ]
+)
+"""1.0 where the chosen completion was preferred, 0.0 where not, 0.5 at a tie; margin: chosen minus rejected reward."""
+
+
+class RewardEvaluationPlacement(Placement):
+    """Where the reward model is measured."""
+
+    threads: int = Field(default=2, ge=1)
+    use_gpu: bool = False
+
+
+class RewardEvaluationConfig(Config):
+    """How the reward model is measured."""
+
+    dtype: Literal["bf16", "fp32"]
+    bag_of_words_l2: float = Field(gt=0)
+    """L2 penalty of the bag of words, per train pair."""
+    rng_seed: int
+    """Seed of the bootstrap."""
+    placement: RewardEvaluationPlacement = RewardEvaluationPlacement()
+
+
+def run(config: RewardEvaluationConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, Any]:
+    """Measure the reward model on the held-out pairs.
+
+    inputs: reward_model (data/model), pairs (data/pairs.parquet), policy (data/model) that the pairs were sampled from.
+    """
+    from medray.tables.shards import run_remote
+
+    pairs = read_table(inputs["pairs"].data / "pairs.parquet", PAIR).to_pylist()
+    heldout = sorted((row for row in pairs if row["split"] == "heldout"), key=lambda row: row["id"])
+    train = sorted((row for row in pairs if row["split"] == "train"), key=lambda row: row["id"])
+    if not heldout:
+        raise UserError("evaluate_reward: no pairs of split 'heldout' in pairs.parquet: hold some out")
+    models = inputs["reward_model"].data / "model", inputs["policy"].data / "model"
+    gpus = 1 if config.placement.use_gpu else 0
+    margins, likelihoods = run_remote(measure, *models, heldout, config, workspace.journal, num_gpus=gpus)
+    won = {
+        "reward_model": wins(margins),
+        **length_wins(heldout),
+        "bag_of_words": wins(bag_of_words_margins(train, heldout, config.bag_of_words_l2)),
+        **{f"policy_{name}": wins(margin) for name, margin in likelihoods.items()},
+    }
+    table = [
+        {
+            **{field: pair[field] for field in ("id", "task", "source")},
+            "margin": margins[number],
+            **{name: float(values[number]) for name, values in won.items()},
+        }
+        for number, pair in enumerate(heldout)
+    ]
+    write_table(workspace.data / "pairs.parquet", table, WON)
+    figures = summarise(won, [kind_of(pair) for pair in heldout], config.rng_seed)
+    (workspace.data / "metrics.json").write_text(json.dumps(figures, indent=1, sort_keys=True))
+    return {
+        "num_pairs": len(heldout),
+        "accuracy": figures["metrics"]["reward_model"]["value"],
+        "verdict": figures["verdict"],
+    }
+
+
+def kind_of(pair: Mapping[str, Any]) -> str:
+    """The kind of a pair: its task."""
+    return pair["task"]
+
+
+def wins(margins: Sequence[float]) -> np.ndarray:
+    """1 where the chosen side is ahead, 0 where it is behind, 0.5 at a tie."""
+    return (np.sign(np.asarray(margins, dtype=np.float64)) + 1) / 2
+
+
+def length_wins(pairs: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """How often the longer, and the shorter, completion (in words) is the chosen one."""
+    longer = [len(normalise_words(pair["chosen"])) - len(normalise_words(pair["rejected"])) for pair in pairs]
+    return {"longer": wins(longer), "shorter": wins([-margin for margin in longer])}
+
+
+def bag_of_words_margins(
+    train: Sequence[Mapping[str, Any]], heldout: Sequence[Mapping[str, Any]], l2: float, num_steps: int = 1000
+) -> list[float]:
+    """Margins of held-out pairs from a logistic regression on differences of word counts, fitted on the train pairs.
+
+    Bradley-Terry with a linear reward: minimises mean(-log sigmoid(w . difference)) + l2 / 2 |w|^2 by accelerated
+    gradient descent. Words that stand on neither side of a train pair weigh nothing. No train pairs: all margins 0.
+    """
+    counted = [(normalise_words(pair["chosen"]), normalise_words(pair["rejected"])) for pair in train]
+    index = {word: i for i, word in enumerate(sorted({word for sides in counted for side in sides for word in side}))}
+    if not index:
+        return [0.0] * len(heldout)
+
+    def differences(sides: Sequence[tuple[list[str], list[str]]]) -> np.ndarray:
+        rows = np.zeros((len(sides), len(index)))
+        for row, (chosen, rejected) in zip(rows, sides, strict=True):
+            for words, sign in ((chosen, 1.0), (rejected, -1.0)):
+                for word in words:
+                    if word in index:
+                        row[index[word]] += sign
+        return rows
+
+    train_NV = differences(counted)
+    # the gradient is Lipschitz with the largest eigenvalue of X'X / 4N + l2, which the largest row norm bounds
+    step = 1.0 / (0.25 * max(1e-12, float((train_NV**2).sum(axis=1).max())) + l2)
+    weights_V, ahead_V = np.zeros(len(index)), np.zeros(len(index))
+    for number in range(num_steps):
+        slope_N = -1.0 / (1.0 + np.exp(np.clip(train_NV @ ahead_V, -50, 50)))
+        moved_V = ahead_V - step * (train_NV.T @ slope_N / len(train_NV) + l2 * ahead_V)
+        ahead_V = moved_V + number / (number + 3) * (moved_V - weights_V)
+        weights_V = moved_V
+    held = differences([(normalise_words(pair["chosen"]), normalise_words(pair["rejected"])) for pair in heldout])
+    return [float(f"{margin:.9g}") for margin in held @ weights_V]
+
+
+def measure(
+    reward_model: Path, policy: Path, pairs: list[dict[str, Any]], config: RewardEvaluationConfig, journal: Journal
+) -> tuple[list[float], dict[str, list[float]]]:
+    """Chosen minus rejected of each pair: the reward, and the policy's log-likelihood ("sum" and "mean", nats)."""
+    import torch
+
+    from medray.model.load import load_reward_model, load_tokenizer, pooled_rewards
+    from medray.model.render import render
+    from medray.train.forward import Forward, ForwardRow
+
+    torch.set_num_threads(config.placement.threads)
+    device = "cuda" if config.placement.use_gpu else "cpu"
+    tokenizer = load_tokenizer(reward_model)
+    rendered = [
+        render(tokenizer, [*pair["messages"], {"role": "assistant", "content": pair[side]}])
+        for pair in pairs
+        for side in ("chosen", "rejected")
+    ]
+    model = load_reward_model(reward_model, config.dtype).to(device)
+    by_length = sorted(range(len(rendered)), key=lambda i: len(rendered[i].ids))
+    rewards = np.zeros(len(rendered))
+    with torch.inference_mode():
+        for start in range(0, len(by_length), _BATCH):
+            journal.progress(start, 2 * len(rendered), "completions", "reward model")
+            chosen = by_length[start : start + _BATCH]
+            rewards[chosen] = pooled_rewards(model, [rendered[i].ids for i in chosen]).cpu().numpy()
+    del model
+    journal.progress(len(rendered), 2 * len(rendered), "completions", "policy")
+    forward = Forward(policy, dtype=config.dtype, threads=config.placement.threads, device=device)
+    both = list(zip(rendered[::2], rendered[1::2], strict=True))
+    rows = [ForwardRow(first.prompt, [first.completion, second.completion]) for first, second in both]
+    logprobs = forward.sequence_logprobs(rows)
+    journal.progress(2 * len(rendered), 2 * len(rendered), "completions")
+    return [float(margin) for margin in rewards[::2] - rewards[1::2]], {
+        "sum": [first[0] - second[0] for first, second in logprobs],
+        "mean": [first[0] / first[1] - second[0] / second[1] for first, second in logprobs],
+    }
+
+
+def summarise(won: Mapping[str, np.ndarray], kinds: Sequence[str], rng_seed: int) -> dict[str, Any]:
+    """{metrics: accuracy of each judge, by_kind, differences: reward model minus baseline, verdict, not_above}.
+
+    verdict: "above" when the reward model is above every baseline, each paired interval clear of 0; else "not above".
+    """
+    values, kinds_N = dict(won), np.array(kinds)
+    ordered = ["reward_model", *(name for name in BASELINES if name in values)]
+    differences = []
+    for name in ordered[1:]:
+        difference = statistics.paired_difference(values[name], values["reward_model"], rng_seed=rng_seed)
+        row = {"baseline": name, "figure": "accuracy", "scale": "absolute", **difference.row()}
+        differences.append({**row, "verdict": statistics.verdict(difference)})
+    not_above = [row["baseline"] for row in differences if row["verdict"] != "better"]
+    return {
+        "metrics": {name: statistics.mean(values[name], rng_seed=rng_seed).row() for name in ordered},
+        "by_kind": {
+            kind: {name: statistics.mean(values[name][kinds_N == kind], rng_seed=rng_seed).row() for name in ordered}
+            for kind in sorted(set(kinds))
+        },
+        "differences": differences,
+        "verdict": "not above" if not_above else "above",
+        "not_above": not_above,
+    }

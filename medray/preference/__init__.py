@@ -1,0 +1,1 @@
+"""Preference rounds: sample, judge, pairs, reference log-probs, DPO."""

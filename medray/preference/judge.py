@@ -1,0 +1,158 @@
+"""Stage: reward of every completion, from the served reward model -> data/rewards.parquet (REWARD)."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pydantic import Field
+
+from medray.core.artifact import Artifact
+from medray.core.config import Config, Placement, UserError
+from medray.core.schema import COMPLETION, PROMPT, REWARD, read_table, write_table
+from medray.core.workspace import Workspace
+from medray.serve.config import RewardServing
+from medray.serve.schema import RewardEndpoint, RewardRow
+from medray.text.answers import extract_option
+
+NAME = "judge"
+VERSION = 1
+
+
+class JudgePlacement(Placement):
+    """How hard the service is asked."""
+
+    num_workers: int = Field(default=2, ge=1)
+    """Shards in flight: one computes while another is rendered and written."""
+    deadline_s: float = Field(default=900.0, gt=0)
+    """Longest wait for the rewards of one shard, retries included."""
+
+
+class JudgeConfig(Config):
+    """How completions are judged."""
+
+    serving: RewardServing
+    placement: JudgePlacement = JudgePlacement()
+
+
+def run(config: JudgeConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
+    """inputs: completions (data/completions), reward_model (data/model), prompts (data/prompts.parquet).
+
+    One shard per file of completions, each marked when judged. Counters: num_completions, num_prompts,
+    reward_mean, num_correct, num_incorrect, num_unparsed (gold prompts only), num_truncated.
+    """
+    from medray.serve.reward_app import ensure_reward_app
+    from medray.tables.shards import Shard, run_shards
+
+    parts = sorted((inputs["completions"].data / "completions").glob("part-*.parquet"))
+    if not parts:
+        raise UserError(f"judge: no completions in {inputs['completions'].data}, expected part-*.parquet: sample first")
+    prompts_path = inputs["prompts"].data / "prompts.parquet"
+    directory = workspace.scratch / "rewards"
+    shards = [Shard(f"rewards-{part.stem}", {"part": part.name}) for part in parts]
+    facts: dict[str, dict[str, Any]] = {}
+    if all(workspace.is_done(shard.key) for shard in shards):
+        facts = {shard.key: workspace.marks()[shard.key] for shard in shards}
+    else:
+        model = inputs["reward_model"]
+        endpoint = ensure_reward_app(model.data / "model", model.id, config.serving)
+
+        def judge_shard(shard: Shard) -> dict[str, Any]:
+            part = parts[0].parent / shard.payload["part"]
+            return judge_part(part, prompts_path, directory / part.name, endpoint, config)
+
+        facts = run_shards(
+            workspace, shards, judge_shard, num_cpus=0.1, concurrency=config.placement.num_workers, unit="files"
+        )
+    rewards = read_table(directory, REWARD)
+    _check_complete(rewards, pa.concat_tables([read_table(part, COMPLETION) for part in parts]))
+    write_table(workspace.data / "rewards.parquet", rewards, REWARD)
+    totals = Counter({name: 0 for name in ("num_correct", "num_incorrect", "num_unparsed", "num_truncated")})
+    for fact in facts.values():
+        totals.update({name: fact[name] for name in totals})
+    values = rewards.column("reward").to_pylist()
+    return {
+        "num_completions": len(values),
+        "num_prompts": len(set(rewards.column("prompt_id").to_pylist())),
+        "reward_mean": math.fsum(values) / len(values),
+        **totals,
+    }
+
+
+def judge_part(
+    part: Path, prompts_path: Path, target: Path, endpoint: RewardEndpoint, config: JudgeConfig
+) -> dict[str, int]:
+    """Judge one file of completions over HTTP and write its rewards; returns the shard's counts."""
+    from medray.generate.scoring import RewardClient
+
+    completions = read_table(part, COMPLETION).to_pylist()
+    wanted = {row["prompt_id"] for row in completions}
+    prompts = {row["id"]: row for row in read_table(prompts_path, PROMPT).to_pylist() if row["id"] in wanted}
+    missing = sorted(wanted - prompts.keys())
+    if missing:
+        raise UserError(
+            f"judge: prompt {missing[0]!r} of {part.name} is not among the prompts ({len(missing)} in all), "
+            "expected the table that was sampled from: pass the same prompts"
+        )
+    rows = [
+        RewardRow.model_validate({"messages": prompts[c["prompt_id"]]["messages"], "completion": c["text"]})
+        for c in completions
+    ]
+    request_timeout_s = config.serving.placement.request_timeout_s
+    with RewardClient(
+        endpoint, deadline_s=config.placement.deadline_s, request_timeout_s=request_timeout_s
+    ) as client:  # fmt: skip
+        rewards = client.rewards(rows)
+        num_truncated = client.num_truncated
+    correct = [correctness(c["text"], prompts[c["prompt_id"]]) for c in completions]
+    table = [
+        {
+            "completion_id": c["id"],
+            "prompt_id": c["prompt_id"],
+            "index": c["index"],
+            "reward": reward,
+            "correct": value,
+            "num_tokens": len(c["token_ids"]),
+        }
+        for c, reward, value in zip(completions, rewards, correct, strict=True)
+    ]
+    write_table(target, table, REWARD)
+    has_gold = [prompts[c["prompt_id"]]["gold"] >= 0 for c in completions]
+    return {
+        "num_correct": correct.count(1),
+        "num_incorrect": correct.count(0),
+        "num_unparsed": sum(gold and value < 0 for gold, value in zip(has_gold, correct, strict=True)),
+        "num_truncated": num_truncated,
+    }
+
+
+def correctness(completion: str, prompt: dict[str, Any]) -> int:
+    """1 or 0 where the prompt has a gold option and the completion names one option, else -1 (open or unparsed)."""
+    if prompt["gold"] < 0:
+        return -1
+    option = extract_option(completion, prompt["options"])
+    return -1 if option is None else int(option == prompt["gold"])
+
+
+def _check_complete(rewards: pa.Table, completions: pa.Table) -> None:
+    """Exactly one finite reward per completion, and equally many completions per prompt."""
+    judged = sorted(rewards.column("completion_id").to_pylist())
+    assert judged == sorted(completions.column("id").to_pylist()), "rewards and completions differ in their ids"
+    assert all(math.isfinite(value) for value in rewards.column("reward").to_pylist()), "a reward is not finite"
+    check_equal_counts(completions.column("prompt_id").to_pylist(), "judge")
+
+
+def check_equal_counts(prompt_ids: Sequence[str], where: str) -> int:
+    """K, when every prompt occurs K times. Raises UserError otherwise (sampling K=4 but judging K=8)."""
+    counts = Counter(prompt_ids)
+    found = sorted(set(counts.values()))
+    if len(found) != 1:
+        odd = next(p for p, n in sorted(counts.items()) if n == found[0])
+        raise UserError(
+            f"{where}: prompt {odd!r} has {found[0]} completions, others {found[-1]}, expected one K: sample again"
+        )
+    return found[0]

@@ -1,0 +1,146 @@
+"""Stage: reference log-probs of preference pairs -> data/store (token store of kind "pairs").
+
+Made once a round, so that DPO holds one model in memory. In the trainer's library and precision: another engine's
+log-probs differ by 0.05 a token in bf16, more than a round moves the policy.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from medray.core.artifact import Artifact
+from medray.core.config import Config, Placement, UserError
+from medray.core.identity import stable_hash
+from medray.core.schema import PAIR, read_table
+from medray.core.workspace import Workspace
+
+NAME = "reference"
+VERSION = 1
+_PAIRS_PER_SHARD = 64
+_ROWS_PER_SHARD = 1024
+
+
+class ReferencePlacement(Placement):
+    """Where the forward passes run."""
+
+    threads: int = Field(default=2, ge=1)
+    batch_tokens: int = Field(default=1024, ge=1)
+    """Tokens in one forward pass."""
+    use_gpu: bool = False
+
+
+class ReferenceConfig(Config):
+    """What log-probs are taken of."""
+
+    dtype: Literal["bf16", "fp32"]
+    """Of the layers; logits are fp32."""
+    max_tokens: int = Field(ge=8)
+    """Of a prompt with its completion."""
+    oversize: Literal["drop", "error"]
+    """What becomes of a pair with a longer side; it is never cut."""
+    max_bad_fraction: float = Field(default=0.01, ge=0, le=1)
+    """Largest share of pairs that may fail to render (quarantined with the reason)."""
+    placement: ReferencePlacement = ReferencePlacement()
+
+
+def run(config: ReferenceConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, Any]:
+    """inputs: reference (a policy, data/model), pairs (data/pairs.parquet, its train split).
+
+    Counters: num_pairs, num_oversize, num_tokens, reference_margin_mean (log-prob of chosen minus rejected, nats).
+    """
+    from medray.tables.shards import run_remote
+
+    model, pairs = inputs["reference"].data / "model", inputs["pairs"].data / "pairs.parquet"
+    num_gpus = int(config.placement.use_gpu)
+    return run_remote(add_reference, config, model, pairs, workspace, num_cpus=1, num_gpus=num_gpus)
+
+
+def add_reference(config: ReferenceConfig, model: Path, pairs_path: Path, workspace: Workspace) -> dict[str, Any]:
+    """Render the pairs, take log-probs shard by shard (each marked), and write data/store; returns the counters."""
+    from medray.model.load import load_tokenizer, tokenizer_digest
+    from medray.tables.blocks import BlockWriter
+
+    rows = [row for row in read_table(pairs_path, PAIR).to_pylist() if row["split"] == "train"]
+    rows.sort(key=lambda row: (stable_hash("reference order", row["id"]), row["id"]))
+    pairs, num_oversize = _rendered(config, load_tokenizer(model), rows, workspace)
+    values = _logprobs(config, model, pairs, workspace)
+    writer = BlockWriter(workspace.data / "store", "pairs", tokenizer_digest(model), 0, _ROWS_PER_SHARD)
+    for (chosen, rejected), reference in zip(pairs, values, strict=True):
+        writer.add(
+            chosen.ids + rejected.ids,
+            [len(chosen.ids), len(rejected.ids)],
+            chosen.loss_mask + rejected.loss_mask,
+            reference.tolist(),
+        )
+    facts = writer.close()
+    return {
+        "num_pairs": len(pairs),
+        "num_oversize": num_oversize,
+        "num_tokens": facts["num_tokens"],
+        "reference_margin_mean": float(np.mean(values[:, 0] - values[:, 1])),
+    }
+
+
+def _rendered(config: ReferenceConfig, tokenizer: Any, rows: list[dict], workspace: Workspace) -> tuple[list, int]:
+    """(chosen, rejected) of each usable pair, rendered, and the number of those that are too long."""
+    from medray.model.render import render_completion
+
+    pairs, bad, num_oversize = [], [], 0
+    for row in rows:
+        try:
+            pair = [render_completion(tokenizer, row["messages"], row[side]) for side in ("chosen", "rejected")]
+        except UserError as error:
+            bad.append({"where": f"pair {row['id']}", "reason": str(error), "row": row})
+            continue
+        longest = max(len(side.ids) for side in pair)
+        if longest <= config.max_tokens:
+            pairs.append(pair)
+        elif config.oversize == "drop":
+            num_oversize += 1
+        else:
+            raise UserError(
+                f"reference.max_tokens: pair {row['id']} has a side of {longest} tokens, expected at most "
+                f'{config.max_tokens}: raise max_tokens or set oversize to "drop"'
+            )
+    workspace.quarantine("render", bad)
+    workspace.check_quarantine(len(rows), config.max_bad_fraction)
+    return pairs, num_oversize
+
+
+def _logprobs(config: ReferenceConfig, model: Path, pairs: list, workspace: Workspace) -> np.ndarray:
+    """Log-probs (pairs, 2) of chosen and rejected; finished shards are read from scratch."""
+    starts = range(0, len(pairs), _PAIRS_PER_SHARD)
+    directory, forward = workspace.scratch / "logprobs", None
+    directory.mkdir(exist_ok=True)
+    for start in starts:
+        mark = f"logprobs-{start:08d}"
+        workspace.journal.progress(start, len(pairs), "pairs")
+        if workspace.is_done(mark):
+            continue
+        if forward is None:
+            forward = _load(config, model)
+        np.save(directory / f"{mark}.npy", _shard_logprobs(forward, pairs[start : start + _PAIRS_PER_SHARD]))
+        workspace.mark_done(mark)
+    workspace.journal.progress(len(pairs), len(pairs), "pairs")
+    return np.concatenate([np.zeros((0, 2)), *(np.load(directory / f"logprobs-{start:08d}.npy") for start in starts)])
+
+
+def _load(config: ReferenceConfig, model: Path) -> Any:
+    from medray.train.forward import Forward
+
+    device = "cuda" if config.placement.use_gpu else "cpu"
+    placement = config.placement
+    return Forward(
+        model, dtype=config.dtype, threads=placement.threads, batch_tokens=placement.batch_tokens, device=device
+    )
+
+
+def _shard_logprobs(forward: Any, pairs: list) -> np.ndarray:
+    from medray.train.forward import ForwardRow
+
+    rows = [ForwardRow(chosen.prompt, [chosen.completion, rejected.completion]) for chosen, rejected in pairs]
+    return np.array([[value for value, _ in result] for result in forward.sequence_logprobs(rows)])

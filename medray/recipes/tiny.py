@@ -1,0 +1,105 @@
+"""The demo's stages with a model of less than a million parameters made on the spot: for tests, a few minutes."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from medray.core.config import Config
+from medray.corpus.base import BaseConfig, TinyShape
+from medray.generate.config import EnginePlacement
+from medray.preference.sample import SampleConfig
+from medray.recipes.demo import SEED, demo
+from medray.recipes.recipe import Recipe
+from medray.synthesize.config import GroupCounts, HeldoutCounts, PromptCounts, TaskCounts
+from medray.train.config import Optimization, TrainPlacement
+
+C = TypeVar("C", bound=Config)
+
+_PLACEMENT = TrainPlacement(num_workers=(2, 2), threads_per_worker=1, micro_batch=8, checkpoint_every_steps=8)
+_ENGINE = EnginePlacement(threads=1, kv_cache_gib=0.25, prompts_per_shard=16)
+
+
+def tiny() -> Recipe:
+    """The demo in small: fp32 (so that runs are equal to the bit), two workers, four body systems."""
+    recipe = demo()
+    none = TaskCounts(
+        definition_to_term=0, term_to_system=0, term_to_synonym=0, phenotypes_to_disease=0, disease_to_phenotype=0
+    )
+    return _changed(
+        recipe,
+        name="tiny",
+        base=BaseConfig(
+            format="tiny",
+            licence="none: random weights",
+            access="public",
+            tiny=TinyShape(vocab_size=1024, hidden_size=96, num_layers=3, max_positions=1024, rng_seed=SEED),
+        ),
+        synthesize=_changed(
+            recipe.synthesize,
+            systems=("nervous system", "eye", "cardiovascular system", "digestive system"),
+            definition_words=(5, 16),
+            max_profile_phenotypes=6,
+            focus_terms=GroupCounts(
+                test=16, dev=0, train=16, reward_train=16, reward_heldout=16, round_1=16, round_2=16, fresh=16
+            ),
+            focus_diseases=GroupCounts(
+                test=4, dev=0, train=4, reward_train=4, reward_heldout=0, round_1=0, round_2=0, fresh=0
+            ),
+            num_icd_categories=4,
+            num_notes=4,
+            heldout=HeldoutCounts(terms=12, diseases=2, icd_categories=2, notes=1),
+            test_questions=_changed(none, definition_to_term=8, term_to_system=16, phenotypes_to_disease=4),
+            dev_questions=none,
+            examples=_changed(none, definition_to_term=16, term_to_system=80, phenotypes_to_disease=4),
+            num_open_examples=32,
+            prompts=PromptCounts(reward_train=24, reward_heldout=12, round_1=12, round_2=12, fresh=12),
+            prompt_mix=_changed(none, term_to_system=1),
+        ),
+        corpus=_changed(recipe.corpus, token_budget=16_000, block_tokens=128, max_unit_tokens=128),
+        pretrain=_trained(recipe.pretrain, 4e-3, 16, 8.0),
+        sft=_changed(_trained(recipe.sft, 4e-3, 8, 6.0), block_tokens=256),
+        reward=_changed(
+            recipe.reward,
+            candidates=_sampled(recipe.reward.candidates),
+            train=_trained(recipe.reward.train, 2e-3, 8, 4.0),
+        ),
+        judge=_changed(recipe.judge, serving=_changed(recipe.judge.serving, dtype="fp32")),
+        rounds=tuple(
+            _changed(
+                round_,
+                sample=_sampled(round_.sample),
+                reference=_changed(round_.reference, dtype="fp32"),
+                dpo=_trained(round_.dpo, 1e-3, 4, 2.0),
+            )
+            for round_ in recipe.rounds
+        ),
+        evaluation=_changed(
+            recipe.evaluation,
+            models=_changed(recipe.evaluation.models, dtype="fp32"),
+            reward_model=_changed(recipe.evaluation.reward_model, dtype="fp32"),
+            fresh=_sampled(recipe.evaluation.fresh),
+            cool=_sampled(recipe.evaluation.cool),
+            greedy=_sampled(recipe.evaluation.greedy),
+        ),
+        report=_changed(recipe.report, recipe="tiny", num_sample_prompts=4),
+    )
+
+
+def _changed(config: C, **fields: object) -> C:
+    """A checked copy with other fields."""
+    return type(config).model_validate({**dict(config), **fields})
+
+
+def _trained(stage: C, learning_rate: float, global_batch: int, epochs: float) -> C:
+    """A training stage's config for the tiny model."""
+    optimization: Optimization = _changed(
+        stage.optimization, learning_rate=learning_rate, global_batch=global_batch, epochs=epochs, dtype="fp32"
+    )
+    return _changed(stage, optimization=optimization, placement=_PLACEMENT)
+
+
+def _sampled(config: SampleConfig) -> SampleConfig:
+    """A sampling config for the tiny model."""
+    return _changed(
+        config, sampling=_changed(config.sampling, dtype="fp32", max_tokens=24), placement=_ENGINE
+    )

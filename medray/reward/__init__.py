@@ -1,0 +1,1 @@
+"""The reward model: its pairs and its training."""

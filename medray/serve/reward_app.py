@@ -1,0 +1,179 @@
+"""The reward model as a Ray Serve application over HTTP. The only file that knows Ray Serve."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ray
+from fastapi import Depends, FastAPI, Header, HTTPException
+from ray import serve
+
+from medray.core.config import UserError
+from medray.serve.config import RewardServing
+from medray.serve.schema import RewardEndpoint, RewardReply, RewardRequest
+
+_DEPLOYMENT = "reward_model"
+_POLL_S = 0.2
+_NUM_PORTS = 50
+api = FastAPI(title="medray reward model", docs_url=None, redoc_url=None, openapi_url=None)
+
+
+class _Running(NamedTuple):
+    key: tuple[str, str, str]  # model directory, model id, settings
+    job_id: str
+    endpoint: RewardEndpoint
+
+
+_running: _Running | None = None  # what this process deployed: only it knows the token
+_http: tuple[str, str, int] | None = None  # job, host, port of the Serve that this process started
+
+
+def _check_token(authorization: str = Header(default="")) -> None:
+    digest = hashlib.sha256(authorization.removeprefix("Bearer ").encode()).hexdigest()
+    if not hmac.compare_digest(digest, serve.get_replica_context().servable_object.token_digest):
+        raise HTTPException(401, "bearer token is missing or wrong", {"WWW-Authenticate": "Bearer"})
+
+
+@serve.deployment(name=_DEPLOYMENT)
+@serve.ingress(api)
+class RewardApp:
+    """One replica: the model, and one thread that runs a request at a time.
+
+    Requests are never merged: a request's rewards depend on its rows alone, so a client that repeats one after a
+    replica's death gets bitwise the same numbers.
+    """
+
+    def __init__(self, model: str, model_id: str, serving: dict[str, Any], token_digest: str):
+        self.token_digest = token_digest
+        self._model_id = model_id
+        from medray.serve.rewarding import Rewarder  # torch and transformers: in replicas only
+
+        self._rewarder = Rewarder(Path(model), RewardServing.model_validate(serving))
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reward")
+
+    @api.get("/healthz")
+    async def healthz(self) -> dict[str, Any]:
+        """State of the service; needs no token and tells no content."""
+        return {"ok": True, "model_id": self._model_id, **self._rewarder.facts}
+
+    @api.post("/rewards", dependencies=[Depends(_check_token)])
+    async def rewards(self, request: RewardRequest) -> RewardReply:
+        """Rewards of the rows, in order; 422 for a row whose completion alone is too long."""
+        loop = asyncio.get_running_loop()
+        try:
+            values, num_truncated = await loop.run_in_executor(self._thread, self._rewarder.rewards, request.rows)
+        except UserError as error:
+            raise HTTPException(422, str(error)) from error
+        return RewardReply(rewards=tuple(values), model_id=self._model_id, num_truncated=num_truncated)
+
+
+def ensure_reward_app(model: Path, model_id: str, serving: RewardServing) -> RewardEndpoint:
+    """The endpoint of a running service of this reward model; deployed now unless this process has it up already.
+
+    Another model, or other settings, replace the one that runs. The token is random per deployment; replicas know
+    only its digest. Raises UserError when the service is not ready within placement.start_timeout_s, with its reason.
+    """
+    global _running
+    assert ray.is_initialized(), "ensure_reward_app() needs Ray: start or join it first"
+    job_id = ray.get_runtime_context().get_job_id()
+    name = f"medray-reward-{job_id}"
+    key = (str(model), model_id, serving.model_dump_json())
+    if _running and (_running.key, _running.job_id) == (key, job_id) and _is_running(name):
+        return _running.endpoint
+    placement = serving.placement
+    host, port = _start_http(job_id, placement.host, placement.port)
+    token = secrets.token_urlsafe(32)
+    app = RewardApp.options(
+        num_replicas=placement.replicas,
+        max_ongoing_requests=16,
+        health_check_period_s=2,
+        health_check_timeout_s=60,  # a long request holds the interpreter lock at times
+        graceful_shutdown_timeout_s=2,
+        ray_actor_options={
+            "num_cpus": 1,
+            "num_gpus": 1 if placement.use_gpu else 0,
+            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(placement.threads), "HF_HUB_OFFLINE": "1"}},
+        },
+    ).bind(str(model), model_id, serving.model_dump(), hashlib.sha256(token.encode()).hexdigest())
+    if name in serve.status().applications:
+        serve.delete(name)  # an update in place would keep answering from the old model meanwhile
+    target = serve.RunTarget(app, name=name, route_prefix=f"/{name}")
+    serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+    _wait_until_running(name, placement.start_timeout_s)
+    endpoint = RewardEndpoint(f"http://{host}:{port}/{name}", token, model_id)
+    _running = _Running(key, job_id, endpoint)
+    return endpoint
+
+
+def shutdown_reward_app() -> None:
+    """Take the service down, and Serve with it when nothing else runs there; no error when there is none."""
+    global _running, _http
+    if ray.is_initialized() and _running:
+        name = f"medray-reward-{_running.job_id}"
+        if name in serve.status().applications:
+            serve.delete(name)
+        if not serve.status().applications:
+            serve.shutdown()
+            _http = None
+    _running = None
+
+
+def _is_running(name: str) -> bool:
+    app = serve.status().applications.get(name)
+    return app is not None and app.status == "RUNNING"
+
+
+def _wait_until_running(name: str, timeout_s: float) -> None:
+    stop_at = time.monotonic() + timeout_s
+    while True:
+        app = serve.status().applications.get(name)
+        status = app.status.value if app else "not there"
+        if status == "RUNNING":
+            return
+        late = time.monotonic() > stop_at
+        if late or status in ("DEPLOY_FAILED", "UNHEALTHY"):
+            said = [d.message for d in app.deployments.values() if d.message] if app else []
+            reason = " ".join((said or [app.message if app else ""])[0].split())[-600:]
+            serve.delete(name)
+            raise UserError(
+                f"reward service: {status} after at most {timeout_s:g} s, expected RUNNING: {reason or 'no reason'}: "
+                "mend the model, free a CPU or raise start_timeout_s"
+            )
+        time.sleep(_POLL_S)
+
+
+def _start_http(job_id: str, host: str, port: int) -> tuple[str, int]:
+    """Address of Serve's HTTP proxy, started on a free port when Serve does not run yet."""
+    global _http
+    if _http is None or _http[0] != job_id or not serve.status().proxies:
+        from ray.serve.context import _get_global_client  # no public way to ask a running Serve for its port
+
+        client = _get_global_client(raise_if_no_controller_running=False)
+        if client is None:
+            port = _free_port(host, port)
+            serve.start(http_options={"host": host, "port": port, "request_timeout_s": 600}, proxy_location="HeadOnly")
+        else:
+            host, port = client.http_config.host, client.http_config.port
+        _http = (job_id, host, port)
+    _, host, port = _http
+    return (host if host.startswith("127.") else ray.util.get_node_ip_address()), port
+
+
+def _free_port(host: str, first: int) -> int:
+    for port in range(first, min(first + _NUM_PORTS, 65536)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
+    raise UserError(f"serving.placement.port: {first} and the {_NUM_PORTS} after it are taken: give a free one")

@@ -1,0 +1,107 @@
+"""Rewards of prompts and completions, as one replica computes them: render, fit, sort into buckets, forward."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from medray.core.config import UserError
+from medray.model.load import load_reward_model, load_tokenizer, pooled_rewards
+from medray.model.render import render, render_prompt, stop_ids
+from medray.serve.config import RewardServing
+from medray.serve.schema import Message, RewardRow
+
+_FP32_TOLERANCE = 1e-4
+
+
+class Rewarder:
+    """A loaded reward model. `facts` holds what the self-test found; loading fails when it fails."""
+
+    def __init__(self, model: Path, serving: RewardServing):
+        torch.set_num_threads(serving.placement.threads)
+        self._serving = serving
+        self._tokenizer = load_tokenizer(model)
+        if self._tokenizer.pad_token_id == self._tokenizer.eos_token_id:
+            raise UserError(f"{model}: pad token equals EOS, expected another: equal pads make equal rewards")
+        self._model = load_reward_model(model, serving.dtype).eval()
+        if serving.placement.use_gpu:
+            self._model = self._model.to("cuda")
+        self.facts: dict[str, Any] = {
+            "pid": os.getpid(),
+            "dtype": serving.dtype,
+            "batch_difference": self._self_test(),
+        }
+
+    def rewards(self, rows: Sequence[RewardRow]) -> tuple[list[float], int]:
+        """Rewards in the order of rows, and how many prompts were cut. A function of the rows: buckets are by length.
+
+        Raises UserError naming the row whose completion does not fit, or what cannot be rendered.
+        """
+        fitted = [self._fit(row, number) for number, row in enumerate(rows)]
+        values = [0.0] * len(rows)
+        for bucket in _buckets([len(ids) for ids, _ in fitted], self._serving.placement.tokens_per_forward):
+            with torch.inference_mode():
+                found_B = pooled_rewards(self._model, [fitted[i][0] for i in bucket])
+            for i, value in zip(bucket, found_B.tolist(), strict=True):
+                values[i] = value
+        return values, sum(cut for _, cut in fitted)
+
+    def _fit(self, row: RewardRow, number: int) -> tuple[list[int], bool]:
+        """Ids of a row, at most max_tokens, and whether the prompt was cut.
+
+        The completion stays whole, and so do the head of the prompt and its closing (stop token, assistant header):
+        plain truncation would cut the very thing that is judged.
+        """
+        messages = [message.model_dump() for message in row.messages]
+        if row.completion.strip():
+            rendered = render(self._tokenizer, [*messages, {"role": "assistant", "content": row.completion}])
+            prompt, completion = rendered.ids[: rendered.prompt_length], rendered.ids[rendered.prompt_length :]
+        else:  # sampled nothing: the renderer takes no empty answer, the model must still judge it
+            prompt, completion = render_prompt(self._tokenizer, messages), stop_ids(self._tokenizer)[:1]
+        limit = self._serving.max_tokens
+        if len(prompt) + len(completion) <= limit:
+            return prompt + completion, False
+        stop = stop_ids(self._tokenizer)[0]
+        last_stop = max((i for i, token in enumerate(prompt) if token == stop), default=len(prompt))
+        closing = prompt[last_stop:]
+        num_head = limit - len(completion) - len(closing)
+        if num_head < 1:
+            raise UserError(
+                f"rows.{number}.completion: {len(completion)} tokens leave no room for the prompt, "
+                f"expected at most {limit - len(closing) - 1}: shorten it or raise max_tokens"
+            )
+        return prompt[:num_head] + closing + completion, True
+
+    def _self_test(self) -> float:
+        """Largest difference between rewards one by one and together; fp32 must stay within 1e-4."""
+        rows = [
+            RewardRow(
+                messages=(Message(role="user", content="What helps? " * (1 + 3 * i % 7)),),
+                completion="Rest and water. " * (1 + 5 * i % 6),
+            )
+            for i in range(8)
+        ]
+        together, _ = self.rewards(rows)
+        alone = [self.rewards([row])[0][0] for row in rows]
+        difference = max(abs(a - b) for a, b in zip(together, alone, strict=True))
+        if self._serving.dtype == "fp32" and not difference <= _FP32_TOLERANCE:
+            raise UserError(
+                f"reward model: rewards move by {difference:.2g} with the batch, expected at most {_FP32_TOLERANCE:g}: "
+                "its weights hold NaN, or its attention sees padding"
+            )
+        return difference
+
+
+def _buckets(lengths: Sequence[int], tokens_per_forward: int) -> list[list[int]]:
+    """Row numbers by length (then number), in runs whose padded size is at most `tokens_per_forward`."""
+    buckets: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
+        if buckets and (len(buckets[-1]) + 1) * lengths[i] <= tokens_per_forward:
+            buckets[-1].append(i)
+        else:
+            buckets.append([i])
+    return buckets

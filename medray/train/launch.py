@@ -1,0 +1,105 @@
+"""Training on a Ray Train worker group: elastic, restarted after failures, resumed after the driver's death.
+
+The workers' state lives in workspace.checkpoints, not in Ray Train: each worker group, whatever started it, goes on
+from the newest whole checkpoint there.   (Only ray.train, with worker.py.)
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from medray.core.config import UserError
+from medray.core.workspace import Workspace
+from medray.train.config import Optimization, TrainPlacement
+from medray.train.objective import Objective
+from medray.train.worker import MISTAKE, Job, work
+
+_RESIZE_INTERVAL_S = 10
+_GROUP_START_TIMEOUT_S = 30
+_COLLECTIVE_TIMEOUT_S = 1800
+"""One slow worker must not look like a dead one; a killed one is seen by Ray at once."""
+
+
+def fit(
+    *,
+    objective: Objective,
+    model: Path,
+    store: Path,
+    optimization: Optimization,
+    placement: TrainPlacement,
+    workspace: Workspace,
+) -> dict[str, Any]:
+    """Train `model` (a model directory) on a token store; the result is workspace.data/"model".
+
+    Returns counters: optimizer_steps, rows, tokens of the store and the last step's metrics but its speed. A UserError
+    of a worker is raised here as itself; any other failure, after placement.max_failures retries, as RuntimeError.
+    """
+    import ray
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    facts = _checked_store(objective, store)
+    run_directory = workspace.local / "ray_train"
+    shutil.rmtree(run_directory, ignore_errors=True)
+    run_directory.mkdir(parents=True)
+    low, high = placement.num_workers
+    # the default of 60 s is waited out in full when a node is gone for good
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(_GROUP_START_TIMEOUT_S))
+    logging.getLogger("ray.train").setLevel(logging.WARNING)
+    trainer = TorchTrainer(
+        work,
+        train_loop_config={"job": Job(objective, model, store, optimization, placement, workspace, run_directory)},
+        torch_config=TorchConfig(backend="nccl" if placement.use_gpu else "gloo", timeout_s=_COLLECTIVE_TIMEOUT_S),
+        scaling_config=ScalingConfig(
+            num_workers=low if low == high else (low, high),
+            use_gpu=placement.use_gpu,
+            resources_per_worker={"CPU": 1, "GPU": 1} if placement.use_gpu else {"CPU": 1},
+            **({} if low == high else {"elastic_resize_monitor_interval_s": _RESIZE_INTERVAL_S}),
+        ),
+        run_config=RunConfig(
+            name="run",
+            storage_path=str(run_directory),
+            failure_config=FailureConfig(max_failures=placement.max_failures),
+        ),
+    )
+    try:
+        result = trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        _raise_mistake(run_directory)
+        raise RuntimeError(_first_failure(workspace.label, error)) from error
+    _raise_mistake(run_directory)
+    shutil.rmtree(run_directory, ignore_errors=True)
+    metrics = dict(result.return_value)
+    metrics.pop("tokens_per_s", None)  # a clock's reading; the journal has it
+    return {**metrics, "store_tokens": facts["num_tokens"], "store_loss_tokens": facts["num_loss_tokens"]}
+
+
+def _checked_store(objective: Objective, store: Path) -> dict[str, Any]:
+    """The store's facts, after every check that does not need a worker."""
+    from medray.tables.blocks import BlockStore
+
+    facts = BlockStore(store).facts
+    objective.check_store(facts)
+    return facts
+
+
+def _raise_mistake(run_directory: Path) -> None:
+    path = run_directory / MISTAKE
+    if path.exists():
+        message = json.loads(path.read_text())
+        shutil.rmtree(run_directory, ignore_errors=True)
+        raise UserError(message)
+
+
+def _first_failure(label: str, error: Exception) -> str:
+    """The worker's own last line, out of Ray Train's wrapping."""
+    failures = getattr(error, "worker_failures", {})
+    rank, cause = min(failures.items(), default=(None, error))
+    inner = getattr(cause, "_base_exc", cause)
+    where = f"worker {rank}" if rank is not None else "the controller"
+    return f"{label}: training failed on {where}: {type(inner).__name__}: {inner}"

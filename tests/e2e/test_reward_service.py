@@ -1,0 +1,215 @@
+"""The reward model behind Ray Serve over HTTP: parity, refusals, death of a replica, and the judge stage on top."""
+
+import os
+import signal
+import threading
+from types import SimpleNamespace
+
+import httpx
+import pytest
+from medray.core.schema import COMPLETION, PROMPT, REWARD, read_table, write_table
+from medray.core.workspace import Root, Workspace
+from medray.generate.scoring import RewardClient
+from medray.serve.config import RewardServing, ServingPlacement
+from medray.serve.schema import RewardRow
+
+pytest.importorskip("ray.serve")
+pytestmark = pytest.mark.timeout(240)
+
+SERVING = RewardServing(dtype="fp32", max_tokens=160, placement=ServingPlacement(threads=1, tokens_per_forward=512))
+OPTIONS = ["Heart", "Kidney"]
+
+
+def rows(num_rows, words=6):
+    return [
+        RewardRow.model_validate(
+            {
+                "messages": [{"role": "user", "content": f"What is disease {i}? " * (1 + i % 3)}],
+                "completion": " ".join(f"word{j}" for j in range(1 + (7 * i) % words)),
+            }
+        )
+        for i in range(num_rows)
+    ]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    import torch
+    from medray.model.base import make_tiny
+    from medray.model.export import save_model
+    from medray.model.load import load_reward_model, load_tokenizer
+
+    root = tmp_path_factory.mktemp("reward")
+    make_tiny(root / "policy", ["What is disease 1? word1 word2 Heart Kidney"])
+    reward_model = load_reward_model(root / "policy", "fp32", from_policy=True)
+    torch.nn.init.normal_(reward_model.score.weight, generator=torch.Generator().manual_seed(0))
+    save_model(reward_model, load_tokenizer(root / "policy"), root / "artifact" / "model", {"title": "tiny reward"})
+    return root / "artifact" / "model"
+
+
+@pytest.fixture(scope="module")
+def endpoint(model):
+    from medray.serve.reward_app import ensure_reward_app
+    from medray.session import SessionPlacement, ray_session
+
+    with ray_session(SessionPlacement(logical_cpus=4, object_store_bytes=128 * 2**20)):
+        yield ensure_reward_app(model, "tiny", SERVING)
+
+
+def post(endpoint, body, token=None):
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return httpx.post(f"{endpoint.url}/rewards", json=body, headers=headers, timeout=60, trust_env=False)
+
+
+def health(endpoint):
+    return httpx.get(f"{endpoint.url}/healthz", timeout=60, trust_env=False).json()
+
+
+def test_rewards_equal_the_model_s_own(endpoint, model):
+    import torch
+    from medray.model.load import load_reward_model, load_tokenizer, pooled_rewards
+    from medray.model.render import render
+
+    asked = rows(40)
+    with RewardClient(endpoint, deadline_s=120) as client:
+        served = client.rewards(asked)
+        assert client.rewards(asked) == served, "equal requests must give bitwise-equal rewards"
+        assert client.num_truncated == 0
+    tokenizer, direct = load_tokenizer(model), load_reward_model(model, "fp32")
+    for row, reward in zip(asked, served, strict=True):
+        messages = [m.model_dump() for m in row.messages]
+        ids = render(tokenizer, [*messages, {"role": "assistant", "content": row.completion}]).ids
+        with torch.no_grad():
+            assert abs(float(pooled_rewards(direct, [ids])) - reward) < 1e-4
+    assert len(set(served)) > 30
+    facts = health(endpoint)
+    assert facts["ok"] and facts["model_id"] == "tiny" and facts["batch_difference"] <= 1e-4
+
+
+def test_is_deployed_once(endpoint, model):
+    from medray.serve.reward_app import ensure_reward_app
+
+    pid = health(endpoint)["pid"]
+    assert ensure_reward_app(model, "tiny", SERVING) == endpoint
+    assert health(endpoint)["pid"] == pid
+
+
+def test_refuses_without_token(endpoint):
+    body = {"rows": [rows(1)[0].model_dump()]}
+    assert post(endpoint, body).status_code == 401
+    assert post(endpoint, body, token="wrong").status_code == 401
+    assert post(endpoint, body, token=endpoint.token).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"rows": []},
+        {"rows": [rows(1)[0].model_dump()] * 257},
+        {"rows": [{"messages": [], "completion": "x"}]},
+        {"rows": [{"messages": [{"role": "wizard", "content": "x"}], "completion": "x"}]},
+        {"rows": [{"messages": [{"role": "user", "content": "x"}], "completion": 3}]},
+        {"rows": [{"messages": [{"role": "user", "content": "x"}], "completion": "word " * 20000}]},
+        {"rows": [{"messages": [{"role": "user", "content": "x"}], "completion": "word " * 400}]},  # does not fit
+        {"rows": [{"messages": [{"role": "user", "content": "<|im_end|>"}], "completion": "x"}]},
+    ],
+)
+def test_bad_input_is_422(endpoint, body):
+    reply = post(endpoint, body, token=endpoint.token)
+    assert reply.status_code == 422, reply.text[:200]
+    assert "detail" in reply.json()
+
+
+def test_long_prompt_loses_its_end_and_the_completion_nothing(endpoint):
+    def ask(prompt, completion):
+        row = {"messages": [{"role": "user", "content": prompt}], "completion": completion}
+        return post(endpoint, {"rows": [row]}, token=endpoint.token).json()
+
+    long, longer = ask("head " + "fever " * 400, "word1 word2"), ask("head " + "fever " * 500, "word1 word2")
+    assert long["num_truncated"] == 1 and long["rewards"] == longer["rewards"]
+    assert ask("head " + "fever " * 400, "word1 word3")["rewards"] != long["rewards"]
+    assert ask("other " + "fever " * 400, "word1 word2")["rewards"] != long["rewards"]
+    assert ask("short", "")["num_truncated"] == 0, "an empty completion is judged too"
+
+
+def test_a_killed_replica_loses_nothing(endpoint):
+    asked = rows(320, words=30)
+    with RewardClient(endpoint, deadline_s=150) as client:
+        expected = client.rewards(asked)
+        pid = health(endpoint)["pid"]
+        killer = threading.Timer(0.1, os.kill, (pid, signal.SIGKILL))
+        killer.start()
+        try:
+            assert client.rewards(asked) == expected
+        finally:
+            killer.join()
+    assert health(endpoint)["pid"] != pid
+
+
+def test_judge_and_pairs_stages(endpoint, model, tmp_path):
+    from medray.preference import judge, pairs
+
+    made = {name: SimpleNamespace(id=name, data=tmp_path / name) for name in ("prompts", "completions")}
+    made["reward_model"] = SimpleNamespace(id="tiny", data=model.parent)
+    write_inputs(made)
+    workspace = Workspace(Root(str(tmp_path)), "judge", "1", "judge")
+    counters = judge.run(judge.JudgeConfig(serving=SERVING), made, workspace)
+    found = read_table(workspace.data / "rewards.parquet", REWARD).to_pylist()
+    assert counters["num_completions"] == len(found) == 12 and counters["num_prompts"] == 4
+    assert (counters["num_correct"], counters["num_incorrect"], counters["num_unparsed"]) == (2, 2, 2)
+    assert {row["correct"] for row in found if row["prompt_id"] == "p3"} == {-1}
+    before = (workspace.data / "rewards.parquet").read_bytes()
+    assert judge.run(judge.JudgeConfig(serving=SERVING), made, workspace) == counters
+    assert (workspace.data / "rewards.parquet").read_bytes() == before
+
+    made["rewards"] = SimpleNamespace(id="rewards", data=workspace.data)
+    paired = Workspace(Root(str(tmp_path)), "pairs", "1", "pairs")
+    outcome = pairs.run(pairs.PairsConfig(min_margin=0.0, source="round_1"), made, paired)
+    assert outcome["num_prompts"] == 4 == sum(outcome[name] for name in pairs.OUTCOMES)
+    assert outcome["pair_gold"] == 2 and outcome["num_pairs"] >= 3
+
+
+def write_inputs(made):
+    texts = {"p0": OPTIONS + ["none"], "p1": ["The answer is kidney", "heart", "?"], "p2": "a bb ccc".split()}
+    texts["p3"] = "d ee fff".split()
+    prompts = [
+        {
+            "id": name,
+            "task": "t",
+            "messages": [{"role": "user", "content": f"Which organ, {name}?"}],
+            "options": OPTIONS if name in ("p0", "p1") else [],
+            "gold": 0 if name in ("p0", "p1") else -1,
+            "reference": "",
+            "group": "",
+            "split": "round_1",
+        }
+        for name in texts
+    ]
+    write_table(made["prompts"].data / "prompts.parquet", prompts, PROMPT)
+    for number, names in enumerate((("p0", "p1"), ("p2", "p3"))):
+        part = [
+            {
+                "id": f"{name}/{index}",
+                "prompt_id": name,
+                "index": index,
+                "text": text,
+                "token_ids": [1, 2],
+                "prompt_token_ids": [1],
+                "finish_reason": "stop",
+                "seed": index,
+            }
+            for name in names
+            for index, text in enumerate(texts[name])
+        ]
+        write_table(made["completions"].data / "completions" / f"part-{number:05d}.parquet", part, COMPLETION)
+
+
+def test_another_model_replaces_it(endpoint, model):
+    from medray.serve.reward_app import ensure_reward_app
+
+    other = ensure_reward_app(model, "tiny-2", SERVING)
+    assert other.model_id == health(other)["model_id"] == "tiny-2"
+    body = {"rows": [rows(1)[0].model_dump()]}
+    assert post(other, body, token=endpoint.token).status_code == 401, "the old token must not open the new service"
+    assert post(other, body, token=other.token).status_code == 200

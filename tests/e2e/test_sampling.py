@@ -1,0 +1,152 @@
+"""Real vLLM engines through Ray: seeds, K, resuming by shard, new weights, bitwise equality, death of an engine."""
+
+import os
+import signal
+
+import pyarrow as pa
+import pytest
+from medray.core.config import UserError
+from medray.core.identity import digest_table
+from medray.core.schema import COMPLETION, PROMPT, read_table
+from medray.core.workspace import Root, Workspace
+from medray.generate.config import EnginePlacement, Sampling
+
+pytest.importorskip("vllm")
+pytestmark = pytest.mark.timeout(300)
+
+K = 3
+SAMPLING = Sampling(
+    num_completions=K, temperature=1.0, top_p=0.95, max_tokens=8, rng_seed=3, dtype="fp32", max_model_len=320
+)
+PLACEMENT = EnginePlacement(threads=1, kv_cache_gib=0.25, max_num_seqs=16, prompts_per_shard=2, call_timeout_s=240)
+LONG = "fever, cough and a rash that comes and goes " * 18  # well past the 128 tokens that hide a stale prefix cache
+
+
+def prompt_rows(num_prompts):
+    rows = [
+        {
+            "id": f"p{i}",
+            "task": "open",
+            "messages": [{"role": "system", "content": LONG}, {"role": "user", "content": f"What is disease {i}?"}],
+            "options": [],
+            "gold": -1,
+            "reference": "",
+            "group": "",
+            "split": "round_1",
+        }
+        for i in range(num_prompts)
+    ]
+    return pa.Table.from_pylist(rows, schema=PROMPT)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    from medray.model.base import make_tiny
+
+    root = tmp_path_factory.mktemp("models")
+    for name, rng_seed in (("a", 0), ("b", 1)):
+        make_tiny(root / name, [LONG, "What is disease 1?"], hidden_size=128, rng_seed=rng_seed)  # vLLM: head_dim >= 32 on CPU
+    return root
+
+
+@pytest.fixture(scope="module")
+def session():
+    from medray.session import SessionPlacement, ray_session
+
+    with ray_session(SessionPlacement(logical_cpus=4, object_store_bytes=128 * 2**20)):
+        yield
+
+
+@pytest.fixture
+def draw(models, session, tmp_path):
+    """draw(model, workspace id): sample and return (workspace, counters)."""
+    from medray.generate.engine import sample
+
+    def run(name, id, prompts=None, **changes):
+        workspace = Workspace(Root(str(tmp_path)), "sample", id, "sample")
+        counters = sample(
+            model=models / name,
+            model_id=name,
+            prompts=prompt_rows(5) if prompts is None else prompts,
+            sampling=SAMPLING.model_copy(update=changes),
+            placement=PLACEMENT,
+            workspace=workspace,
+            salt="round_1",
+        )
+        return workspace, counters
+
+    return run
+
+
+def parts(workspace):
+    return sorted((workspace.data / "completions").glob("*.parquet"))
+
+
+def engine_facts():
+    import ray
+
+    (name,) = [n for n in ray.util.list_named_actors() if n.startswith("medray-engine")]
+    return ray.get(ray.get_actor(name).facts.remote(), timeout=120)
+
+
+def test_completions_are_whole_seeded_and_reproducible(draw, models):
+    workspace, counters = draw("b", "first")
+    rows = read_table(workspace.data / "completions", COMPLETION).to_pylist()
+    assert counters["num_completions"] == len(rows) == 5 * K and len(parts(workspace)) == 3
+    assert len({row["seed"] for row in rows}) == 5 * K
+    assert len({tuple(row["token_ids"]) for row in rows}) > 4 * K, "equal completions: equal seeds"
+    check_against_renderer(rows, models / "b")
+
+    again, _ = draw("b", "again")
+    assert digest_table(parts(again)) == digest_table(parts(workspace))
+
+    pid = engine_facts()["pid"]
+    other, _ = draw("a", "other")
+    assert digest_table(parts(other)) != digest_table(parts(workspace)), "the new weights were not used"
+    back, _ = draw("b", "back")
+    assert digest_table(parts(back)) == digest_table(parts(workspace)), "reloaded weights differ from a fresh engine's"
+    assert engine_facts() == {"pid": pid, "model_id": "b", "num_reloads": 2}, "the engine was not kept"
+
+
+def check_against_renderer(rows, model):
+    from medray.model.load import load_tokenizer
+    from medray.model.render import render_prompt
+
+    tokenizer = load_tokenizer(model)
+    for row in rows:
+        messages = prompt_rows(5).to_pylist()[int(row["prompt_id"][1:])]["messages"]
+        assert row["prompt_token_ids"] == render_prompt(tokenizer, messages)
+        assert 128 < len(row["prompt_token_ids"])
+        assert 1 <= len(row["token_ids"]) <= SAMPLING.max_tokens
+        assert row["finish_reason"] in ("stop", "length")
+        assert row["id"] == f"{row['prompt_id']}/{row['index']}"
+
+
+def test_resumes_by_shard(draw):
+    whole, counters = draw("b", "whole")
+    digest, files = digest_table(parts(whole)), parts(whole)
+    files[1].unlink()
+    (whole.local / "marks" / "completions-00001.json").unlink()
+    before = {path.name: path.stat().st_mtime_ns for path in parts(whole)}
+    resumed, again = draw("b", "whole")
+    assert digest_table(parts(resumed)) == digest and again == counters
+    assert all(path.stat().st_mtime_ns == before.get(path.name, path.stat().st_mtime_ns) for path in parts(resumed))
+
+
+def test_over_long_prompt_is_named_before_anything_is_sampled(draw):
+    with pytest.raises(UserError, match="'p0' has .* tokens"):
+        draw("b", "long", max_tokens=300)
+
+
+def test_missing_model_is_a_user_error(draw):
+    with pytest.raises(UserError, match="config.json"):
+        draw("none", "none")
+
+
+@pytest.mark.full
+def test_a_killed_engine_costs_a_retry(draw):
+    whole, _ = draw("b", "unhurt")
+    os.kill(engine_facts()["pid"], signal.SIGKILL)
+    hurt, _ = draw("b", "hurt")
+    assert digest_table(parts(hurt)) == digest_table(parts(whole))
+    assert engine_facts()["num_reloads"] == 0

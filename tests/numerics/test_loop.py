@@ -1,0 +1,205 @@
+"""The loop: packing, placement equivalence, the division by global units, and stopping before a bad step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from medray.core.config import UserError
+from medray.tables.blocks import BlockStore
+from medray.train.batches import load_batch, rank_rows, step_rows
+from medray.train.checkpoint import newest_whole
+from medray.train.loop import NonFiniteLoss
+from medray.train.objective import DPO, BradleyTerry, CausalLM
+from tests.numerics.tiny_training import OPTIMIZATION, PLACEMENT, parameters, run, run_ranks, tiny_model, tiny_store
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> BlockStore:
+    return tiny_store(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> BlockStore:
+    return tiny_store(tmp_path_factory.mktemp("pairs"), kind="pairs")
+
+
+def _separate_loss(model: torch.nn.Module, store: BlockStore, rows: list[int]) -> torch.Tensor:
+    """The same loss, one sequence at a time, without any of our code."""
+    total = torch.zeros((), dtype=torch.float64)
+    for row in rows:
+        unit, start = store[row], 0
+        for length in unit.lengths:
+            ids = torch.tensor(unit.input_ids[start : start + length].astype("int64"))
+            mask = torch.tensor(unit.loss_mask[start + 1 : start + length].astype(bool))
+            logits = model(input_ids=ids[None], use_cache=False).logits[0, :-1].double()
+            total = total - torch.log_softmax(logits, -1)[torch.arange(length - 1), ids[1:]][mask].sum()
+            start += length
+    return total
+
+
+def test_packed_equals_unpacked_loss_and_gradient(store: BlockStore) -> None:
+    rows = [3, 11, 7]
+    found = []
+    for packed in (True, False):
+        model = tiny_model().train()
+        if packed:
+            loss, _ = CausalLM().loss(model, load_batch(store, rows, CPU))
+        else:
+            loss = _separate_loss(model, store, rows)
+        loss.backward()
+        found.append((loss.item(), [p.grad.clone() for p in model.parameters()]))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
+    for one, other in zip(found[0][1], found[1][1], strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_gradient_checkpointing_keeps_sequences_apart(store: BlockStore) -> None:
+    losses = [
+        run(store, Path("/nonexistent"), kill_after=1, placement=PLACEMENT.model_copy(update=update))[1]
+        for update in ({}, {"gradient_checkpointing": True})
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+def test_pairs_do_not_see_each_other(pairs: BlockStore) -> None:
+    model = tiny_model().eval()
+    _, sums = DPO(beta=0.1, label_smoothing=0.0).loss(model, load_batch(pairs, [0, 1, 2], CPU))
+    with torch.no_grad():
+        both = -_separate_loss(model, pairs, [0, 1, 2])
+    assert float(sums["chosen_logprob"] + sums["rejected_logprob"]) == pytest.approx(float(both), rel=1e-5)
+
+
+def test_dpo_starts_at_log_2(pairs: BlockStore) -> None:
+    model = tiny_model().eval()
+    batch = load_batch(pairs, [4, 5], CPU)
+    _, sums = DPO(beta=0.1, label_smoothing=0.0).loss(model, batch)
+    with torch.no_grad():
+        hidden = model.base_model(
+            input_ids=batch.input_ids, position_ids=batch.position_ids, attention_mask=None, use_cache=False
+        ).last_hidden_state[0]
+        logprob = torch.log_softmax(model.lm_head(hidden[batch.predictor_N]).float(), -1)
+    policy = torch.zeros(4).index_add(0, batch.sequence_N, logprob[torch.arange(len(logprob)), batch.target_N])
+    at_reference = SimpleNamespace(**{**batch.__dict__, "reference_S": policy.double()})
+    loss, sums = DPO(beta=0.1, label_smoothing=0.0).loss(model, at_reference)
+    assert loss.item() == pytest.approx(2 * 0.6931471805599453, abs=1e-6)
+    assert float(sums["reward_margin"]) == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("placement", [{"micro_batch": 8}, {"micro_batch": 3}, {"micro_batch": 2, "zero_stage": 2}], ids=str)
+def test_micro_batches_change_nothing(store: BlockStore, tmp_path: Path, placement: dict) -> None:
+    losses = []
+    for name, update in (("a", {"micro_batch": 1, "zero_stage": 1}), ("b", placement)):
+        quick = {"placement": PLACEMENT.model_copy(update={**update, "checkpoint_every_steps": 0})}
+        losses.append(run(store, tmp_path / name, **quick))
+    assert max(abs(losses[0][step] - losses[1][step]) for step in losses[0]) < 2e-5
+    one, other = parameters(tmp_path / "a"), parameters(tmp_path / "b")
+    assert max(float((one[name] - other[name]).abs().max()) for name in one) < 1e-4
+
+
+@pytest.mark.parametrize("objective", ["dpo", pytest.param("bradley_terry", marks=pytest.mark.full)])
+def test_three_uneven_workers_take_the_same_steps(pairs: BlockStore, tmp_path: Path, objective: str) -> None:
+    """8 pairs on 3 workers are 3 + 3 + 2: one worker idles in a micro-step that still communicates."""
+    arguments = {
+        "objective": DPO(beta=0.3, label_smoothing=0.1) if objective == "dpo" else BradleyTerry(),
+        "optimization": OPTIMIZATION.model_copy(update={"epochs": 0.7}),  # 28 rows: the last step has 4
+        "placement": PLACEMENT.model_copy(update={"zero_stage": 2}),
+        "model": _with_score(tiny_model()) if objective == "bradley_terry" else None,
+    }
+    straight = run(pairs, tmp_path / "a", **arguments)
+    assert sorted(straight) == [1, 2, 3, 4]
+    parted = run_ranks(3, pairs, tmp_path, checkpoints=tmp_path / "b", **arguments)
+    assert max(abs(straight[step] - parted[step]) for step in straight) < 2e-5
+
+
+def _with_score(policy: torch.nn.Module) -> torch.nn.Module:
+    """A reward model around a policy's backbone, as model/load.py makes one."""
+    from transformers import LlamaForSequenceClassification
+
+    torch.manual_seed(1)
+    policy.config.num_labels = 1
+    return LlamaForSequenceClassification(policy.config)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_step(store: BlockStore, tmp_path: Path) -> None:
+    class Poisoned(CausalLM):
+        def loss(self, model, batch):  # noqa: ANN001, ANN202
+            loss, sums = super().loss(model, batch)
+            return (loss * float("nan") if 17 in batch.rows else loss), sums
+
+    bad_step = next(step for step in range(5) if 17 in step_rows(step, store, OPTIMIZATION))
+    with pytest.raises(NonFiniteLoss, match=rf"train.step {bad_step}: loss is nan.*rows \[17\] of the token store"):
+        run(store, tmp_path / "bad", objective=Poisoned())
+    run(store, tmp_path / "good", kill_after=bad_step + 1)
+    if bad_step:
+        one, other = parameters(tmp_path / "bad"), parameters(tmp_path / "good")
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    else:
+        assert newest_whole(tmp_path / "bad") is None
+    assert issubclass(NonFiniteLoss, UserError)
+
+
+@pytest.mark.parametrize(("zero_stage", "dtype"), [(0, "fp32"), (1, "fp32"), (1, "bf16"), (2, "bf16"), (3, "fp32")])
+def test_a_gradient_that_is_not_finite_stops_before_the_step(
+    store: BlockStore, tmp_path: Path, zero_stage: int, dtype: str
+) -> None:
+    class Poisoned(CausalLM):
+        def loss(self, model, batch):  # noqa: ANN001, ANN202
+            loss, sums = super().loss(model, batch)
+            return loss + (model.model.norm.weight.float() * 0).sqrt().sum(), sums  # d sqrt(x) at 0 is infinite
+
+    model = tiny_model(dtype=dtype)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    arguments = {
+        "optimization": OPTIMIZATION.model_copy(update={"dtype": dtype}),
+        "placement": PLACEMENT.model_copy(update={"zero_stage": zero_stage}),
+    }
+    with pytest.raises(NonFiniteLoss, match="train.step 0: gradient norm is"):
+        run(store, tmp_path, objective=Poisoned(), model=model, **arguments)
+    if zero_stage < 3:  # stage 3 has cut the parameters up
+        assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
+    assert newest_whole(tmp_path) is None
+
+
+def test_every_row_is_read_once_per_epoch_and_dealt_to_one_rank(store: BlockStore) -> None:
+    optimization = OPTIMIZATION.model_copy(update={"global_batch": 7, "epochs": 3.0})
+    steps = [step_rows(step, store, optimization) for step in range(optimization.num_steps(len(store)))]
+    assert [len(rows) for rows in steps] == [7] * 17 + [1]
+    flat = sum(steps, [])
+    for epoch in range(3):
+        assert sorted(flat[epoch * 40 : (epoch + 1) * 40]) == list(range(40))
+    assert flat[:40] != flat[40:80]
+    for world_size in (1, 2, 3, 8):
+        for micro_batch in (1, 2, 5):
+            dealt = [rank_rows(steps[0], store, rank, world_size, micro_batch) for rank in range(world_size)]
+            assert sorted(sum(sum(dealt, []), [])) == sorted(steps[0])
+            assert len({len(micro_steps) for micro_steps in dealt}) == 1
+            assert all(len(rows) <= micro_batch for micro_steps in dealt for rows in micro_steps)
+
+
+def test_the_wrong_store_is_refused(store: BlockStore, pairs: BlockStore, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="train.CausalLM: got a token store of kind 'pairs'"):
+        run(pairs, tmp_path, objective=CausalLM())
+    with pytest.raises(UserError, match="train.BradleyTerry: got a token store of kind 'causal_lm', expected pairs"):
+        run(store, tmp_path, objective=BradleyTerry())
+
+
+def test_pairs_without_references_are_refused(tmp_path: Path) -> None:
+    from medray.tables.blocks import BlockWriter
+
+    writer = BlockWriter(tmp_path / "store", "pairs", "digest", 0, 8)
+    writer.add([1, 2, 3, 1, 4], [3, 2], [0, 1, 1, 0, 1])
+    writer.close()
+    with pytest.raises(UserError, match="rows .0. hold 0 reference log-probabilities, expected 2"):
+        run(BlockStore(tmp_path / "store"), tmp_path / "c", objective=DPO(beta=0.1, label_smoothing=0.0))
+
+
+def test_rmsprop_decays_the_learning_rate_and_learns(store: BlockStore, tmp_path: Path) -> None:
+    optimization = OPTIMIZATION.model_copy(update={"optimizer": "rmsprop", "learning_rate": 3e-3, "epochs": 4.0})
+    losses = run(store, tmp_path, optimization=optimization)
+    assert losses[20] < losses[1] - 0.5

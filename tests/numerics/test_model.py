@@ -1,0 +1,138 @@
+"""Model directories: what is saved is what loads, in transformers too, and rewards do not see their company."""
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from medray.core.config import UserError
+from medray.model.base import check_model_dir, convert_gguf, make_tiny
+from medray.model.export import NOTICE, save_model
+from medray.model.load import load_policy, load_reward_model, load_tokenizer, pooled_rewards, tokenizer_digest
+from medray.model.render import render
+
+TEXTS = ["Chronic renal failure leads to anaemia and hypertension. " * 3, "A fever is a high temperature."]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("tiny")
+    make_tiny(directory, TEXTS, vocab_size=400)
+    return directory
+
+
+def digests(directory):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(directory.iterdir())}
+
+
+def test_tiny_is_deterministic_across_processes(tiny, tmp_path):
+    code = f"from medray.model.base import make_tiny; make_tiny({str(tmp_path)!r}, {TEXTS!r}, vocab_size=400)"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert digests(tiny) == digests(tmp_path)
+
+
+def test_tiny_does_not_touch_the_global_rng_and_seeds_differ(tiny, tmp_path):
+    state = torch.random.get_rng_state()
+    make_tiny(tmp_path, TEXTS, vocab_size=400, rng_seed=1)
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert digests(tmp_path)["model.safetensors"] != digests(tiny)["model.safetensors"]
+    assert tokenizer_digest(tmp_path) == tokenizer_digest(tiny)
+
+
+def test_export_reloads_with_plain_transformers(tiny, tmp_path):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    policy, tokenizer = load_policy(tiny, "fp32"), load_tokenizer(tiny)
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter.add_(0.01)
+    for name in ("first", "second"):
+        save_model(policy, tokenizer, tmp_path / name, {"title": "A round", "beta": 0.1, "data": ["x"]})
+    assert digests(tmp_path / "first") == digests(tmp_path / "second")
+    other = AutoModelForCausalLM.from_pretrained(tmp_path / "first", dtype=torch.float32)
+    ids = torch.arange(3, 40)[None]
+    with torch.inference_mode():
+        assert torch.equal(other(ids).logits, policy(ids).logits)
+    assert other.generation_config.eos_token_id == [tokenizer.eos_token_id]
+    assert other.generation_config.pad_token_id == tokenizer.pad_token_id == 0
+    messages = [{"role": "user", "content": "What is a fever?"}, {"role": "assistant", "content": "A temperature."}]
+    reloaded = AutoTokenizer.from_pretrained(tmp_path / "first")
+    assert render(reloaded, messages) == render(tokenizer, messages)
+    assert tokenizer_digest(tmp_path / "first") == tokenizer_digest(tiny)
+    card = (tmp_path / "first" / "README.md").read_text()
+    assert NOTICE in card and "# A round" in card and "- **beta**: 0.1" in card
+
+
+def test_reward_model_starts_at_zero_and_survives_a_save(tiny, tmp_path):
+    model = load_reward_model(tiny, "fp32", from_policy=True)
+    assert torch.equal(pooled_rewards(model, [[5, 6], [7]]), torch.zeros(2))
+    torch.nn.init.normal_(model.score.weight, generator=torch.Generator().manual_seed(0))
+    save_model(model, load_tokenizer(tiny), tmp_path, {"title": "reward model"})
+    again = load_reward_model(tmp_path, "fp32")
+    sequences = [[5, 6, 7, 2], [9, 2]]
+    assert torch.equal(pooled_rewards(again, sequences), pooled_rewards(model, sequences))
+    assert json.loads((tmp_path / "config.json").read_text())["architectures"] == ["LlamaForSequenceClassification"]
+    # transformers' own pooling agrees, because no sequence ends with the pad token
+    with torch.inference_mode():
+        own = torch.cat([again(torch.tensor([ids])).logits[0] for ids in sequences])
+    assert torch.allclose(own, pooled_rewards(again, sequences), atol=1e-5)
+    for directory, from_policy in ((tiny, False), (tmp_path, True)):
+        with pytest.raises(UserError, match="expected the other kind"):
+            load_reward_model(directory, "fp32", from_policy=from_policy)
+
+
+def test_rewards_do_not_depend_on_padding_or_company(tiny):
+    model = load_reward_model(tiny, "fp32", from_policy=True)
+    torch.nn.init.normal_(model.score.weight, generator=torch.Generator().manual_seed(0))
+    pad = load_tokenizer(tiny).pad_token_id
+    sequences = [[5, 6, 7, 2], [9, 2], list(range(3, 60)), [8, pad, pad]]
+    together = pooled_rewards(model, sequences)
+    alone = torch.cat([pooled_rewards(model, [ids]) for ids in sequences])
+    assert torch.allclose(together, alone, atol=1e-5) and len(set(together.tolist())) == 4
+    together.sum().backward()
+    assert model.score.weight.grad.abs().sum() > 0
+
+
+def test_pad_is_never_eos(tiny, tmp_path):
+    tokenizer = load_tokenizer(tiny)
+    tokenizer.pad_token = tokenizer.eos_token  # as SmolLM2 ships
+    tokenizer.save_pretrained(tmp_path)
+    assert load_tokenizer(tmp_path).pad_token == "<|endoftext|>"
+    assert tokenizer_digest(tmp_path) == tokenizer_digest(tiny)
+    (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
+    assert tokenizer_digest(tmp_path) != tokenizer_digest(tiny)
+
+
+@pytest.mark.parametrize(
+    "missing", ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"]
+)
+def test_model_directories_are_checked(tiny, tmp_path, missing):
+    check_model_dir(tiny)
+    for path in tiny.iterdir():
+        if path.name != missing:
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(UserError, match=missing.replace("model.", "")) as caught:
+        check_model_dir(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_directories_and_files(tmp_path):
+    with pytest.raises(UserError, match="no such directory"):
+        check_model_dir(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="no such GGUF"):
+        convert_gguf(tmp_path / "x.gguf", tmp_path / "out")
+
+
+def test_incomplete_weights_are_refused(tiny, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    for path in tiny.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["model.norm.weight"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="1 weights are missing"):
+        load_policy(tmp_path, "fp32")

@@ -1,0 +1,160 @@
+"""Evaluation: what is measured on a document, a question, a pair and a prompt, on a tiny model and by hand."""
+
+import json
+
+import numpy as np
+import pytest
+
+from medray.evaluate import choice, fresh, perplexity, reward
+
+QUESTION = {"id": "q", "task": "t", "prompt": "Which?", "options": ["eye", "inner ear", "skin", "bone"], "gold": 1}
+
+
+def test_a_token_is_of_a_definition_when_its_last_character_is():
+    text = "Name: eye. Definition: part of a face. End"
+    start = text.index("part")
+    parts = [{"kind": "definition", "start": start, "stop": start + len("part of a face.")}]
+    offsets = [(0, 5), (5, 22), (22, 27), (27, 37), (37, 38), (38, 42)]  # " part" begins with the blank before
+    assert perplexity.definition_mask(offsets, parts).tolist() == [False, False, True, True, True, False]
+    assert not perplexity.definition_mask(offsets, [{**parts[0], "kind": "name"}]).any()
+
+
+def test_choice_of_items_is_by_hash_and_balanced():
+    rows = [{"id": f"{n:03d}", "task": "ab"[n % 2], "category": "ab"[n % 2]} for n in range(40)]
+    chosen = choice.choose_questions(rows, 5, 1)
+    assert [sum(row["task"] == task for row in chosen) for task in "ab"] == [5, 5]
+    assert chosen == choice.choose_questions(rows[::-1], 5, 1) != choice.choose_questions(rows, 5, 2)
+    assert len(perplexity.choose_documents(rows, 0, 1)) == 40
+
+
+def test_baselines_share_the_credit_of_ties():
+    assert choice.credit([1, 3, 3, 0], 1) == 0.5
+    assert choice.credit([1, 3, 3, 0], 0) == 0.0
+    measured = [[(-9.0, 3), (-8.0, 8), (-20.0, 2), (-30.0, 2)]]
+    priors = {"eye": -1.0, "inner ear": -2.0, "skin": -3.0, "bone": -4.0}
+    train = [{"task": "t", "options": ["inner ear", "x"], "gold": 0}, {"task": "u", "options": ["eye"], "gold": 0}]
+    row = choice.judge_choices([QUESTION], measured, priors, train)[0]
+    assert (row["predicted"], row["correct"], row["correct_normalised"]) == (1, 1.0, 1.0)
+    assert (row["chance"], row["longest_option"], row["most_frequent"], row["prior"]) == (0.25, 1.0, 1.0, 0.0)
+    unseen = choice.judge_choices([QUESTION], measured, priors, [])[0]
+    assert unseen["most_frequent"] == 0.25  # all options equally (never) seen: chance
+
+
+def test_the_options_stand_in_the_question():
+    assert choice.question_text(QUESTION) == "Which?\n- eye\n- inner ear\n- skin\n- bone"
+
+
+def pair(chosen, rejected):
+    return {"chosen": chosen, "rejected": rejected}
+
+
+def test_a_bag_of_words_learns_a_word_and_length_counts_words():
+    train = [pair("it is good", "it is bad"), pair("good eye", "bad ear")] * 20
+    heldout = [pair("good", "bad"), pair("bad", "good"), pair("unseen", "words")]
+    margins = reward.bag_of_words_margins(train, heldout, l2=0.01)
+    assert margins[0] > 1 and margins[1] < -1 and margins[2] == 0
+    assert reward.wins(margins).tolist() == [1.0, 0.0, 0.5]
+    found = reward.length_wins([pair("a b c", "a b"), pair("a", "b")])
+    assert found["longer"].tolist() == [1.0, 0.5] and found["shorter"].tolist() == [0.0, 0.5]
+    assert reward.bag_of_words_margins([], heldout, l2=0.01) == [0.0] * 3
+
+
+def test_bag_of_words_reaches_the_optimum():
+    rng, words = np.random.default_rng(0), np.array([f"w{n}" for n in range(30)])
+    train = [pair(" ".join(rng.choice(words, 8)), " ".join(rng.choice(words, 8))) for _ in range(60)]
+    near, far = (reward.bag_of_words_margins(train, train, 0.05, num_steps=n) for n in (1000, 10_000))
+    assert np.allclose(near, far, atol=1e-3)
+
+
+def test_a_reward_model_must_beat_every_baseline():
+    rng = np.random.default_rng(1)
+    won = {name: (rng.random(300) < p).astype(float) for name, p in
+           {"reward_model": 0.8, "longer": 0.5, "policy_sum": 0.0}.items()}  # fmt: skip
+    won["policy_sum"] = np.where(np.arange(300) < 4, 0.0, won["reward_model"])  # at most four pairs behind
+    found = reward.summarise(won, ["open"] * 150 + ["gold"] * 150, 0)
+    assert found["verdict"] == "not above" and found["not_above"] == ["policy_sum"]
+    assert set(found["by_kind"]) == {"gold", "open"}
+    won["policy_sum"] = won["longer"]
+    assert reward.summarise(won, ["open"] * 300, 0)["verdict"] == "above"
+
+
+def judged(rewards, correct, texts=None):
+    texts = texts or ["the eye"] * len(rewards)
+    return [
+        {"reward": r, "correct": c, "text": t, "num_tokens": 4, "finish_reason": "stop", "index": i}
+        for i, (r, c, t) in enumerate(zip(rewards, correct, texts, strict=True))
+    ]
+
+
+def test_best_of_n_takes_the_highest_reward_and_unparsed_is_wrong_but_never_a_vote():
+    prompt = {"id": "p", "task": "t", "gold": 1, "options": ["a", "b"]}
+    row = fresh.measure_prompt(prompt, judged([0.1, 0.9, 0.9, 0.2], [0, 1, 0, -1]), 0.0)
+    assert (row["correct_best"], row["correct_first"], row["correct_greedy"]) == (1.0, 0.0, 0.0)
+    assert (row["correct_mean"], row["correct_parsed"], row["unparsed"]) == (0.25, pytest.approx(1 / 3), 0.25)
+    open_prompt = fresh.measure_prompt({**prompt, "gold": -1}, judged([0.1, 0.9], [-1, -1]), None)
+    assert open_prompt["correct_mean"] is None and open_prompt["unparsed"] is None
+    assert open_prompt["reward_best"] == 0.9
+
+
+def test_distinct_falls_when_samples_agree():
+    assert fresh.distinct([["a", "b"], ["a", "b"]], 2) == 0.5
+    assert fresh.distinct([["a", "b"], ["b", "a"]], 2) == 1.0
+    assert fresh.distinct([["a"], []], 2) is None
+
+
+def test_fresh_figures_have_intervals_and_a_paired_best_of_n():
+    prompt = {"task": "t", "gold": 1, "options": ["a", "b"]}
+    rows = [
+        fresh.measure_prompt({**prompt, "id": str(n)}, judged([0.1, 0.9], [0, 1]), float(n % 4 == 0)) for n in range(40)
+    ]
+    found = fresh.summarise(rows, 0)
+    assert found["correct_best"]["value"] == 1.0 and found["correct_mean"]["count"] == 40
+    assert found["best_minus_greedy"]["value"] == 0.75 and found["best_minus_greedy"]["verdict"] == "better"
+    json.dumps(found, allow_nan=False)
+    without = fresh.summarise([{**row, "correct_greedy": None} for row in rows], 0)
+    assert without["best_minus_greedy"]["count"] == 0 and without["best_minus_greedy"]["verdict"] == "none"
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    from medray.model.base import make_tiny
+
+    directory = tmp_path_factory.mktemp("tiny") / "model"
+    make_tiny(directory, ["The eye is an organ of sight. The inner ear hears. Skin and bone cover the rest."] * 5)
+    return directory
+
+
+def test_documents_and_choices_on_a_tiny_model(tiny):
+    import torch
+
+    from medray.model.load import load_policy, load_tokenizer
+    from medray.model.render import render
+    from medray.train.forward import Forward
+
+    tokenizer, forward = load_tokenizer(tiny), Forward(tiny, dtype="fp32")
+    text = "Name: eye. Definition: The eye is an organ of sight."
+    start = text.index("The")
+    document = {
+        "id": "d", "category": "medical", "source": "s", "text": text,
+        "parts": [{"kind": "definition", "start": start, "stop": len(text)}],
+    }  # fmt: skip
+    row = perplexity.measure_documents(forward, tokenizer, [document], 200)[0]
+    ids = torch.tensor([tokenizer(text, add_special_tokens=False).input_ids])
+    logits = load_policy(tiny, "fp32")(ids).logits[0].double()
+    nll = -logits.log_softmax(-1)[:-1].gather(1, ids[0, 1:, None])[:, 0]
+    assert row["nll"] == pytest.approx(nll.sum().item(), rel=1e-4) and row["num_tokens"] == len(ids[0]) - 1
+    inside = len(tokenizer(text[start - 1 :], add_special_tokens=False).input_ids)
+    assert row["num_definition_tokens"] == inside
+    assert row["definition_nll"] == pytest.approx(nll[-inside:].sum().item(), rel=1e-4)
+    cut = perplexity.measure_documents(forward, tokenizer, [document], 5)[0]
+    assert cut["num_tokens"] == 4 and cut["num_definition_tokens"] == 0
+
+    measured = choice.measure_choices(forward, tokenizer, [QUESTION], "Answer briefly.")[0]
+    contents = (("system", "Answer briefly."), ("user", choice.question_text(QUESTION)), ("assistant", "inner ear"))
+    whole = render(tokenizer, [{"role": role, "content": content} for role, content in contents])
+    ids = torch.tensor([whole.ids])
+    logprobs = load_policy(tiny, "fp32")(ids).logits[0].double().log_softmax(-1)[:-1].gather(1, ids[0, 1:, None])[:, 0]
+    expected = logprobs[whole.prompt_length - 1 :].sum().item()
+    assert measured[1][0] == pytest.approx(expected, rel=1e-4) and measured[1][1] == len(whole.completion)
+    priors = choice.measure_priors(forward, tokenizer, QUESTION["options"], "Answer briefly.")
+    assert set(priors) == set(QUESTION["options"]) and priors["eye"] != pytest.approx(measured[0][0], rel=1e-3)

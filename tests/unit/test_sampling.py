@@ -1,0 +1,41 @@
+"""Seeds and shards of sampling."""
+
+import pytest
+from medray.core.config import UserError
+from medray.generate.sampling import SEED_BITS, check_lengths, check_unique, completion_seeds, plan_shards
+
+
+def test_seeds_are_stable_and_fit_in_31_bits():
+    seeds = completion_seeds(7, "round_1", "p1", 8)
+    assert seeds == completion_seeds(7, "round_1", "p1", 8)
+    assert all(0 <= seed < 2**SEED_BITS for seed in seeds)
+    assert seeds[:4] == completion_seeds(7, "round_1", "p1", 4), "more completions must not change the first ones"
+
+
+def test_seeds_differ_across_prompts_completions_rounds_and_runs():
+    uses = [(rng, salt, prompt) for rng in (0, 1) for salt in ("round_1", "round_2") for prompt in map(str, range(50))]
+    seeds = [seed for use in uses for seed in completion_seeds(*use, 8)]
+    assert len(set(seeds)) == len(seeds) == 1600
+
+
+def test_seeds_of_one_prompt_are_distinct_even_when_hashes_collide(monkeypatch):
+    monkeypatch.setattr("medray.generate.sampling.stable_hash", lambda *parts: parts[-1] + parts[-2] % 2)
+    assert len(set(completion_seeds(0, "x", "p", 6))) == 6
+
+
+def test_shards_cover_all_prompts_once():
+    shards = plan_shards(70, 32)
+    assert [(s.start, s.stop) for s in shards] == [(0, 32), (32, 64), (64, 70)]
+    assert len({s.mark for s in shards} | {s.file_name for s in shards}) == 6
+    assert plan_shards(0, 32) == []
+
+
+def test_over_long_prompt_is_named():
+    check_lengths(["a", "b"], [10, 20], max_tokens=12, max_model_len=32)
+    with pytest.raises(UserError, match="'b'"):
+        check_lengths(["a", "b"], [10, 21], max_tokens=12, max_model_len=32)
+
+
+def test_prompt_ids_must_be_unique():
+    with pytest.raises(UserError, match="'a'"):
+        check_unique(["a", "b", "a"])
