@@ -45,6 +45,7 @@ clean: ## remove the virtual environment and caches (never runs/: those are your
 
 check-machine:
 	@test -n "$(PYTHON)" || { echo "make: no Python >= 3.11, < 3.15 found (tried python3, python3.11 .. python3.13); name one: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 2; }
+	@command -v "$(PYTHON)" >/dev/null || { echo "make: PYTHON=$(PYTHON): no such program; give the path of a Python >= 3.11, < 3.15" >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || { echo "make: $(PYTHON) is $$($(PYTHON) --version 2>&1); medray needs Python >= 3.11, < 3.15: make PYTHON=... $(MAKECMDGOALS)" >&2; exit 2; }
 	@command -v c++ >/dev/null || command -v g++ >/dev/null || { echo "make: no C++ compiler (c++ or g++); DeepSpeed builds a small extension when training first starts. Debian: apt-get install g++" >&2; exit 2; }
 	@$(PYTHON) -c 'import os, sys, sysconfig as s; sys.exit(not os.path.exists(os.path.join(s.get_paths()["include"], "Python.h")))' || { echo "make: $(PYTHON) has no headers (Python.h); the same extension needs them. Debian: apt-get install python3-dev" >&2; exit 2; }

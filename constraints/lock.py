@@ -1,12 +1,14 @@
-"""Write constraints/<extra>.txt: every package that medray plus that extra needs, each at one version, with no address in it.
+"""Write constraints/<extra>.txt: every package that medray plus that extra needs, each at one version, no address.
 
-`make lock` runs it. cpu is resolved first; the other files must agree with it, so any of them can be installed together. What is
-pinned stays pinned while pyproject.toml still allows it: remove a line (or the file) to let pip choose that version anew.
+`make lock` runs it. cpu is resolved first; the other files must agree with it, so any of them can be installed
+together. What is pinned stays pinned while pyproject.toml still allows it: remove a line (or the file) to let pip
+choose that version anew.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -40,13 +42,17 @@ def requirements(extra: str) -> tuple[list[str], list[str]]:
     return [w for w in wanted if w not in alone], alone
 
 
-def resolve(wanted: list[str], known: dict[str, str]) -> dict[str, str]:
-    """What pip would install for `wanted` into an empty environment, given the versions in `known`."""
+def resolve(wanted: list[str], known: dict[str, str], index_only: bool) -> dict[str, str]:
+    """What pip would install for `wanted` into an empty environment, given the versions in `known`.
+
+    index_only: leave out this machine's own wheels and pip configuration, among them torch's CPU build.
+    """
+    environment = {**os.environ, **({"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": ""} if index_only else {})}
     with tempfile.TemporaryDirectory() as directory:
         constraints, report = Path(directory, "known.txt"), Path(directory, "report.json")
         constraints.write_text("\n".join(f"{name}=={version}" for name, version in known.items()))
         options = ["--dry-run", "--ignore-installed", "--quiet", "--report", str(report), "-c", str(constraints)]
-        subprocess.run([sys.executable, "-m", "pip", "install", *options, *wanted], check=True)
+        subprocess.run([sys.executable, "-m", "pip", "install", *options, *wanted], check=True, env=environment)
         rows = [row["metadata"] for row in json.loads(report.read_text())["install"]]
     # A local version (2.13.0+cpu) is a build of the public one; the pin has to fit every build.
     return {re.sub(r"[-_.]+", "-", row["name"]).lower(): row["version"].split("+")[0] for row in rows}
@@ -60,11 +66,13 @@ def main() -> None:
         for name in DIFFERENT_ON_GPU if extra == "gpu" else ():
             known.pop(name, None)
         wanted, alone = requirements(extra)
-        found = resolve(wanted, known)
+        found = resolve(wanted, known, index_only=extra == "gpu")
         for name in LEFT_OUT_ON_CPU if extra == "cpu" else ():
             found.pop(name, None)
         found.update(dict(requirement.split("==") for requirement in alone))
-        head = f"# What medray[{extra}] needs, whole: install with `pip install --no-deps -r`, or pass it as `-c`. By `make lock`.\n"
+        head = (
+            f"# What medray[{extra}] needs, whole: `pip install --no-deps -r` it, or pass it as `-c`. By `make lock`.\n"
+        )
         path.write_text(head + "".join(f"{name}=={found[name]}\n" for name in sorted(found)))
         print(f"constraints/{extra}.txt: {len(found)} packages")
 

@@ -1,6 +1,6 @@
 """Door for `ray job submit`: the same as `medray run`, with the artifacts outside the job's throw-away directory.
 
-    ray job submit --working-dir . -- python jobs/pipeline.py --recipe tiny [--root s3://...] [--set a.b=v] [--only stage]
+    ray job submit --working-dir . -- python jobs/pipeline.py --recipe tiny [--root s3://...] [--set a.b=v]
 
 Ray gives the job RAY_ADDRESS, so the run joins that cluster. The root must be one that every node reaches: an object
 store, or on a single machine any directory. Default: $MEDRAY_ROOT, else ~/medray-runs.

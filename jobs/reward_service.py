@@ -20,7 +20,7 @@ def app(args: dict[str, Any]) -> Any:
     """The reward model's Serve application. Raises UserError without a token."""
     token = os.environ.get("MEDRAY_REWARD_TOKEN")
     if not token:
-        raise UserError("MEDRAY_REWARD_TOKEN: not set, expected the token that clients will send: set it for the service")
+        raise UserError("MEDRAY_REWARD_TOKEN: not set, expected the token that clients send: set it")
     serving = RewardServing.model_validate({name: args[name] for name in args.keys() - {"model", "model_id"}})
     digest = hashlib.sha256(token.encode()).hexdigest()
     return RewardApp.bind(args["model"], args["model_id"], serving.model_dump(), digest)

@@ -62,8 +62,8 @@ def medray() -> Callable[..., subprocess.CompletedProcess]:
 
 @pytest.fixture(scope="session")
 def tiny_root(tmp_path_factory: pytest.TempPathFactory, medray: Callable) -> Path:
-    """A root in which the tiny recipe ran from nothing to its report, uninterrupted; made once, treat it as read-only."""
+    """A root in which the tiny recipe ran from nothing to its report, uninterrupted. Made once: read it only."""
     root = tmp_path_factory.mktemp("tiny") / "runs"
     done = medray("run", "tiny", "--root", root, timeout=900)
-    assert done.returncode == 0, f"medray run tiny: exit {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
+    assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
     return root

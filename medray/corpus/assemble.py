@@ -45,7 +45,7 @@ def assemble(
             "corpus: no document is left after cleaning, expected at least one per category: see the drops by reason "
             f"({_sum_reasons(facts)}) and loosen corpus.rules or add a source"
         )
-    budget = config.token_budget or fillable(units, config.proportions, config.max_epochs)
+    budget = config.token_budget or _natural_budget(config, units)
     check_mixture(units, config.proportions, budget or 1, config.max_epochs)
     order = interleave(units, config.proportions, budget, config.max_epochs, config.rng_seed)
     _check_whole(config, units, order, budget)
@@ -96,20 +96,31 @@ def _units(config: CorpusConfig, row: dict[str, Any]) -> list[Unit]:
     return [Unit(row["id"], piece, row["source"], row["category"], length) for piece, length in enumerate(lengths)]
 
 
+def _natural_budget(config: CorpusConfig, units: list[Unit]) -> int:
+    """The tokens that use the whole sources up, or without such sources all that can be filled."""
+    categories = {unit.category for unit in units if unit.source in config.whole_sources}
+    needs = [_budget_that_uses_up(config, units, category) for category in categories]
+    return max(needs) if needs else fillable(units, config.proportions, config.max_epochs)
+
+
+def _budget_that_uses_up(config: CorpusConfig, units: list[Unit], category: str) -> int:
+    have = sum(unit.num_tokens for unit in units if unit.category == category)
+    part = config.proportions.get(category)  # None: check_mixture says so
+    return have * sum(config.proportions.values()) // part if part else 0
+
+
 def _check_whole(config: CorpusConfig, units: list[Unit], order: list[Placed], budget: int) -> None:
     used = {placed.unit for placed in order}
-    total = sum(config.proportions.values())
     for source in config.whole_sources:
         mine = [unit for unit in units if unit.source == source]
-        left = [unit for unit in mine if unit not in used]
-        if not mine or left:
-            category = mine[0].category if mine else "?"
-            need = sum(u.num_tokens for u in units if u.category == category) * total
-            least = -(-need // config.proportions[category]) if mine else 0
-            advice = f"set corpus.token_budget to {least:,} or 0" if mine else "correct the name"
+        if not mine:
+            names = ", ".join(sorted({unit.source for unit in units}))
+            raise UserError(f"corpus.whole_sources: no document of {source!r}, found {names}: correct the name")
+        if left := [unit for unit in mine if unit not in used]:
             raise UserError(
                 f"corpus.whole_sources: {len(left)} of {len(mine)} units of {source!r} are outside a corpus of "
-                f"{budget:,} tokens, expected none: {advice}"
+                f"{budget:,} tokens, expected none: set corpus.token_budget to "
+                f"{_budget_that_uses_up(config, units, mine[0].category):,}, or to 0"
             )
 
 

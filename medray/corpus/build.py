@@ -37,9 +37,10 @@ class CorpusConfig(Config):
     proportions: dict[str, int]
     """Parts by category, in tokens: {"medical": 15, "clinical": 1, "general": 4} (Me-LLaMA, section 2)."""
     token_budget: int = Field(ge=0)
-    """Tokens of the corpus, EOS included (a unit more at most per category); 0: all that the sources can fill."""
+    """Tokens of the corpus, EOS included (a unit more at most per category). 0: as many as use `whole_sources` up, or,
+    where there are none, as many as the sources can fill."""
     max_epochs: int = Field(ge=1)
-    """How often a document may be used."""
+    """How often a document may be used where its category has too few tokens."""
     max_unit_tokens: int = Field(ge=0)
     """Longer documents are mixed in pieces of at most this many tokens; 0: never cut."""
     whole_sources: tuple[str, ...] = ()

@@ -31,8 +31,7 @@ PACKAGED = (
     ),
     SourceConfig(
         name="readmes", title="Descriptions of Python packages", category="general", format="package_readmes",
-        licence="each package's own (in the rows)", licence_url="https://pypi.org", access="public",
-        url="https://pypi.org",
+        licence="each package's own (in the rows)", licence_url="", access="public", url="",
     ),
 )  # fmt: skip
 """Human Phenotype Ontology and annotations, ICD-10-CM, Python's reference (in the mix), readmes (never in the mix)."""

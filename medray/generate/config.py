@@ -34,7 +34,7 @@ class EnginePlacement(Placement):
     """CPU threads of one engine; ignored on a GPU."""
     kv_cache_gib: float = Field(default=1.0, gt=0)
     """CPU: size of the KV cache. On a GPU vLLM takes its default share of the memory."""
-    max_num_seqs: int = Field(default=64, ge=1)
+    max_num_seqs: int = Field(default=128, ge=1)
     """Completions decoded together."""
     use_gpu: bool = False
     prompts_per_shard: int = Field(default=32, ge=1)

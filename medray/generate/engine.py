@@ -171,7 +171,7 @@ def sample(
     assert ray.is_initialized(), "sample() needs Ray: start or join it first"
     rows = prompts.select(["id", "messages"]).to_pylist()
     check_unique([row["id"] for row in rows])
-    settings = EngineSettings(architecture(model), sampling.dtype, sampling.max_model_len, placement)
+    settings = EngineSettings(architecture(model, placement.use_gpu), sampling.dtype, sampling.max_model_len, placement)
     engines = ensure_engines(_Engine, settings)
     ids: list[list[int]] = []
     for start in range(0, len(rows), _RENDER_BATCH):

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from jinja2 import TemplateError
+
 from medray.core.config import UserError
 
 Messages = Sequence[dict[str, str]]
@@ -139,7 +141,12 @@ def _pieces(tokenizer: Any, messages: Messages) -> tuple[list[tuple[str, bool]],
 
 
 def _apply(tokenizer: Any, messages: Messages, *, generate: bool) -> str:
-    return tokenizer.apply_chat_template([dict(m) for m in messages], tokenize=False, add_generation_prompt=generate)
+    plain = [dict(message) for message in messages]
+    try:
+        return tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=generate)
+    except TemplateError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"chat template: cannot write {[m['role'] for m in plain]} ({reason}): mend either") from error
 
 
 def _encode(tokenizer: Any, text: str) -> list[int]:

@@ -32,7 +32,7 @@ def tiny() -> Recipe:
             format="tiny",
             licence="none: random weights",
             access="public",
-            tiny=TinyShape(vocab_size=1024, hidden_size=96, num_layers=3, max_positions=1024, rng_seed=SEED),
+            tiny=TinyShape(vocab_size=1024, hidden_size=128, num_layers=3, max_positions=1024, rng_seed=SEED),
         ),
         synthesize=_changed(
             recipe.synthesize,
@@ -46,7 +46,7 @@ def tiny() -> Recipe:
                 test=4, dev=0, train=4, reward_train=4, reward_heldout=0, round_1=0, round_2=0, fresh=0
             ),
             num_icd_categories=4,
-            num_notes=4,
+            num_notes=8,
             heldout=HeldoutCounts(terms=12, diseases=2, icd_categories=2, notes=1),
             test_questions=_changed(none, definition_to_term=8, term_to_system=16, phenotypes_to_disease=4),
             dev_questions=none,
@@ -55,7 +55,7 @@ def tiny() -> Recipe:
             prompts=PromptCounts(reward_train=24, reward_heldout=12, round_1=12, round_2=12, fresh=12),
             prompt_mix=_changed(none, term_to_system=1),
         ),
-        corpus=_changed(recipe.corpus, token_budget=16_000, block_tokens=128, max_unit_tokens=128),
+        corpus=_changed(recipe.corpus, token_budget=19_800, block_tokens=128, max_unit_tokens=128),
         pretrain=_trained(recipe.pretrain, 4e-3, 16, 8.0),
         sft=_changed(_trained(recipe.sft, 4e-3, 8, 6.0), block_tokens=256),
         reward=_changed(

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import Field
-from rapidfuzz.distance import LCSseq
 
 from medray.core.artifact import Artifact
 from medray.core.config import Config, UserError
@@ -179,6 +178,8 @@ def grade(text: str, reference: str) -> float:
 
     Choices: ROUGE-L alone punishes a list in another order, word F1 alone does not see order at all.
     """
+    from rapidfuzz.distance import LCSseq
+
     ours, theirs = normalise_words(text), normalise_words(reference)
     if not ours or not theirs:
         return 0.0

@@ -21,7 +21,7 @@ class ServingPlacement(Placement):
     """Loopback unless workers on other nodes must reach the service (then 0.0.0.0); the token guards either."""
     port: int = Field(default=8123, ge=1, le=65535)
     """First port tried; a free one is taken when it is in use."""
-    start_timeout_s: float = Field(default=180.0, gt=0)
+    start_timeout_s: float = Field(default=300.0, gt=0)
     request_timeout_s: float = Field(default=120.0, gt=0)
 
 

@@ -139,7 +139,7 @@ def _wait_until_running(name: str, timeout_s: float) -> None:
         if status == "RUNNING":
             return
         late = time.monotonic() > stop_at
-        if late or status in ("DEPLOY_FAILED", "UNHEALTHY"):
+        if late or status == "DEPLOY_FAILED":
             said = [d.message for d in app.deployments.values() if d.message] if app else []
             reason = " ".join((said or [app.message if app else ""])[0].split())[-600:]
             serve.delete(name)

@@ -18,6 +18,8 @@ from medray.train.config import Optimization, TrainPlacement
 NAME = "sft"
 VERSION = 1
 _ROWS_PER_SHARD = 4096
+_SHOWN = 8
+"""Examples on the page tokens.html beside the journal: what the model is trained to say."""
 
 
 class SFTConfig(Config):
@@ -62,7 +64,7 @@ def run(config: SFTConfig, inputs: dict[str, Artifact], workspace: Workspace) ->
 def render_examples(config: SFTConfig, model: Path, examples_path: Path, workspace: Workspace) -> None:
     """Render, pack and write the token store into scratch/store; its facts are those of the mark "render"."""
     from medray.model.load import load_tokenizer, tokenizer_digest
-    from medray.model.render import render
+    from medray.model.render import render, tokens_page
     from medray.tables.blocks import BlockWriter
 
     tokenizer = load_tokenizer(model)
@@ -100,6 +102,8 @@ def render_examples(config: SFTConfig, model: Path, examples_path: Path, workspa
             [flag for example in examples for flag in example.loss_mask],
         )
     writer.close()
+    page = tokens_page(tokenizer, rendered[:_SHOWN], f"{workspace.label}: what is in the loss")
+    (workspace.local / "tokens.html").write_text(page)
     workspace.mark_done(
         "render",
         num_examples=len(rendered),

@@ -76,14 +76,15 @@ def choose_diseases(
     """Families of diseases by split, without the rejected ids. UserError when there are not enough."""
     wanted = config.focus_diseases.total
     free = [disease for disease in pools.diseases if disease.id not in rejected]
-    limit = int(_SPARE_DISEASES * wanted / NUM_OPTIONS) + 4 if wanted else 0
+    # forming families costs the square of the pool: not for a number that cannot be met
+    limit = int(_SPARE_DISEASES * wanted / NUM_OPTIONS) + 4 if 0 < wanted <= len(free) else 0
     near = disease_families(writer.ontology, free, config.rng_seed, limit)
     fit = (family for family in near if disease_quartet(writer, family, config.max_profile_phenotypes))
     asked = list(itertools.islice(fit, wanted // NUM_OPTIONS))
     if NUM_OPTIONS * len(asked) < wanted:
         raise UserError(
-            f"synthesize.focus_diseases: {wanted} diseases wanted, {NUM_OPTIONS * len(asked)} available in families "
-            "of four: lower the counts"
+            f"synthesize.focus_diseases: {wanted} diseases wanted, {NUM_OPTIONS * len(asked) or len(free)} available "
+            "(in families of four): lower the counts"
         )
     return _split(asked, config.focus_diseases)
 

@@ -85,7 +85,7 @@ def test_the_autoscaler_config_is_what_ray_accepts():
     jsonschema.validate(config, json.loads(schema.read_text()))
     types = config["available_node_types"]
     assert config["head_node_type"] in types
-    assert "InstanceMarketOptions" not in types[config["head_node_type"]]["node_config"], "the head is not a spot machine"
+    assert "InstanceMarketOptions" not in types[config["head_node_type"]]["node_config"], "the head is no spot machine"
     workers = [node for name, node in types.items() if name != config["head_node_type"]]
     assert all(0 <= node["min_workers"] <= node["max_workers"] <= config["max_workers"] for node in workers)
     assert any(node["node_config"].get("InstanceMarketOptions") == {"MarketType": "spot"} for node in workers)
@@ -106,7 +106,14 @@ def test_a_submitted_job_carries_the_code_and_nothing_else(tmp_path, monkeypatch
     from ray._private.ray_constants import get_runtime_env_default_excludes
     from ray._private.runtime_env import packaging
 
-    for name in (".venv/lib/big", "runs/artifact/big", ".git/objects/big", "medray/cli.py", "jobs/pipeline.py", "tests/x.py"):
+    for name in (
+        ".venv/lib/big",
+        "runs/artifact/big",
+        ".git/objects/big",
+        "medray/cli.py",
+        "jobs/pipeline.py",
+        "tests/x.py",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     for name in (".gitignore", ".rayignore"):
@@ -114,7 +121,10 @@ def test_a_submitted_job_carries_the_code_and_nothing_else(tmp_path, monkeypatch
     uploaded: list[str] = []
     excludes = packaging._get_excludes(tmp_path, list(get_runtime_env_default_excludes()))
     packaging._dir_travel(
-        tmp_path, [excludes], lambda path: uploaded.append(path.relative_to(tmp_path).as_posix()), include_gitignore=True
+        tmp_path,
+        [excludes],
+        lambda path: uploaded.append(path.relative_to(tmp_path).as_posix()),
+        include_gitignore=True,
     )
     files = {name for name in uploaded if (tmp_path / name).is_file()}
     assert files == {"medray/cli.py", "jobs/pipeline.py", ".gitignore", ".rayignore"}

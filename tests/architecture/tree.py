@@ -9,7 +9,18 @@ from functools import cache
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
-_NOT_OURS = {".git", ".venv", "runs", "build", "dist", "__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis", ".device"}
+_NOT_OURS = {
+    ".git",
+    ".venv",
+    "runs",
+    "build",
+    "dist",
+    "__pycache__",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".hypothesis",
+    ".device",
+}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -62,7 +73,9 @@ def text_files() -> tuple[Path, ...]:
     found = []
     for path in sorted(REPOSITORY.rglob("*")):
         parts = path.relative_to(REPOSITORY).parts
-        if path.is_file() and not any(p in _NOT_OURS or p.startswith(".venv-") or p.endswith(".egg-info") for p in parts):
+        if path.is_file() and not any(
+            p in _NOT_OURS or p.startswith(".venv-") or p.endswith(".egg-info") for p in parts
+        ):
             if b"\0" not in path.read_bytes()[:4096]:
                 found.append(path)
     return tuple(found)

@@ -198,7 +198,7 @@ def test_a_run_killed_between_shards_goes_on_where_it_was(built, inputs, tmp_pat
         [sys.executable, "-c", code, str(tmp_path), *paths], env=environment, start_new_session=True
     )
     where = workspace(tmp_path)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not where.marks() and child.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     child.send_signal(signal.SIGKILL)
@@ -226,6 +226,14 @@ def run_for_kill(root: str, *directories: str) -> None:
         build.run(slow, found, workspace(Path(root)))
 
 
+def test_whole_sources_set_the_budget(inputs, tmp_path):
+    counters = build.run(config(whole_sources=("made_medical",), max_epochs=3), inputs, workspace(tmp_path))
+    assert counters["made_medical.used"] == counters["made_medical.train"] == 150
+    assert counters["tokens_medical"] / counters["num_tokens"] == pytest.approx(0.75, abs=0.02)
+    order = pq.read_table(tmp_path / "corpus" / "1" / "data" / "order.parquet").to_pylist()
+    assert {row["epoch"] for row in order if row["category"] == "medical"} == {0}
+
+
 def test_too_many_bad_rows_fail_the_stage(inputs, tmp_path):
     with pytest.raises(UserError, match=r"9 of \d+ rows are bad, at most 1.00% may be; first: part-0000"):
         build.run(config(max_quarantine_fraction=0.01), inputs, workspace(tmp_path))
@@ -237,6 +245,7 @@ def test_too_many_bad_rows_fail_the_stage(inputs, tmp_path):
         ({"token_budget": 50_000}, "medical needs 37,500 tokens, has .* set token_budget to at most"),
         ({"rules": RULES.model_copy(update={"min_words": 400})}, "no document is left .*too_short"),
         ({"token_budget": 2000, "whole_sources": ("made_medical",)}, "units of 'made_medical' are outside"),
+        ({"whole_sources": ("nobody",)}, "no document of 'nobody', found general, made_clinical, made_medical"),
         ({"proportions": {"medical": 3, "general": 1}}, "3 categories but 2 parts .* add a part for 'clinical'"),
     ],
 )

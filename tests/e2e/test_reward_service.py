@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
+
 from medray.core.schema import COMPLETION, PROMPT, REWARD, read_table, write_table
 from medray.core.workspace import Root, Workspace
 from medray.generate.scoring import RewardClient
@@ -35,6 +36,7 @@ def rows(num_rows, words=6):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     import torch
+
     from medray.model.base import make_tiny
     from medray.model.export import save_model
     from medray.model.load import load_reward_model, load_tokenizer
@@ -67,6 +69,7 @@ def health(endpoint):
 
 def test_rewards_equal_the_model_s_own(endpoint, model):
     import torch
+
     from medray.model.load import load_reward_model, load_tokenizer, pooled_rewards
     from medray.model.render import render
 
@@ -213,3 +216,15 @@ def test_another_model_replaces_it(endpoint, model):
     body = {"rows": [rows(1)[0].model_dump()]}
     assert post(other, body, token=endpoint.token).status_code == 401, "the old token must not open the new service"
     assert post(other, body, token=other.token).status_code == 200
+
+
+def test_a_taken_port_is_passed_over():
+    import socket
+
+    from medray.serve.reward_app import _free_port
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert port < _free_port("127.0.0.1", port) <= port + 50

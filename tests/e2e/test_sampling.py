@@ -5,6 +5,7 @@ import signal
 
 import pyarrow as pa
 import pytest
+
 from medray.core.config import UserError
 from medray.core.identity import digest_table
 from medray.core.schema import COMPLETION, PROMPT, read_table
@@ -45,7 +46,7 @@ def models(tmp_path_factory):
 
     root = tmp_path_factory.mktemp("models")
     for name, rng_seed in (("a", 0), ("b", 1)):
-        make_tiny(root / name, [LONG, "What is disease 1?"], hidden_size=128, rng_seed=rng_seed)  # vLLM: head_dim >= 32 on CPU
+        make_tiny(root / name, [LONG, "What is disease 1?"], hidden_size=128, rng_seed=rng_seed)
     return root
 
 

@@ -1,6 +1,7 @@
 """The pair of a prompt: correctness before reward, and every prompt accounted for."""
 
 import pytest
+
 from medray.preference.pairs import OUTCOMES, Candidate, choose_pair
 
 

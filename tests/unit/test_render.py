@@ -103,6 +103,7 @@ BODY = CHATML.removesuffix(FLAG)
                       "message['content']") + FLAG, "doubles"),
         (CHATML.replace("<|im_end|>", ""), "expected a stop token"),
         (CHATML.replace("<|im_end|>", "<|endoftext|>"), "also the pad token"),
+        ("{{ raise_exception('no\nsystem') }}", "cannot write \\['user'\\] \\(no system"),
         (CHATML.replace("for message in messages", "for message in messages[-2:]"), "prefix|rewrites"),
     ],
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """Seeds and shards of sampling."""
 
 import pytest
+
 from medray.core.config import UserError
 from medray.generate.sampling import SEED_BITS, check_lengths, check_unique, completion_seeds, plan_shards
 

@@ -4,10 +4,11 @@ import json
 
 import httpx
 import pytest
+from pydantic import ValidationError
+
 from medray.core.config import UserError
 from medray.generate.scoring import CHUNK_ROWS, RewardClient, RewardError
 from medray.serve.schema import MAX_CHARACTERS, RewardEndpoint, RewardRow
-from pydantic import ValidationError
 
 ENDPOINT = RewardEndpoint("http://reward.invalid/app", "secret", "model-1")
 
