@@ -159,7 +159,7 @@ def diff(first: Root, second: Root) -> tuple[list[Divergence], list[str]]:
     found = []
     for label, ours in a.items():
         theirs = b.get(label)
-        if theirs is None or (theirs.id == ours.id and (theirs.digest == ours.digest or ours.equality == "numeric")):
+        if theirs is None or _is_equal(ours, theirs):
             continue
         fields = differences(ours.config, theirs.config)
         if ours.version != theirs.version:
@@ -167,6 +167,12 @@ def diff(first: Root, second: Root) -> tuple[list[Divergence], list[str]]:
         roles = [r for r in ours.inputs if r not in theirs.inputs or ours.inputs[r].id != theirs.inputs[r].id]
         found.append(Divergence(label, fields, roles, ours.id == theirs.id))
     return found, sorted(a.keys() ^ b.keys())
+
+
+def _is_equal(ours: Manifest, theirs: Manifest) -> bool:
+    """Equal id and content; weights trained at another placement are equal numerically, not to the bit."""
+    is_moved = ours.equality == "numeric" and ours.placement != theirs.placement
+    return ours.id == theirs.id and (ours.digest == theirs.digest or is_moved)
 
 
 def _latest(root: Root) -> dict[str, Manifest]:

@@ -13,6 +13,7 @@ from medray.core.identity import digest_directory
 from medray.core.journal import Journal
 
 Equality = Literal["exact", "numeric"]
+"""How two runs of one id must agree: to the bit, or (weights trained at another placement) within a tolerance."""
 MANIFEST = "manifest.json"
 
 
@@ -47,7 +48,7 @@ class Manifest(Config):
     started_at: float
     sealed_at: float
     wall_s: float
-    """Seconds spent on the stage, interrupted attempts included."""
+    """Seconds spent on the stage, interrupted attempts included (one ended by SIGKILL leaves no record)."""
     num_attempts: int
     peak_memory_bytes: int
     """Largest summed proportional memory (PSS) of all processes of the run while the stage ran."""

@@ -83,9 +83,9 @@ def _checked_store(objective: Objective, store: Path) -> dict[str, Any]:
     """The store's facts, after every check that does not need a worker."""
     from medray.tables.blocks import BlockStore
 
-    facts = BlockStore(store).facts
-    objective.check_store(facts)
-    return facts
+    opened = BlockStore(store)
+    objective.check_store(opened)
+    return opened.facts
 
 
 def _raise_mistake(run_directory: Path) -> None:

@@ -101,7 +101,7 @@ def train(
     Every rank calls it with the whole model. The last checkpoint holds the final fp32 parameters alone and is finished;
     where there is one already, nothing is trained. Raises NonFiniteLoss, and UserError for a store that does not fit.
     """
-    objective.check_store(store.facts)
+    objective.check_store(store)
     found = ranks.agreed(checkpoint.newest_whole(checkpoints) if ranks.rank == 0 else None)
     reader = checkpoint.CheckpointReader(found) if found else None
     state = reader.state if reader else checkpoint.TrainState()

@@ -6,6 +6,7 @@ torch is imported inside, so that recipes can name an objective without it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,9 +38,9 @@ class Objective(Config):
         """What the loss is divided by, for one row: here its loss tokens."""
         return store.num_loss_tokens(row)
 
-    def check_store(self, facts: dict[str, Any]) -> None:
-        """Raise UserError when the token store is of a kind this objective cannot use."""
-        _expect_kind(facts, type(self).__name__, ("causal_lm", "sft"))
+    def check_store(self, store: BlockStore) -> None:
+        """Raise UserError when this objective cannot use the token store; cheap, the driver does it too."""
+        _expect_kind(store, type(self).__name__, ("causal_lm", "sft"))
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Sums]:
         """(sum of the loss over the batch's units, sums of metrics)."""
@@ -75,9 +76,9 @@ class BradleyTerry(Objective):
         """One pair."""
         return 1
 
-    def check_store(self, facts: dict[str, Any]) -> None:
+    def check_store(self, store: BlockStore) -> None:
         """Pairs only."""
-        _expect_kind(facts, "BradleyTerry", ("pairs",))
+        _expect_kind(store, "BradleyTerry", ("pairs",))
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Sums]:
         """Sum over pairs of -log sigmoid(chosen - rejected)."""
@@ -98,9 +99,10 @@ class DPO(Objective):
         """One pair."""
         return 1
 
-    def check_store(self, facts: dict[str, Any]) -> None:
-        """Pairs only; that they carry references is checked as they are read."""
-        _expect_kind(facts, "DPO", ("pairs",))
+    def check_store(self, store: BlockStore) -> None:
+        """Pairs only, with reference log-probabilities (the first row is looked at)."""
+        _expect_kind(store, "DPO", ("pairs",))
+        _expect_references([0], len(store[0].reference), 2)
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Sums]:
         """Sum over pairs of the DPO loss."""
@@ -108,11 +110,7 @@ class DPO(Objective):
         from medray.math.logprob import sequence_logprobs, token_logprobs
 
         num_sequences = len(batch.last_S)
-        if len(batch.reference_S) != num_sequences:
-            raise UserError(
-                f"train.DPO: rows {list(batch.rows)} hold {len(batch.reference_S)} reference log-probabilities, "
-                f"expected {num_sequences}: train on the store of the reference stage"
-            )
+        _expect_references(batch.rows, len(batch.reference_S), num_sequences)
         hidden_ND = hidden_states(model, batch)[batch.predictor_N]
         logprob_N = token_logprobs(hidden_ND, model.get_output_embeddings(), batch.target_N)
         policy_S = sequence_logprobs(logprob_N, batch.sequence_N, num_sequences)
@@ -130,11 +128,20 @@ def _fp32_linear(head: Any, hidden_SD: Tensor) -> Tensor:
     return hidden_SD.float() @ head.weight.float().T
 
 
-def _expect_kind(facts: dict[str, Any], objective: str, kinds: tuple[str, ...]) -> None:
-    if facts["kind"] not in kinds:
+def _expect_kind(store: BlockStore, objective: str, kinds: tuple[str, ...]) -> None:
+    kind = store.facts["kind"]
+    if kind not in kinds:
         raise UserError(
-            f"train.{objective}: got a token store of kind {facts['kind']!r}, expected {' or '.join(kinds)}: "
+            f"train.{objective}: got a token store of kind {kind!r}, expected {' or '.join(kinds)}: "
             "give the stage another store or objective"
+        )
+
+
+def _expect_references(rows: Sequence[int], num_found: int, num_sequences: int) -> None:
+    if num_found != num_sequences:
+        raise UserError(
+            f"train.DPO: rows {list(rows)} hold {num_found} reference log-probabilities, expected {num_sequences}: "
+            "train on the store of the reference stage"
         )
 
 

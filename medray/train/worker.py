@@ -43,7 +43,11 @@ def work(config: dict[str, Any]) -> dict[str, Any] | None:
     try:
         return _work(job)
     except UserError as error:
+        from medray.train.loop import NonFiniteLoss
+
         mistake.write_text(json.dumps(str(error)))
+        if isinstance(error, NonFiniteLoss):  # raised on every rank, so nobody is left waiting: end without a restart
+            return None
         raise
 
 

@@ -53,7 +53,9 @@ def test_dpo_agrees_with_finite_differences() -> None:
 
 def test_extreme_margins_stay_finite() -> None:
     far = torch.tensor([-1e6, 1e6], dtype=torch.float32, requires_grad=True)
-    loss = dpo_loss(far, -far, torch.zeros(2), torch.zeros(2), beta=1.0).loss_B.sum() + bradley_terry_loss(far, -far).sum()
+    loss = (
+        dpo_loss(far, -far, torch.zeros(2), torch.zeros(2), beta=1.0).loss_B.sum() + bradley_terry_loss(far, -far).sum()
+    )
     loss.backward()
     assert torch.isfinite(loss) and torch.isfinite(far.grad).all()
 
