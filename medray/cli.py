@@ -23,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="medray: from raw biomedical text to a judged medical language model. For research, not for clinical decisions.",
+    help="From raw biomedical text to a judged medical language model. For research, not for clinical decisions.",
 )
 console = Console(highlight=False)
 
@@ -118,7 +118,9 @@ def verify(
     """Read every sealed artifact of a recipe again and compare it with its manifest; exit code 1 at a mismatch."""
     first = ""
     for stage, problem in pipeline.verify(pipeline.stages_of(_recipe(recipe, option, set_)), Root(root)):
-        console.print(f"[{'red' if problem else 'green'}]{'x' if problem else 'ok'}[/] {stage.label} {stage.id[:8]} {problem}")
+        console.print(
+            f"[{'red' if problem else 'green'}]{'x' if problem else 'ok'}[/] {stage.label} {stage.id[:8]} {problem}"
+        )
         first = first or (stage.label if problem else "")
     if first:
         console.print(f"first problem at {first}", style="red")

@@ -77,7 +77,13 @@ class StageDisplay:
     def summary(self, results: Sequence[tuple[Stage, Artifact, bool]], root: Root) -> None:
         """Table of what ran and what was sealed already, and where the report is."""
         table = Table(box=None, header_style="bold")
-        for heading, justify in (("stage", "left"), ("id", "left"), ("", "left"), ("time", "right"), ("memory", "right")):
+        for heading, justify in (
+            ("stage", "left"),
+            ("id", "left"),
+            ("", "left"),
+            ("time", "right"),
+            ("memory", "right"),
+        ):
             table.add_column(heading, justify=justify)
         for stage, artifact, hit in results:
             manifest = artifact.manifest

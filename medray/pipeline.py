@@ -193,7 +193,7 @@ def find(root: Root, name: str) -> Manifest:
         return matching[0]
     labels = ", ".join(dict.fromkeys(m.label for m in sorted(manifests, key=lambda m: m.sealed_at)))
     raise UserError(
-        f"{root.url}: {len(matching)} artifacts match {name!r}; give a longer id or one of the labels: {labels or 'none'}"
+        f"{root.url}: {len(matching)} artifacts match {name!r}; give a longer id, or a label: {labels or 'none there'}"
     )
 
 

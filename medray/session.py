@@ -50,7 +50,9 @@ def ray_session(placement: SessionPlacement, verbose: bool = False) -> Iterator[
         # Ray 2.60 writes an auth token into the home directory, which then locks a later `ray start` out of its
         # own CLI; this Ray listens on the loopback interface only and needs none
         os.environ["RAY_AUTH_MODE"] = "disabled"
-        temporary = tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.getpid()}-", dir="/tmp" if Path("/tmp").is_dir() else None)
+        temporary = tempfile.mkdtemp(
+            prefix=f"{_TEMPORARY}{os.getpid()}-", dir="/tmp" if Path("/tmp").is_dir() else None
+        )
     import ray
 
     options: dict[str, Any] = {"runtime_env": {"env_vars": _environment()}, "log_to_driver": verbose}
@@ -133,7 +135,9 @@ def _check_address(address: str) -> None:
         return
     host, _, port = address.rpartition(":")
     if not port.isdigit():
-        raise UserError(f"RAY_ADDRESS={address}: expected host:port of a Ray head (default port 6379): correct or unset it")
+        raise UserError(
+            f"RAY_ADDRESS={address}: expected host:port of a Ray head (default port 6379): correct or unset it"
+        )
     try:
         socket.create_connection((host, int(port)), timeout=_ADDRESS_TIMEOUT_S).close()
     except OSError as error:

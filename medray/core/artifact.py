@@ -104,4 +104,6 @@ def read_manifest(text: str, where: str) -> Manifest:
         return Manifest.model_validate(json.loads(text))
     except ValueError as error:
         first = str(error).splitlines()[0]
-        raise UserError(f"{where}: not a manifest of this version ({first}): move the directory away and run") from error
+        raise UserError(
+            f"{where}: not a manifest of this version ({first}): move the directory away and run"
+        ) from error

@@ -63,7 +63,7 @@ class Journal:
         return json.loads(path.read_text()) if path.exists() else None
 
     def history(self) -> list[dict[str, Any]]:
-        """All records, one per step in order; a step logged twice counts as logged last, a torn last line is left out."""
+        """All records, one per step in order; of a step logged twice the last, and no torn last line."""
         if not self.path.exists():
             return []
         records: dict[int, dict[str, Any]] = {}

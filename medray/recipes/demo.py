@@ -103,9 +103,9 @@ def _synthesize() -> SynthesizeConfig:
         focus_diseases=GroupCounts(
             test=24, dev=8, train=24, reward_train=8, reward_heldout=8, round_1=8, round_2=8, fresh=8
         ),
-        num_icd_categories=36,
+        num_icd_categories=64,
         num_notes=28,
-        heldout=HeldoutCounts(terms=72, diseases=16, icd_categories=12, notes=8),
+        heldout=HeldoutCounts(terms=110, diseases=24, icd_categories=12, notes=8),
         test_questions=TaskCounts(
             definition_to_term=64, term_to_system=96, term_to_synonym=40, phenotypes_to_disease=24,
             disease_to_phenotype=32,

@@ -40,8 +40,12 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
         module, function = importlib.import_module(f"medray.recipes.{name}"), name
     make = getattr(module, function, None)
     if make is None:
-        functions = ", ".join(n for n, f in inspect.getmembers(module, inspect.isfunction) if f.__module__ == module.__name__)
-        raise UserError(f"recipe {name!r}: no function {function!r} there; it has {functions or 'none'}: correct the name")
+        functions = ", ".join(
+            n for n, f in inspect.getmembers(module, inspect.isfunction) if f.__module__ == module.__name__
+        )
+        raise UserError(
+            f"recipe {name!r}: no function {function!r} there; it has {functions or 'none'}: correct the name"
+        )
     try:
         recipe = make()
     except ValidationError as error:

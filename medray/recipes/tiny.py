@@ -10,7 +10,7 @@ from medray.generate.config import EnginePlacement
 from medray.preference.sample import SampleConfig
 from medray.recipes.demo import SEED, demo
 from medray.recipes.recipe import Recipe
-from medray.synthesize.config import GroupCounts, HeldoutCounts, PromptCounts, TaskCounts
+from medray.synthesize.config import GroupCounts, HeldoutCounts, PromptCounts, SynthesizeConfig, TaskCounts
 from medray.train.config import Optimization, TrainPlacement
 
 C = TypeVar("C", bound=Config)
@@ -22,9 +22,6 @@ _ENGINE = EnginePlacement(threads=1, kv_cache_gib=0.25, prompts_per_shard=16)
 def tiny() -> Recipe:
     """The demo in small: fp32 (so that runs are equal to the bit), two workers, four body systems."""
     recipe = demo()
-    none = TaskCounts(
-        definition_to_term=0, term_to_system=0, term_to_synonym=0, phenotypes_to_disease=0, disease_to_phenotype=0
-    )
     return _changed(
         recipe,
         name="tiny",
@@ -34,27 +31,7 @@ def tiny() -> Recipe:
             access="public",
             tiny=TinyShape(vocab_size=1024, hidden_size=128, num_layers=3, max_positions=1024, rng_seed=SEED),
         ),
-        synthesize=_changed(
-            recipe.synthesize,
-            systems=("nervous system", "eye", "cardiovascular system", "digestive system"),
-            definition_words=(5, 16),
-            max_profile_phenotypes=6,
-            focus_terms=GroupCounts(
-                test=16, dev=0, train=16, reward_train=16, reward_heldout=16, round_1=16, round_2=16, fresh=16
-            ),
-            focus_diseases=GroupCounts(
-                test=4, dev=0, train=4, reward_train=4, reward_heldout=0, round_1=0, round_2=0, fresh=0
-            ),
-            num_icd_categories=4,
-            num_notes=8,
-            heldout=HeldoutCounts(terms=12, diseases=2, icd_categories=2, notes=1),
-            test_questions=_changed(none, definition_to_term=8, term_to_system=16, phenotypes_to_disease=4),
-            dev_questions=none,
-            examples=_changed(none, definition_to_term=16, term_to_system=80, phenotypes_to_disease=4),
-            num_open_examples=32,
-            prompts=PromptCounts(reward_train=24, reward_heldout=12, round_1=12, round_2=12, fresh=12),
-            prompt_mix=_changed(none, term_to_system=1),
-        ),
+        synthesize=_synthesized(recipe.synthesize),
         corpus=_changed(recipe.corpus, token_budget=19_800, block_tokens=128, max_unit_tokens=128),
         pretrain=_trained(recipe.pretrain, 4e-3, 16, 8.0),
         sft=_changed(_trained(recipe.sft, 4e-3, 8, 6.0), block_tokens=256),
@@ -85,6 +62,34 @@ def tiny() -> Recipe:
     )
 
 
+def _synthesized(config: SynthesizeConfig) -> SynthesizeConfig:
+    """Few terms of four body systems; most questions ask for the system, which a tiny model can learn."""
+    none = TaskCounts(
+        definition_to_term=0, term_to_system=0, term_to_synonym=0, phenotypes_to_disease=0, disease_to_phenotype=0
+    )
+    return _changed(
+        config,
+        systems=("nervous system", "eye", "cardiovascular system", "digestive system"),
+        definition_words=(5, 16),
+        max_profile_phenotypes=6,
+        focus_terms=GroupCounts(
+            test=16, dev=0, train=16, reward_train=16, reward_heldout=16, round_1=16, round_2=16, fresh=16
+        ),
+        focus_diseases=GroupCounts(
+            test=4, dev=0, train=4, reward_train=4, reward_heldout=0, round_1=0, round_2=0, fresh=0
+        ),
+        num_icd_categories=4,
+        num_notes=8,
+        heldout=HeldoutCounts(terms=12, diseases=2, icd_categories=2, notes=1),
+        test_questions=_changed(none, definition_to_term=8, term_to_system=16, phenotypes_to_disease=4),
+        dev_questions=none,
+        examples=_changed(none, definition_to_term=16, term_to_system=80, phenotypes_to_disease=4),
+        num_open_examples=32,
+        prompts=PromptCounts(reward_train=24, reward_heldout=12, round_1=12, round_2=12, fresh=12),
+        prompt_mix=_changed(none, term_to_system=1),
+    )
+
+
 def _changed(config: C, **fields: object) -> C:
     """A checked copy with other fields."""
     return type(config).model_validate({**dict(config), **fields})
@@ -100,6 +105,4 @@ def _trained(stage: C, learning_rate: float, global_batch: int, epochs: float) -
 
 def _sampled(config: SampleConfig) -> SampleConfig:
     """A sampling config for the tiny model."""
-    return _changed(
-        config, sampling=_changed(config.sampling, dtype="fp32", max_tokens=24), placement=_ENGINE
-    )
+    return _changed(config, sampling=_changed(config.sampling, dtype="fp32", max_tokens=24), placement=_ENGINE)

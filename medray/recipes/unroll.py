@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from medray.core.stage import Stage
 from medray.corpus import base, build, sources
-from medray.evaluate import fresh, model, reward as reward_evaluation
+from medray.evaluate import fresh, model
+from medray.evaluate import reward as reward_evaluation
 from medray.preference import dpo, judge, pairs, reference, sample
 from medray.pretrain import train as pretrain
 from medray.recipes.recipe import Recipe, Round
 from medray.report import build as report
-from medray.reward import pairs as reward_pairs, train as reward_train
+from medray.reward import pairs as reward_pairs
+from medray.reward import train as reward_train
 from medray.sft import train as sft
 from medray.synthesize import build as synthesize
 
@@ -68,9 +70,7 @@ def _round(
     rewards = order.add(
         f"{name}.judge", judge, recipe.judge, completions=completions, reward_model=reward_model, prompts=prompts
     )
-    chosen = order.add(
-        f"{name}.pairs", pairs, config.pairs, completions=completions, rewards=rewards, prompts=prompts
-    )
+    chosen = order.add(f"{name}.pairs", pairs, config.pairs, completions=completions, rewards=rewards, prompts=prompts)
     reference_policy = initial if config.reference_policy == "initial" else policy
     ready = order.add(f"{name}.reference", reference, config.reference, reference=reference_policy, pairs=chosen)
     return order.add(f"{name}.dpo", dpo, config.dpo, model=policy, reference=ready)

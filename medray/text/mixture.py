@@ -84,8 +84,8 @@ def interleave(
     """Units in corpus order until every category has filled its part of the budget.
 
     The next unit always comes from the category that lags most behind its proportion, so a prefix is off by no more
-    than one unit per category; each category exceeds its part by less than a unit. Documents are shuffled by hash
-    within their category, pieces of one document stay in order. Raises UserError when a category cannot fill its part.
+    than one unit per category; each category exceeds its part by less than a unit. Units are shuffled by hash
+    within their category: a long document's pieces too, else few documents would fill a small part. Raises UserError when a category cannot fill its part.
     """
     check_mixture(units, proportions, token_budget, max_epochs)
     total = sum(proportions.values())
@@ -112,7 +112,8 @@ def _scale(proportions: Mapping[str, int], name: str) -> int:
 
 def _epochs(units: list[Unit], max_epochs: int, rng_seed: int) -> Iterator[Placed]:
     for epoch in range(max_epochs):
-        ordered = sorted(units, key=lambda u: (stable_hash(rng_seed, epoch, u.source, u.id), u.source, u.id, u.piece))
+        names = {unit: (unit.source, unit.id, unit.piece) for unit in units}
+        ordered = sorted(units, key=lambda unit: (stable_hash(rng_seed, epoch, *names[unit]), names[unit]))
         yield from (Placed(unit, epoch) for unit in ordered)
 
 

@@ -1,4 +1,4 @@
-"""Bad input at the command line: one line that names place, expectation and remedy; exit code 2; nothing sealed touched."""
+"""Bad input at the command line: one line with place, expectation and remedy; exit code 2; nothing sealed touched."""
 
 import os
 import shutil
@@ -16,7 +16,11 @@ from medray.recipes.load import load_recipe
 def medray(*arguments, timeout=120, **environment):
     env = {**os.environ, **environment}
     return subprocess.run(
-        [sys.executable, "-m", "medray.cli", *map(str, arguments)], capture_output=True, text=True, timeout=timeout, env=env
+        [sys.executable, "-m", "medray.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=env,
     )
 
 
@@ -34,7 +38,10 @@ def refused(*arguments, **environment) -> str:
         (["plan", "dmeo"], ["dmeo", "expected one of", "demo", "tiny"]),
         (["plan", "nowhere.py:make"], ["nowhere.py", "correct the path"]),
         (["plan"], ["no recipe named"]),
-        (["plan", "tiny", "--set", "sft.optimization.learning_rat=1"], ["sft.optimization.learning_rat", "learning_rate"]),
+        (
+            ["plan", "tiny", "--set", "sft.optimization.learning_rat=1"],
+            ["sft.optimization.learning_rat", "learning_rate"],
+        ),
         (["plan", "tiny", "--set", "sft.optimization.learning_rate=fast"], ["learning_rate", "'fast'", "number"]),
         (["plan", "tiny", "--set", "sft.optimization.learning_rate=-1"], ["learning_rate", "greater than 0"]),
         (["run", "tiny", "--only", "pretrian"], ["pretrian", "pretrain"]),
@@ -82,7 +89,10 @@ def test_two_runs_on_one_root(tmp_path):
 def small_disk(tmp_path):
     mount = tmp_path / "disk"
     mount.mkdir()
-    if not shutil.which("mount") or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", mount]).returncode:
+    if (
+        not shutil.which("mount")
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", mount]).returncode
+    ):
         pytest.skip("needs the right to mount a small disk")
     yield mount
     subprocess.run(["umount", mount], check=True)

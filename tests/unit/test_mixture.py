@@ -70,10 +70,10 @@ def test_no_document_is_used_more_often_than_allowed():
     assert set(again) <= set(first) and first != again
 
 
-def test_pieces_of_a_document_stay_in_order():
-    found = [Unit(f"d{i}", piece, "s", "medical", 10) for i in range(5) for piece in range(3)]
-    order = interleave(found, {"medical": 1}, 150, 1, 0)
-    assert [p.unit.piece for p in order] == [0, 1, 2] * 5
+def test_pieces_of_a_long_document_do_not_fill_a_small_part():
+    found = [Unit(f"d{i}", piece, "s", "medical", 10) for i in range(10) for piece in range(10)]
+    order = interleave(found, {"medical": 1}, 100, 1, 0)
+    assert len({p.unit.id for p in order}) > 4 and len({(p.unit.id, p.unit.piece) for p in order}) == 10
 
 
 def test_a_short_category_is_named_with_what_is_missing():
