@@ -180,6 +180,8 @@ def percent(row: Mapping[str, Any]) -> str:
 
 def change_text(row: Mapping[str, Any]) -> str:
     """A difference with its interval and count: relative ones in %, shares in points, rewards as they are."""
+    if row["low"] is None or row["high"] is None:
+        return f"too few items for an interval, n = {row['count']}"
     if row["scale"] == "relative":
         value, low, high = (f"{row[k] * 100:+.1f}" for k in ("value", "low", "high"))
         return f"{value}% [{low}, {high}], n = {row['count']}"

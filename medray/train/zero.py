@@ -84,7 +84,7 @@ def _optimizer(module: nn.Module, optimization: Optimization) -> torch.optim.Opt
     ]
     groups = [group for group in groups if group["params"]]
     if optimization.optimizer == "adamw":
-        # fused: one pass over the flat partition instead of a dozen (135M parameters on 2 threads: see LOG.md)
+        # fused: one pass over the flat partition, not a dozen (135M parameters, 2 threads: 0.1 to 0.4 s a step)
         return torch.optim.AdamW(groups, lr=optimization.learning_rate, betas=optimization.betas, fused=True)
     return torch.optim.RMSprop(groups, lr=optimization.learning_rate, alpha=optimization.betas[1], foreach=False)
 
