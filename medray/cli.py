@@ -100,7 +100,7 @@ def diff(first: Annotated[str, typer.Argument()], second: Annotated[str, typer.A
     divergences, lonely = pipeline.diff(Root(first), Root(second))
     for d in divergences:
         for field, ours, theirs in d.fields:
-            console.print(f"{d.label}: {field}: {json.dumps(ours)} -> {json.dumps(theirs)}")
+            console.print(f"{d.label}: {field}: {json.dumps(ours)} -> {json.dumps(theirs)}", soft_wrap=True)
         if not d.fields and d.inputs:
             console.print(f"{d.label}: only its inputs differ: {', '.join(d.inputs)}", style="dim")
         elif not d.fields:

@@ -150,11 +150,11 @@ def _check_address(address: str) -> None:
 def remove_leftovers() -> None:
     """Remove shared-memory files and Ray directories that dead runs of this user left on this machine.
 
-    A killed vLLM engine leaves psm_* and a killed DeepSpeed worker deepspeed_* of 69 MB each in /dev/shm; enough of
-    them make Ray's memory monitor kill healthy workers.
+    A killed vLLM engine leaves psm_* (and Intel's OpenMP a registration), a killed DeepSpeed worker deepspeed_* of
+    69 MB each in /dev/shm; enough of them make Ray's memory monitor kill healthy workers.
     """
     shared = Path("/dev/shm")
-    candidates = [p for pattern in ("psm_*", "deepspeed_*", "plasma*") for p in shared.glob(pattern)]
+    candidates = [p for pattern in ("psm_*", "deepspeed_*", "__KMP_REGISTERED_LIB_*") for p in shared.glob(pattern)]
     mine = [p for p in candidates if p.exists() and p.stat().st_uid == os.getuid()]
     mapped = _mapped_files() if mine else set()
     for path in mine:

@@ -104,11 +104,11 @@ def _synthesize() -> SynthesizeConfig:
             test=24, dev=8, train=24, reward_train=8, reward_heldout=8, round_1=8, round_2=8, fresh=8
         ),
         num_icd_categories=64,
-        num_notes=28,
-        heldout=HeldoutCounts(terms=110, diseases=24, icd_categories=12, notes=8),
+        num_notes=36,
+        heldout=HeldoutCounts(terms=96, diseases=16, icd_categories=12, notes=8),
         test_questions=TaskCounts(
-            definition_to_term=64, term_to_system=96, term_to_synonym=40, phenotypes_to_disease=24,
-            disease_to_phenotype=32,
+            definition_to_term=48, term_to_system=80, term_to_synonym=24, phenotypes_to_disease=24,
+            disease_to_phenotype=24,
         ),
         dev_questions=TaskCounts(
             definition_to_term=16, term_to_system=16, term_to_synonym=4, phenotypes_to_disease=4,
@@ -136,7 +136,7 @@ def _corpus() -> CorpusConfig:
             max_repeated_ngram_fraction=0.5,
         ),
         proportions={"medical": 15, "clinical": 1, "general": 4},  # Me-LLaMA, section 2
-        token_budget=40_000,
+        token_budget=0,  # what uses up whole_sources: about 42k
         max_epochs=1,
         max_unit_tokens=512,
         whole_sources=("hpo_terms", "hpo_annotations"),  # the questions rely on them
@@ -203,7 +203,7 @@ def _evaluation() -> Evaluation:
             split="test",
             questions_per_task=0,
             documents_per_category=0,
-            max_document_tokens=512,
+            max_document_tokens=256,
             dtype="bf16",
             rng_seed=SEED,
         ),

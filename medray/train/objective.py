@@ -112,7 +112,9 @@ class DPO(Objective):
         num_sequences = len(batch.last_S)
         _expect_references(batch.rows, len(batch.reference_S), num_sequences)
         hidden_ND = hidden_states(model, batch)[batch.predictor_N]
-        logprob_N = token_logprobs(hidden_ND, model.get_output_embeddings(), batch.target_N)
+        # references were taken with an fp32 head (train/forward.py); bf16 logits would differ by 0.3 nats a completion
+        head = partial(_fp32_linear, model.get_output_embeddings())
+        logprob_N = token_logprobs(hidden_ND, head, batch.target_N)
         policy_S = sequence_logprobs(logprob_N, batch.sequence_N, num_sequences)
         policy_B2, reference_B2 = policy_S.view(-1, 2), batch.reference_S.to(policy_S.dtype).view(-1, 2)
         preference = dpo_loss(
