@@ -41,10 +41,13 @@ def run_memory_bytes(session: str | None) -> int:
 
 @dataclass
 class MemoryMeter:
-    """Samples the run's memory in a thread and keeps the peak since `reset`."""
+    """Samples the run's memory in a thread and keeps the peak since `reset`.
+
+    A look costs 0.1 s or more (the kernel walks every page table), so it is not taken often.
+    """
 
     session: str | None = None
-    interval_s: float = 2.0
+    interval_s: float = 5.0
     peak_bytes: int = 0
     _stop: threading.Event = field(default_factory=threading.Event)
 

@@ -25,7 +25,7 @@ _COLLECTIVE_TIMEOUT_S = 1800
 """One slow worker must not look like a dead one; a killed one is seen by Ray at once."""
 
 _WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "DS_ACCELERATOR": "cpu"}
-"""Threads that spin at OpenMP barriers lose when something else has the cores. Seen once each on 2 cores at load 5, with
+"""Threads that spin at OpenMP barriers lose when others want the cores. Seen once each on 2 cores at load 5, with
 135M parameters: 83 tokens/s spinning, 201 passive; not yet compared on an idle machine."""
 
 

@@ -13,7 +13,7 @@ from medray.train.checkpoint import CheckpointReader, newest_whole, step_directo
 from tests.numerics.tiny_training import OPTIMIZATION, PLACEMENT, parameters, run, run_ranks, tiny_store
 
 NUM_STEPS = 10  # 40 rows, two epochs, 8 rows a step
-# Largest difference of loss or parameter found (stages 1 to 3, one run each): fp32 AdamW 9e-8, fp32 RMSprop 1.4e-7; bf16
+# Largest difference of loss or parameter found (stages 1 to 3, one run each): fp32 AdamW 9e-8, RMSprop 1.4e-7; bf16
 # 0 to 1e-15: sums of a few bf16 gradients are probably exact in fp32, whatever their order.
 TOLERANCE = {("fp32", "adamw"): 2e-6, ("fp32", "rmsprop"): 5e-6, ("bf16", "adamw"): 1e-5, ("bf16", "rmsprop"): 1e-5}
 
