@@ -36,7 +36,7 @@ class StageDisplay:
         started, stop = time.time(), threading.Event()
         show = self._bar if self.console.is_terminal else self._lines
         if not self.console.is_terminal:
-            self.console.print(f"{now_text()} {title}: starts; next: {following}")
+            self.console.print(f"{now_text()} {title}: starts; next: {following}", soft_wrap=True)
         thread = threading.Thread(target=show, args=(title, following, workspace, stop), daemon=True)
         thread.start()
         ended = "stopped"
@@ -47,7 +47,7 @@ class StageDisplay:
             stop.set()
             thread.join()
             mark = "[green]done[/green]" if ended == "done" else "[red]stopped[/red]"
-            self.console.print(f"{now_text()} {title}: {mark} in {elapsed(time.time() - started)}")
+            self.console.print(f"{now_text()} {title}: {mark} in {elapsed(time.time() - started)}", soft_wrap=True)
 
     def _bar(self, title: str, following: str, workspace: Workspace, stop: threading.Event) -> None:
         columns = (
@@ -55,7 +55,7 @@ class StageDisplay:
             BarColumn(bar_width=24),
             TextColumn("{task.fields[said]}"),
             TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[left]}next: {task.fields[following]}[/dim]"),
+            TextColumn("[dim]{task.fields[left]} next: {task.fields[following]}[/dim]"),
         )
         with Progress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task(title, total=None, said="starting", left="", following=following)
@@ -72,7 +72,7 @@ class StageDisplay:
         while not stop.wait(_PLAIN_EVERY_S):
             said = workspace.journal.read_progress()
             if said:
-                self.console.print(f"{now_text()} {title}: {_text(said)} {rate.left(said)}")
+                self.console.print(f"{now_text()} {title}: {_text(said)}{rate.left(said)}", soft_wrap=True)
 
     def summary(self, results: Sequence[tuple[Stage, Artifact, bool]], root: Root) -> None:
         """Table of what ran and what was sealed already, and where the report is."""
@@ -109,7 +109,7 @@ class _Rate:
         if self.first is None or said["done"] < self.first[1]:
             self.first = (time.time(), said["done"])
         seconds, done = time.time() - self.first[0], said["done"] - self.first[1]
-        return f"{elapsed(seconds / done * (said['total'] - said['done']))} left, " if done > 0 else ""
+        return f", {elapsed(seconds / done * (said['total'] - said['done']))} left" if done > 0 else ""
 
 
 def _text(said: dict[str, Any]) -> str:

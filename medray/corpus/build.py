@@ -26,7 +26,7 @@ VERSION = 1
 class CorpusPlacement(Placement):
     """How the work is shared out."""
 
-    num_shards: int = Field(4, ge=1)
+    num_shards: int = Field(2, ge=1)
     concurrency: int = Field(2, ge=1)
 
 

@@ -54,12 +54,12 @@ def demo() -> Recipe:
         # Me-LLaMA: AdamW (0.9, 0.95), weight decay 1e-5, cosine, warm-up 0.05, one epoch (SEEDS A0.4); the learning
         # rate is a small model's (facts/demo.md), the paper's 8e-6 is a 70B model's
         pretrain=PretrainConfig(
-            optimization=optimization(2e-4, global_batch=4, weight_decay=1e-5, warmup_fraction=0.05),
+            optimization=optimization(2e-4, global_batch=2, weight_decay=1e-5, warmup_fraction=0.05),
             placement=TrainPlacement(checkpoint_every_steps=10),
         ),
         # Med42-v2: loss on answers only, packed, AdamW (0.9, 0.95), weight decay 0.01, warm-up to cosine (SEEDS A0.2)
         sft=SFTConfig(
-            optimization=optimization(1e-4, global_batch=4, weight_decay=0.01, warmup_fraction=0.1),
+            optimization=optimization(1e-4, global_batch=2, weight_decay=0.01, warmup_fraction=0.1),
             block_tokens=512,
             oversize="drop",
             num_examples=None,
@@ -98,27 +98,26 @@ def _synthesize() -> SynthesizeConfig:
         definition_words=(6, 34),
         max_profile_phenotypes=8,
         focus_terms=GroupCounts(
-            test=96, dev=16, train=96, reward_train=32, reward_heldout=16, round_1=24, round_2=24, fresh=16
+            test=80, dev=0, train=96, reward_train=32, reward_heldout=16, round_1=16, round_2=16, fresh=16
         ),
         focus_diseases=GroupCounts(
-            test=24, dev=8, train=24, reward_train=8, reward_heldout=8, round_1=8, round_2=8, fresh=8
+            test=24, dev=0, train=24, reward_train=8, reward_heldout=8, round_1=8, round_2=8, fresh=8
         ),
-        num_icd_categories=64,
-        num_notes=36,
+        num_icd_categories=36,
+        num_notes=28,
         heldout=HeldoutCounts(terms=96, diseases=16, icd_categories=12, notes=8),
         test_questions=TaskCounts(
-            definition_to_term=48, term_to_system=80, term_to_synonym=24, phenotypes_to_disease=24,
-            disease_to_phenotype=24,
+            definition_to_term=40, term_to_system=80, term_to_synonym=20, phenotypes_to_disease=20,
+            disease_to_phenotype=20,
         ),
         dev_questions=TaskCounts(
-            definition_to_term=16, term_to_system=16, term_to_synonym=4, phenotypes_to_disease=4,
-            disease_to_phenotype=4,
+            definition_to_term=0, term_to_system=0, term_to_synonym=0, phenotypes_to_disease=0, disease_to_phenotype=0
         ),
         examples=TaskCounts(
-            definition_to_term=96, term_to_system=192, term_to_synonym=72, phenotypes_to_disease=40,
-            disease_to_phenotype=40,
+            definition_to_term=72, term_to_system=160, term_to_synonym=56, phenotypes_to_disease=32,
+            disease_to_phenotype=32,
         ),
-        num_open_examples=160,
+        num_open_examples=112,
         prompts=PromptCounts(reward_train=160, reward_heldout=64, round_1=96, round_2=96, fresh=64),
         prompt_mix=TaskCounts(
             definition_to_term=2, term_to_system=4, term_to_synonym=2, phenotypes_to_disease=1, disease_to_phenotype=1
@@ -136,7 +135,7 @@ def _corpus() -> CorpusConfig:
             max_repeated_ngram_fraction=0.5,
         ),
         proportions={"medical": 15, "clinical": 1, "general": 4},  # Me-LLaMA, section 2
-        token_budget=0,  # what uses up whole_sources: about 42k
+        token_budget=0,  # what uses up whole_sources: about 32k
         max_epochs=1,
         max_unit_tokens=512,
         whole_sources=("hpo_terms", "hpo_annotations"),  # the questions rely on them
@@ -167,10 +166,10 @@ def _reward() -> RewardModel:
             rng_seed=SEED,
         ),
         train=RewardConfig(
-            optimization=optimization(3e-5, global_batch=8, weight_decay=0.001, warmup_fraction=0.1, epochs=2.0),
+            optimization=optimization(3e-5, global_batch=8, weight_decay=0.001, warmup_fraction=0.1),
             max_tokens=512,
             oversize="drop",
-            num_pairs=None,
+            num_pairs=200,
             placement=TrainPlacement(micro_batch=4, checkpoint_every_steps=10),
         ),
     )  # fmt: skip

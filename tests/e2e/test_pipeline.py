@@ -95,5 +95,9 @@ def test_diff_names_the_changed_field(medray, tiny_root, tmp_path):
 
 
 def test_nothing_of_the_runs_is_left_behind(tiny_root):
-    left = [p.info["cmdline"] for p in psutil.process_iter(["cmdline"]) if "medray-ray-" in " ".join(p.info["cmdline"] or [])]
+    left = [
+        p.info["cmdline"]
+        for p in psutil.process_iter(["cmdline"])
+        if "medray-ray-" in " ".join(p.info["cmdline"] or [])
+    ]
     assert left == []
