@@ -66,16 +66,18 @@ def ray_session(placement: SessionPlacement, verbose: bool = False) -> Iterator[
             "_node_ip_address": "127.0.0.1",
         }
     failed = True
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    # SIGINT too: a shell starts background jobs with it ignored
+    previous = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         ray.init(address=address or "local", **options)
         yield Path(ray._private.worker._global_node.get_session_dir_path()).name
         failed = False
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not stop the clean-up half way
+        for number in previous:  # a second Ctrl-C must not stop the clean-up half way
+            signal.signal(number, signal.SIG_IGN)
         _shut_down()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
         remove_leftovers()
         if temporary and failed:
             print(f"Ray's logs of this run: {temporary}/session_latest/logs", file=sys.stderr)

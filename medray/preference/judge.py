@@ -98,15 +98,17 @@ def judge_part(
             f"judge: prompt {missing[0]!r} of {part.name} is not among the prompts ({len(missing)} in all), "
             "expected the table that was sampled from: pass the same prompts"
         )
+    # equal completions of a prompt are judged once: short answers repeat often, and must get equal rewards
+    distinct = list(dict.fromkeys((c["prompt_id"], c["text"]) for c in completions))
     rows = [
-        RewardRow.model_validate({"messages": prompts[c["prompt_id"]]["messages"], "completion": c["text"]})
-        for c in completions
+        RewardRow.model_validate({"messages": prompts[prompt_id]["messages"], "completion": text})
+        for prompt_id, text in distinct
     ]
     request_timeout_s = config.serving.placement.request_timeout_s
     with RewardClient(
         endpoint, deadline_s=config.placement.deadline_s, request_timeout_s=request_timeout_s
     ) as client:  # fmt: skip
-        rewards = client.rewards(rows)
+        reward_of = dict(zip(distinct, client.rewards(rows), strict=True))
         num_truncated = client.num_truncated
     correct = [correctness(c["text"], prompts[c["prompt_id"]]) for c in completions]
     table = [
@@ -114,11 +116,11 @@ def judge_part(
             "completion_id": c["id"],
             "prompt_id": c["prompt_id"],
             "index": c["index"],
-            "reward": reward,
+            "reward": reward_of[c["prompt_id"], c["text"]],
             "correct": value,
             "num_tokens": len(c["token_ids"]),
         }
-        for c, reward, value in zip(completions, rewards, correct, strict=True)
+        for c, value in zip(completions, correct, strict=True)
     ]
     write_table(target, table, REWARD)
     has_gold = [prompts[c["prompt_id"]]["gold"] >= 0 for c in completions]

@@ -54,16 +54,16 @@ def demo() -> Recipe:
         # Me-LLaMA: AdamW (0.9, 0.95), weight decay 1e-5, cosine, warm-up 0.05, one epoch (SEEDS A0.4); the learning
         # rate is a small model's (facts/demo.md), the paper's 8e-6 is a 70B model's
         pretrain=PretrainConfig(
-            optimization=optimization(2e-4, global_batch=2, weight_decay=1e-5, warmup_fraction=0.05),
-            placement=TrainPlacement(checkpoint_every_steps=10),
+            optimization=optimization(1.2e-4, global_batch=2, weight_decay=1e-5, warmup_fraction=0.05),
+            placement=TrainPlacement(checkpoint_every_steps=16),
         ),
         # Med42-v2: loss on answers only, packed, AdamW (0.9, 0.95), weight decay 0.01, warm-up to cosine (SEEDS A0.2)
         sft=SFTConfig(
-            optimization=optimization(1e-4, global_batch=2, weight_decay=0.01, warmup_fraction=0.1),
+            optimization=optimization(2e-4, global_batch=1, weight_decay=0.01, warmup_fraction=0.1),
             block_tokens=512,
             oversize="drop",
             num_examples=None,
-            placement=TrainPlacement(checkpoint_every_steps=10),
+            placement=TrainPlacement(checkpoint_every_steps=32),
         ),
         reward=_reward(),
         judge=JudgeConfig(serving=RewardServing(dtype="bf16", max_tokens=512, placement=ServingPlacement(threads=2))),
@@ -166,11 +166,11 @@ def _reward() -> RewardModel:
             rng_seed=SEED,
         ),
         train=RewardConfig(
-            optimization=optimization(3e-5, global_batch=8, weight_decay=0.001, warmup_fraction=0.1),
+            optimization=optimization(2e-4, global_batch=8, weight_decay=0.001, warmup_fraction=0.1),
             max_tokens=512,
             oversize="drop",
-            num_pairs=200,
-            placement=TrainPlacement(micro_batch=4, checkpoint_every_steps=10),
+            num_pairs=240,
+            placement=TrainPlacement(micro_batch=4, checkpoint_every_steps=16),
         ),
     )  # fmt: skip
 
@@ -189,8 +189,8 @@ def preference_round(number: int) -> Round:
         dpo=DPOConfig(
             beta=0.1,
             label_smoothing=0.0,
-            optimization=optimization(3e-5, global_batch=8, weight_decay=0.0, warmup_fraction=0.1),
-            placement=TrainPlacement(micro_batch=4, checkpoint_every_steps=4),
+            optimization=optimization(5e-5, global_batch=8, weight_decay=0.0, warmup_fraction=0.1),
+            placement=TrainPlacement(micro_batch=4, checkpoint_every_steps=8),
         ),
     )
 
