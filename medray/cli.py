@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -138,13 +137,6 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted: what was finished stays; run the same command to go on", file=sys.stderr)
         sys.exit(130)
-    except OSError as error:
-        if error.errno not in _DISK:
-            raise
-        _fail(f"{error.filename or 'disk'}: {os.strerror(error.errno)}: free space or choose another --root")
-
-
-_DISK = (28, 30, 122)  # ENOSPC, EROFS, EDQUOT
 
 
 def _fail(message: str) -> None:

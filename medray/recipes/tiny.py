@@ -32,13 +32,13 @@ def tiny() -> Recipe:
             tiny=TinyShape(vocab_size=1024, hidden_size=128, num_layers=3, max_positions=1024, rng_seed=SEED),
         ),
         synthesize=_synthesized(recipe.synthesize),
-        corpus=_changed(recipe.corpus, token_budget=19_800, block_tokens=128, max_unit_tokens=128),
+        corpus=_changed(recipe.corpus, token_budget=0, block_tokens=128, max_unit_tokens=128),
         pretrain=_trained(recipe.pretrain, 4e-3, 16, 8.0),
         sft=_changed(_trained(recipe.sft, 4e-3, 8, 6.0), block_tokens=256),
         reward=_changed(
             recipe.reward,
             candidates=_sampled(recipe.reward.candidates),
-            train=_trained(recipe.reward.train, 2e-3, 8, 4.0),
+            train=_changed(_trained(recipe.reward.train, 2e-3, 8, 4.0), num_pairs=None),
         ),
         judge=_changed(recipe.judge, serving=_changed(recipe.judge.serving, dtype="fp32")),
         rounds=tuple(

@@ -85,8 +85,8 @@ def interleave(
 
     The next unit always comes from the category that lags most behind its proportion, so a prefix is off by no more
     than one unit per category; each category exceeds its part by less than a unit. Units are shuffled by hash
-    within their category: a long document's pieces too, else few documents would fill a small part. Raises UserError when a
-    category cannot fill its part.
+    within their category: a long document's pieces too, else few documents would fill a small part. Raises
+    UserError when a category cannot fill its part.
     """
     check_mixture(units, proportions, token_budget, max_epochs)
     total = sum(proportions.values())
