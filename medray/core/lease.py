@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,8 @@ def _read(fs: Any, path: str) -> dict[str, Any] | None:
 
 def _keep(fs: Any, path: str, mine: dict[str, Any], stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT_S):
-        fs.pipe_file(path, json.dumps({**mine, "at": time.time()}).encode())
+        with suppress(OSError):  # a full disk, a network that comes back: the stage itself will tell
+            fs.pipe_file(path, json.dumps({**mine, "at": time.time()}).encode())
 
 
 def _is_alive(holder: dict[str, Any]) -> bool:

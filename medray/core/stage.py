@@ -89,20 +89,27 @@ def execute(stage: Stage, root: Root, meter: MemoryMeter | None = None, trackers
     workspace = Workspace(root, stage.kind, stage.id, stage.label, trackers or Trackers(tensorboard=False))
     with root.lease(stage.kind, stage.id):
         root.download(stage.kind, stage.id)
-        started, outcome = time.time(), "interrupted"
         if meter:
             meter.reset()
         try:
-            counters = stage.run(stage.config, inputs, workspace)
-            outcome = "sealed"
+            return _run_and_seal(stage, inputs, workspace, meter)
         except OSError as error:
             if error.errno not in _FULL:
                 raise
             reason = os.strerror(error.errno)
             raise UserError(f"{stage.label}: {reason} in {root.url}: free space, or use another --root") from error
-        finally:
-            wall_s, num_attempts = workspace.add_time(outcome, time.time() - started)
-        return root.seal(_manifest(stage, inputs, workspace, counters, started, wall_s, num_attempts, meter))
+
+
+def _run_and_seal(
+    stage: Stage, inputs: dict[str, Artifact], workspace: Workspace, meter: MemoryMeter | None
+) -> Artifact:
+    started, outcome = time.time(), "interrupted"
+    try:
+        counters = stage.run(stage.config, inputs, workspace)
+        outcome = "sealed"
+    finally:
+        wall_s, num_attempts = workspace.add_time(outcome, time.time() - started)
+    return workspace.root.seal(_manifest(stage, inputs, workspace, counters, started, wall_s, num_attempts, meter))
 
 
 def _manifest(

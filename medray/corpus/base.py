@@ -203,6 +203,9 @@ def _convert(files: list[Path], directory: Path) -> None:
 
 
 def _copy(files: list[Path], directory: Path) -> None:
+    from medray.model.base import check_model_dir
+
+    check_model_dir(files[0].parent)  # before anything is copied: an error must name the user's own directory
     directory.mkdir(parents=True, exist_ok=True)
     for file in files:
         shutil.copyfile(file, directory / file.name)

@@ -98,27 +98,27 @@ def _synthesize() -> SynthesizeConfig:
         definition_words=(6, 34),
         max_profile_phenotypes=8,
         focus_terms=GroupCounts(
-            test=80, dev=0, train=128, reward_train=32, reward_heldout=16, round_1=16, round_2=16, fresh=16
+            test=80, dev=0, train=96, reward_train=32, reward_heldout=16, round_1=16, round_2=16, fresh=16
         ),
         focus_diseases=GroupCounts(
-            test=24, dev=0, train=24, reward_train=8, reward_heldout=8, round_1=8, round_2=8, fresh=8
+            test=16, dev=0, train=16, reward_train=8, reward_heldout=8, round_1=8, round_2=8, fresh=8
         ),
-        num_icd_categories=36,
+        num_icd_categories=20,
         num_notes=28,
         heldout=HeldoutCounts(terms=96, diseases=16, icd_categories=12, notes=8),
         test_questions=TaskCounts(
-            definition_to_term=40, term_to_system=80, term_to_synonym=20, phenotypes_to_disease=20,
-            disease_to_phenotype=20,
+            definition_to_term=32, term_to_system=80, term_to_synonym=16, phenotypes_to_disease=16,
+            disease_to_phenotype=16,
         ),
         dev_questions=TaskCounts(
             definition_to_term=0, term_to_system=0, term_to_synonym=0, phenotypes_to_disease=0, disease_to_phenotype=0
         ),
         examples=TaskCounts(
-            definition_to_term=40, term_to_system=256, term_to_synonym=32, phenotypes_to_disease=16,
+            definition_to_term=32, term_to_system=192, term_to_synonym=24, phenotypes_to_disease=16,
             disease_to_phenotype=16,
         ),
-        num_open_examples=72,
-        prompts=PromptCounts(reward_train=160, reward_heldout=64, round_1=96, round_2=96, fresh=64),
+        num_open_examples=64,
+        prompts=PromptCounts(reward_train=128, reward_heldout=64, round_1=80, round_2=80, fresh=64),
         prompt_mix=TaskCounts(
             definition_to_term=2, term_to_system=4, term_to_synonym=2, phenotypes_to_disease=1, disease_to_phenotype=1
         ),
@@ -169,7 +169,7 @@ def _reward() -> RewardModel:
             optimization=optimization(2e-4, global_batch=8, weight_decay=0.001, warmup_fraction=0.1),
             max_tokens=512,
             oversize="drop",
-            num_pairs=240,
+            num_pairs=176,
             placement=TrainPlacement(micro_batch=4, checkpoint_every_steps=16),
         ),
     )  # fmt: skip
@@ -183,7 +183,7 @@ def preference_round(number: int) -> Round:
     name = f"round_{number}"
     return Round(
         sample=sampling(4, 1.0, name, name),
-        pairs=PairsConfig(min_margin=0.1, source=name),
+        pairs=PairsConfig(min_margin=0.05, source=name),
         reference_policy="initial",
         reference=ReferenceConfig(dtype="bf16", max_tokens=512, oversize="drop"),
         dpo=DPOConfig(

@@ -110,3 +110,46 @@ def test_changed_artifact_is_found_and_not_repaired_in_silence(tiny_root, tmp_pa
     (root.directory(stage.kind, stage.id) / "data" / "card.json").write_text("{}")
     done = medray("verify", "--recipe", "tiny", "--root", root.url)
     assert done.returncode == 1 and "first problem at corpus" in done.stdout and "card.json" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def base_model(tiny_root):
+    """The tiny base model's directory, to be spoilt in copies."""
+    stage = next(s for s in stages_of(load_recipe("tiny")) if s.label == "base")
+    return Root(str(tiny_root)).directory(stage.kind, stage.id) / "data" / "model"
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ("tokenizer.json", ["no tokenizer.json", "save_pretrained"]),
+        ("chat_template.jinja", ["no chat template", "add chat_template.jinja"]),
+        ("model.safetensors", ["no *.safetensors"]),
+    ],
+)
+def test_checkpoint_that_lacks_a_part(base_model, tmp_path, missing, words):
+    shutil.copytree(base_model, tmp_path / "model")
+    (tmp_path / "model" / missing).unlink()
+    fields = {
+        "format": "huggingface",
+        "placement.package": "",
+        "placement.file": "",
+        "placement.path": tmp_path / "model",
+    }
+    changes = [word for name, value in fields.items() for word in ("--set", f"base.{name}={value}")]
+    line = refused("run", "demo", *changes, "--only", "base", "--root", tmp_path / "runs")
+    assert all(word in line for word in (*words, str(tmp_path / "model"))), line
+
+
+def test_directory_that_is_not_there(tmp_path):
+    fields = {"format": "huggingface", "placement.package": "", "placement.file": "", "placement.path": tmp_path / "no"}
+    changes = [word for name, value in fields.items() for word in ("--set", f"base.{name}={value}")]
+    assert f"{tmp_path / 'no'}" in refused("plan", "demo", *changes)
+
+
+def test_corpus_of_which_nothing_is_left(tiny_root, tmp_path):
+    for name in ("sources", "base", "synthesize"):
+        shutil.copytree(tiny_root / name, tmp_path / name)
+    change = ("--set", "corpus.rules.min_words=90000", "--only", "corpus", "--root", tmp_path)
+    line = refused("run", "tiny", *change)
+    assert "corpus" in line and "min_words" in line or "no document" in line, line
