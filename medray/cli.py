@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="From raw biomedical text to a judged medical language model. For research, not for clinical decisions.",
 )
-console = Console(highlight=False)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 RecipeArgument = Annotated[str | None, typer.Argument(help="demo, tiny, or file.py:function", show_default=False)]
 RecipeOption = Annotated[str | None, typer.Option("--recipe", help="the same, as an option", show_default=False)]
