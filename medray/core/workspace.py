@@ -31,6 +31,11 @@ class Root:
 
     url: str
 
+    def __post_init__(self) -> None:
+        # workers run in directories of their own, where a relative root would be another one
+        if self.is_local:
+            object.__setattr__(self, "url", self.path)
+
     @property
     def _fs(self) -> Any:
         # no listings cache: another machine may have sealed, or taken a lease, a moment ago

@@ -130,6 +130,13 @@ def test_lease_keeps_two_runs_apart_and_outlives_no_process(tmp_path):
         assert json.loads((tmp_path / "numbers" / ("x" * 32) / "lease.json").read_text())["pid"] == os.getpid()
 
 
+def test_a_relative_root_is_the_same_place_in_every_worker(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    workspace = Workspace(Root("runs"), "k", "i", "pretrain")
+    monkeypatch.chdir("/")
+    assert workspace.local == tmp_path / "runs" / "k" / "i" and Root(f"file://{tmp_path}/x").url == f"{tmp_path}/x"
+
+
 def test_unwritable_root_is_refused_in_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
