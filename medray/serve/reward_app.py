@@ -98,7 +98,7 @@ def ensure_reward_app(model: Path, model_id: str, serving: RewardServing) -> Rew
         health_check_timeout_s=60,  # a long request holds the interpreter lock at times
         graceful_shutdown_timeout_s=2,
         ray_actor_options={
-            "num_cpus": 1,
+            "num_cpus": 0.5,
             "num_gpus": 1 if placement.use_gpu else 0,
             "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(placement.threads), "HF_HUB_OFFLINE": "1"}},
         },
