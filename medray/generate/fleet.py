@@ -47,7 +47,7 @@ def ensure_engines(engine: type, settings: EngineSettings) -> list[str]:
             ray.remote(engine)
             .options(
                 name=name,
-                num_cpus=1,
+                num_cpus=0.5,  # admission only: engine and reward replica must leave room on two logical CPUs
                 num_gpus=1 if placement.use_gpu else 0,
                 max_restarts=placement.max_restarts,
                 max_task_retries=0,
