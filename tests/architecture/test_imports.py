@@ -101,13 +101,6 @@ def test_the_top_level_is_light():
         assert not done.stdout.split(), f"importing {names} loads {done.stdout.split()}"
 
 
-def test_import_time_is_reported(record_property):
-    code = "import time; t = time.perf_counter(); import medray.cli; print(time.perf_counter() - t)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True)
-    record_property("import_s", float(done.stdout))
-    print(f"import medray.cli: {float(done.stdout):.2f} s")
-
-
 def test_third_party_imports_are_declared():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     wanted = project["dependencies"] + [r for extra in project["optional-dependencies"].values() for r in extra]
