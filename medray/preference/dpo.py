@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from medray.core.artifact import Artifact
-from medray.core.config import Config, UserError
+from medray.core.config import Config
 from medray.core.workspace import Workspace
 from medray.train.config import Optimization, TrainPlacement
 
@@ -30,24 +30,15 @@ class DPOConfig(Config):
 def run(config: DPOConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, Any]:
     """inputs: model (the policy the round starts from, data/model), reference (pairs with log-probs, data/store).
 
-    Raises UserError when the store was made with another tokenizer than the policy's. Counters: those of training.
+    Counters: those of training.
     """
-    from medray.model.load import tokenizer_digest
-    from medray.tables.blocks import BlockStore
     from medray.train.launch import fit
     from medray.train.objective import DPO
 
-    model, store = inputs["model"].data / "model", inputs["reference"].data / "store"
-    own, theirs = tokenizer_digest(model), BlockStore(store).facts["tokenizer"]
-    if own != theirs:
-        raise UserError(
-            f"dpo: the pairs were rendered with tokenizer {theirs[:8]}, expected the policy's own, {own[:8]}: "
-            "take reference log-probs with a policy of the same tokenizer"
-        )
     return fit(
         objective=DPO(beta=config.beta, label_smoothing=config.label_smoothing),
-        model=model,
-        store=store,
+        model=inputs["model"].data / "model",
+        store=inputs["reference"].data / "store",
         optimization=config.optimization,
         placement=config.placement,
         workspace=workspace,

@@ -40,14 +40,15 @@ def fit(
 ) -> dict[str, Any]:
     """Train `model` (a model directory) on a token store; the result is workspace.data/"model".
 
-    Returns counters: optimizer_steps, rows, tokens of the store and the last step's metrics but its speed. A UserError
-    of a worker is raised here as itself; any other failure, after placement.max_failures retries, as RuntimeError.
+    Returns counters: optimizer_steps, rows, tokens of the store and the last step's metrics but its speed. Raises
+    UserError for a store of the wrong kind or of another tokenizer than the model's. A UserError of a worker is raised
+    here as itself; any other failure, after placement.max_failures retries, as RuntimeError.
     """
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    facts = _checked_store(objective, store)
+    facts = _checked_store(objective, model, store, workspace.label)
     run_directory = workspace.local / "ray_train"
     shutil.rmtree(run_directory, ignore_errors=True)
     run_directory.mkdir(parents=True)
@@ -84,12 +85,19 @@ def fit(
     return {**metrics, "store_tokens": facts["num_tokens"], "store_loss_tokens": facts["num_loss_tokens"]}
 
 
-def _checked_store(objective: Objective, store: Path) -> dict[str, Any]:
+def _checked_store(objective: Objective, model: Path, store: Path, label: str) -> dict[str, Any]:
     """The store's facts, after every check that does not need a worker."""
+    from medray.model.load import tokenizer_digest
     from medray.tables.blocks import BlockStore
 
     opened = BlockStore(store)
     objective.check_store(opened)
+    own, found = tokenizer_digest(model), opened.facts["tokenizer"]
+    if own != found:
+        raise UserError(
+            f"{label}: the token store was made with tokenizer {found[:8]}, expected the model's own, {own[:8]}: "
+            "make the store with the model that is trained"
+        )
     return opened.facts
 
 

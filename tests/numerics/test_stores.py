@@ -15,8 +15,10 @@ from medray.preference.reference import ReferenceConfig, add_reference
 from medray.reward.train import RewardConfig, render_pairs
 from medray.sft.train import SFTConfig, render_examples
 from medray.tables.blocks import BlockStore
-from medray.train.config import Optimization
+from medray.train.config import Optimization, TrainPlacement
 from medray.train.forward import ForwardRow, sequence_logprobs
+from medray.train.launch import fit
+from medray.train.objective import CausalLM
 
 OPTIMIZATION = Optimization(
     learning_rate=1e-3, schedule="constant", warmup_fraction=0.0, min_learning_rate_fraction=0.0, optimizer="adamw",
@@ -78,6 +80,18 @@ def test_sft_store_holds_every_example_once(tiny, workspace, tmp_path):
     with pytest.raises(UserError, match="sft.num_examples: 22 wanted, 21"):
         more = config.model_copy(update={"num_examples": 22})
         render_examples(more, tiny, tmp_path / "examples.parquet", workspace)
+
+
+def test_a_store_of_another_tokenizer_is_refused_before_anything_starts(tiny, workspace, tmp_path):
+    write_table(tmp_path / "examples.parquet", examples(4), EXAMPLE)
+    config = SFTConfig(optimization=OPTIMIZATION, block_tokens=160, oversize="drop", num_examples=None)
+    render_examples(config, tiny, tmp_path / "examples.parquet", workspace)
+    make_tiny(tmp_path / "other", ["Another text has other pairs of letters."], vocab_size=290)
+    with pytest.raises(UserError, match="stage: the token store was made with tokenizer .* expected the model's own"):
+        fit(
+            objective=CausalLM(), model=tmp_path / "other", store=workspace.scratch / "store",
+            optimization=OPTIMIZATION, placement=TrainPlacement(), workspace=workspace,
+        )  # fmt: skip
 
 
 def test_bad_examples_are_quarantined_up_to_the_fraction(tiny, workspace, tmp_path):
