@@ -155,17 +155,13 @@ def measure(
     import torch
 
     from medray.model.load import load_reward_model, load_tokenizer, pooled_rewards
-    from medray.model.render import render
+    from medray.model.render import render_pair
     from medray.train.forward import Forward, ForwardRow
 
     torch.set_num_threads(config.placement.threads)
     device = "cuda" if config.placement.use_gpu else "cpu"
     tokenizer = load_tokenizer(reward_model)
-    rendered = [
-        render(tokenizer, [*pair["messages"], {"role": "assistant", "content": pair[side]}])
-        for pair in pairs
-        for side in ("chosen", "rejected")
-    ]
+    rendered = [side for pair in pairs for side in render_pair(tokenizer, pair)]
     model = load_reward_model(reward_model, config.dtype).to(device)
     by_length = sorted(range(len(rendered)), key=lambda i: len(rendered[i].ids))
     rewards = np.zeros(len(rendered))

@@ -88,6 +88,11 @@ def render_completion(tokenizer: Any, messages: Messages, text: str) -> Rendered
     return Rendered(whole.ids, [0] * whole.prompt_length + [1] * num_completion, whole.prompt_length)
 
 
+def render_pair(tokenizer: Any, pair: dict[str, Any]) -> list[Rendered]:
+    """The chosen and the rejected completion of a row of PAIR."""
+    return [render_completion(tokenizer, pair["messages"], pair[side]) for side in ("chosen", "rejected")]
+
+
 def stop_ids(tokenizer: Any) -> list[int]:
     """Ids that end generation: first the one the template puts after an answer, then EOS where it is another."""
     stop = _encode(tokenizer, _stop_text(tokenizer))

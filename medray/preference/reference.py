@@ -13,15 +13,15 @@ import numpy as np
 from pydantic import Field
 
 from medray.core.artifact import Artifact
-from medray.core.config import Config, Placement, UserError
+from medray.core.config import Placement
 from medray.core.identity import stable_hash
 from medray.core.schema import PAIR, read_table
 from medray.core.workspace import Workspace
+from medray.tables.rendered import RenderConfig, render_rows, write_store
 
 NAME = "reference"
 VERSION = 1
 _PAIRS_PER_SHARD = 64
-_ROWS_PER_SHARD = 1024
 
 
 class ReferencePlacement(Placement):
@@ -33,17 +33,13 @@ class ReferencePlacement(Placement):
     use_gpu: bool = False
 
 
-class ReferenceConfig(Config):
+class ReferenceConfig(RenderConfig):
     """What log-probs are taken of."""
 
     dtype: Literal["bf16", "fp32"]
     """Of the layers; logits are fp32."""
     max_tokens: int = Field(ge=8)
     """Of a prompt with its completion."""
-    oversize: Literal["drop", "error"]
-    """What becomes of a pair with a longer side; it is never cut."""
-    max_bad_fraction: float = Field(default=0.01, ge=0, le=1)
-    """Largest share of pairs that may fail to render (quarantined with the reason)."""
     placement: ReferencePlacement = ReferencePlacement()
 
 
@@ -61,54 +57,23 @@ def run(config: ReferenceConfig, inputs: dict[str, Artifact], workspace: Workspa
 
 def add_reference(config: ReferenceConfig, model: Path, pairs_path: Path, workspace: Workspace) -> dict[str, Any]:
     """Render the pairs, take log-probs shard by shard (each marked), and write data/store; returns the counters."""
-    from medray.model.load import load_tokenizer, tokenizer_digest
-    from medray.tables.blocks import BlockWriter
+    from medray.model.load import load_tokenizer
+    from medray.model.render import render_pair
 
+    tokenizer = load_tokenizer(model)
     rows = [row for row in read_table(pairs_path, PAIR).to_pylist() if row["split"] == "train"]
     rows.sort(key=lambda row: (stable_hash("reference order", row["id"]), row["id"]))
-    pairs, num_oversize = _rendered(config, load_tokenizer(model), rows, workspace)
+    pairs, num_oversize = render_rows(
+        rows, lambda row: render_pair(tokenizer, row), config, config.max_tokens, workspace
+    )
     values = _logprobs(config, model, pairs, workspace)
-    writer = BlockWriter(workspace.data / "store", "pairs", tokenizer_digest(model), 0, _ROWS_PER_SHARD)
-    for (chosen, rejected), reference in zip(pairs, values, strict=True):
-        writer.add(
-            chosen.ids + rejected.ids,
-            [len(chosen.ids), len(rejected.ids)],
-            chosen.loss_mask + rejected.loss_mask,
-            reference.tolist(),
-        )
-    facts = writer.close()
+    facts = write_store(workspace.data / "store", "pairs", model, pairs, references=values.tolist())
     return {
         "num_pairs": len(pairs),
         "num_oversize": num_oversize,
         "num_tokens": facts["num_tokens"],
         "reference_margin_mean": float(np.mean(values[:, 0] - values[:, 1])),
     }
-
-
-def _rendered(config: ReferenceConfig, tokenizer: Any, rows: list[dict], workspace: Workspace) -> tuple[list, int]:
-    """(chosen, rejected) of each usable pair, rendered, and the number of those that are too long."""
-    from medray.model.render import render_completion
-
-    pairs, bad, num_oversize = [], [], 0
-    for row in rows:
-        try:
-            pair = [render_completion(tokenizer, row["messages"], row[side]) for side in ("chosen", "rejected")]
-        except UserError as error:
-            bad.append({"where": f"pair {row['id']}", "reason": str(error), "row": row})
-            continue
-        longest = max(len(side.ids) for side in pair)
-        if longest <= config.max_tokens:
-            pairs.append(pair)
-        elif config.oversize == "drop":
-            num_oversize += 1
-        else:
-            raise UserError(
-                f"reference.max_tokens: pair {row['id']} has a side of {longest} tokens, expected at most "
-                f'{config.max_tokens}: raise max_tokens or set oversize to "drop"'
-            )
-    workspace.quarantine("render", bad)
-    workspace.check_quarantine(len(rows), config.max_bad_fraction)
-    return pairs, num_oversize
 
 
 def _logprobs(config: ReferenceConfig, model: Path, pairs: list, workspace: Workspace) -> np.ndarray:

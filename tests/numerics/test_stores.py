@@ -74,10 +74,10 @@ def test_sft_store_holds_every_example_once(tiny, workspace, tmp_path):
     assert sorted(found) == sorted((r.ids, r.loss_mask) for r in rendered)
     facts = workspace.marks()["render"]
     assert facts["num_examples"] == 20 and facts["num_oversize"] == 1 and facts["num_blocks"] == len(store)
-    with pytest.raises(UserError, match="sft.block_tokens: example long"):
+    with pytest.raises(UserError, match="row long is .* tokens, expected at most 160"):
         strict = config.model_copy(update={"oversize": "error"})
         render_examples(strict, tiny, tmp_path / "examples.parquet", workspace)
-    with pytest.raises(UserError, match="sft.num_examples: 22 wanted, 21"):
+    with pytest.raises(UserError, match="sft: 22 rows wanted, 21"):
         more = config.model_copy(update={"num_examples": 22})
         render_examples(more, tiny, tmp_path / "examples.parquet", workspace)
 
@@ -102,7 +102,7 @@ def test_bad_examples_are_quarantined_up_to_the_fraction(tiny, workspace, tmp_pa
         optimization=OPTIMIZATION, block_tokens=160, oversize="drop", num_examples=None, max_bad_fraction=0.1
     )
     render_examples(config, tiny, tmp_path / "examples.parquet", workspace)
-    assert [row["where"] for row in workspace.quarantined()] == ["example e3"]
+    assert [row["where"] for row in workspace.quarantined()] == ["row e3"]
     with pytest.raises(UserError, match="1 of 20 rows are bad"):
         strict = config.model_copy(update={"max_bad_fraction": 0.01})
         render_examples(strict, tiny, tmp_path / "examples.parquet", workspace)

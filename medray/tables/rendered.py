@@ -1,0 +1,104 @@
+"""Rows of a table, chosen and rendered, as the token store that SFT, the reward model and DPO train on.
+
+A unit is what becomes one row of the store: the sequences of one block, or the chosen and the rejected side of a pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from medray.core.config import Config, UserError
+from medray.core.identity import stable_hash
+from medray.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from medray.model.render import Rendered
+
+_ROWS_PER_SHARD = 1024
+
+
+class RenderConfig(Config):
+    """What becomes of rows that are too long or cannot be rendered."""
+
+    oversize: Literal["drop", "error"]
+    """Of a row with a sequence beyond the stage's limit of tokens; none is ever cut: an answer's end is what counts."""
+    max_bad_fraction: float = Field(default=0.01, ge=0, le=1)
+    """Largest share of rows that may fail to render (quarantined with the reason)."""
+
+
+def choose_rows(
+    rows: Sequence[dict[str, Any]], num_rows: int | None, rng_seed: int, stage: str
+) -> list[dict[str, Any]]:
+    """`num_rows` (None: all) of the train split in hash order of their ids. Raises UserError when there are fewer."""
+    train = [row for row in rows if row["split"] == "train"]
+    train.sort(key=lambda row: (stable_hash(f"{stage} order", rng_seed, row["id"]), row["id"]))
+    wanted = len(train) if num_rows is None else num_rows
+    if not 0 < wanted <= len(train):
+        raise UserError(f"{stage}: {wanted} rows wanted, {len(train)} in the train split: want fewer, or make more")
+    return train[:wanted]
+
+
+def render_rows(
+    rows: Sequence[dict[str, Any]],
+    render_row: Callable[[dict[str, Any]], list[Rendered]],
+    config: RenderConfig,
+    max_tokens: int,
+    workspace: Workspace,
+) -> tuple[list[list[Rendered]], int]:
+    """The sequences of each usable row, and the number of rows dropped because one is longer than max_tokens.
+
+    Raises UserError when too many rows cannot be rendered, and for a row too long where that is an error.
+    """
+    rendered, bad, num_oversize = [], [], 0
+    for number, row in enumerate(rows):
+        if number % 256 == 0:
+            workspace.journal.progress(number, len(rows), "rows rendered")
+        try:
+            sequences = render_row(row)
+        except UserError as error:
+            bad.append({"where": f"row {row['id']}", "reason": str(error), "row": row})
+            continue
+        longest = max(len(sequence.ids) for sequence in sequences)
+        if longest <= max_tokens:
+            rendered.append(sequences)
+        elif config.oversize == "drop":
+            num_oversize += 1
+        else:
+            raise UserError(
+                f"{workspace.label}: row {row['id']} is {longest} tokens, expected at most {max_tokens}: raise the "
+                'limit, or set oversize to "drop"'
+            )
+    workspace.quarantine("render", bad)
+    workspace.check_quarantine(len(rows), config.max_bad_fraction)
+    return rendered, num_oversize
+
+
+def write_store(
+    directory: Path,
+    kind: str,
+    model: Path,
+    units: Sequence[Sequence[Rendered]],
+    *,
+    block_tokens: int = 0,
+    references: Sequence[Sequence[float]] | None = None,
+) -> dict[str, Any]:
+    """Write units rendered with the tokenizer of `model` as a token store; returns its facts.
+
+    references: for each unit one log-probability (nats) for each of its sequences.
+    """
+    from medray.model.load import tokenizer_digest
+    from medray.tables.blocks import BlockWriter
+
+    writer = BlockWriter(directory, kind, tokenizer_digest(model), block_tokens, _ROWS_PER_SHARD)
+    for unit, reference in zip(units, references or [()] * len(units), strict=True):
+        writer.add(
+            [token for sequence in unit for token in sequence.ids],
+            [len(sequence.ids) for sequence in unit],
+            [flag for sequence in unit for flag in sequence.loss_mask],
+            reference,
+        )
+    return writer.close()
