@@ -40,6 +40,8 @@ class PairsConfig(Config):
 
     min_margin: float = Field(ge=0)
     """Open prompts: smallest reward difference that counts as a preference."""
+    unparsed_is_wrong: bool
+    """Whether a completion that names no option, or several, may be rejected; it is never chosen."""
     source: str = Field(min_length=1)
     """Written into each pair, e.g. round_1."""
 
@@ -62,11 +64,14 @@ class Choice(NamedTuple):
     rejected: Candidate | None = None
 
 
-def choose_pair(candidates: Sequence[Candidate], *, has_gold: bool, min_margin: float) -> Choice:
+def choose_pair(
+    candidates: Sequence[Candidate], *, has_gold: bool, min_margin: float, unparsed_is_wrong: bool
+) -> Choice:
     """The pair of one prompt. Equal rewards: the lower index is picked, on either side.
 
     Gold prompts: chosen is the correct completion with the highest reward, rejected the incorrect one with the lowest;
-    an unparsed completion is neither. Open prompts: the highest reward against the lowest, at least `min_margin` apart.
+    an unparsed one is never chosen, and may be rejected where it counts as wrong. Open prompts: the highest reward
+    against the lowest, at least `min_margin` apart.
     Source: UltraMedical 3.x (correctness before reward).
     Choices: a completion cut by max_tokens is chosen only when no whole one could be (length control: it has no
     ending to imitate); it may be rejected. Blank completions are never used. Gold pairs need no margin: correctness
@@ -76,7 +81,7 @@ def choose_pair(candidates: Sequence[Candidate], *, has_gold: bool, min_margin: 
     if len(usable) < 2:
         return Choice("dropped_blank")
     good = [c for c in usable if c.correct == 1] if has_gold else usable
-    bad = [c for c in usable if c.correct == 0] if has_gold else usable
+    bad = [c for c in usable if c.correct == 0 or (unparsed_is_wrong and c.correct < 0)] if has_gold else usable
     if not good:
         return Choice("dropped_no_correct")
     if not bad:
@@ -110,7 +115,12 @@ def run(config: PairsConfig, inputs: dict[str, Artifact], workspace: Workspace) 
     pairs, ledger, counts = [], [], Counter({outcome: 0 for outcome in OUTCOMES})
     for prompt_id in sorted(candidates):
         prompt = prompts[prompt_id]
-        choice = choose_pair(candidates[prompt_id], has_gold=prompt["gold"] >= 0, min_margin=config.min_margin)
+        choice = choose_pair(
+            candidates[prompt_id],
+            has_gold=prompt["gold"] >= 0,
+            min_margin=config.min_margin,
+            unparsed_is_wrong=config.unparsed_is_wrong,
+        )
         counts[choice.outcome] += 1
         ledger.append(_ledger_row(prompt_id, choice))
         if choice.outcome.startswith("pair_"):

@@ -183,7 +183,7 @@ def preference_round(number: int) -> Round:
     name = f"round_{number}"
     return Round(
         sample=sampling(4, 1.0, name, name),
-        pairs=PairsConfig(min_margin=0.05, source=name),
+        pairs=PairsConfig(min_margin=0.05, unparsed_is_wrong=True, source=name),
         reference_policy="initial",
         reference=ReferenceConfig(dtype="bf16", max_tokens=512, oversize="drop"),
         dpo=DPOConfig(

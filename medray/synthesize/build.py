@@ -13,7 +13,7 @@ from medray.core.identity import stable_hash
 from medray.core.schema import DOCUMENT, EXAMPLE, PROMPT, QUESTION, write_table
 from medray.core.workspace import Workspace
 from medray.synthesize.baselines import question_baselines
-from medray.synthesize.compose import compose
+from medray.synthesize.compose import Composition, compose
 from medray.synthesize.config import GROUP_SPLITS, NUM_OPTIONS, PROMPT_SPLITS, SynthesizeConfig
 from medray.synthesize.documents import Writer
 from medray.synthesize.focus import Focus
@@ -46,10 +46,10 @@ def run(config: SynthesizeConfig, inputs: dict[str, Artifact], workspace: Worksp
     writer = Writer(knowledge.ontology, _lower_case(knowledge), config.rng_seed)
     workspace.journal.progress(1, 4, "steps", "choosing terms and diseases")
     composed = compose(config, writer, knowledge)
-    focus, counts, documents = composed.focus, composed.counts, [*composed.train, *composed.heldout]
+    counts, documents = composed.counts, [*composed.train, *composed.heldout]
     workspace.journal.progress(2, 4, "steps", "asking questions")
-    quartets = {split: ask(config, writer, focus, split, counts) for split in GROUP_SPLITS}
-    tables = question_tables(config, writer, focus, quartets, knowledge.sources)
+    quartets = {split: ask(config, writer, composed, split) for split in GROUP_SPLITS}
+    tables = question_tables(config, writer, composed.focus, quartets, knowledge.sources)
     workspace.journal.progress(3, 4, "steps", "writing")
     write_table(workspace.data / "documents" / "part-00000.parquet", documents, DOCUMENT)
     for name, schema in (("questions", QUESTION), ("examples", EXAMPLE), ("prompts", PROMPT)):
@@ -68,12 +68,13 @@ def _lower_case(knowledge: Knowledge) -> frozenset[str]:
     return lower_case_words([*terms, *codes, *(disease.name for disease in knowledge.diseases)])
 
 
-def ask(config: SynthesizeConfig, writer: Writer, focus: Focus, split: str, counts: PhraseCounts) -> list[Quartet]:
-    """Every quartet of a split's families."""
-    families, limit = focus.terms[split], config.max_profile_phenotypes
+def ask(config: SynthesizeConfig, writer: Writer, composed: Composition, split: str) -> list[Quartet]:
+    """Every quartet of a split's families and extra terms."""
+    focus, counts, limit = composed.focus, composed.counts, config.max_profile_phenotypes
+    families = focus.terms[split]
     found: list[Quartet | None] = [definition_quartet(writer, family) for family in families]
     terms = [member for family in families for member in family]
-    found += [*system_quartets(writer, terms), *synonym_quartets(writer, terms, counts)]
+    found += [*system_quartets(writer, [*terms, *composed.extra[split]]), *synonym_quartets(writer, terms, counts)]
     found += [disease_quartet(writer, family, limit) for family in focus.diseases[split]]
     found += feature_quartets(writer, [d for family in focus.diseases[split] for d in family], counts, limit)
     return [quartet for quartet in found if quartet is not None]

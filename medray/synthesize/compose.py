@@ -18,6 +18,7 @@ from medray.synthesize.focus import (
     choose_categories,
     choose_diseases,
     choose_terms,
+    extra_terms,
     heldout_diseases,
     heldout_terms,
     make_pools,
@@ -35,6 +36,8 @@ class Composition:
     """A focus set, its documents (DOCUMENT rows), and how often every phrase stands in the training ones."""
 
     focus: Focus
+    extra: dict[str, list[FocusTerm]]
+    """By split: terms without a document."""
     train: list[dict]
     heldout: list[dict]
     counts: PhraseCounts
@@ -64,7 +67,8 @@ def compose(config: SynthesizeConfig, writer: Writer, knowledge: Knowledge) -> C
         odd_terms, odd_diseases = _unequal(focus, counts)
         if not odd_terms and not odd_diseases:
             heldout = _heldout_documents(config, writer, sources, pools, focus, hidden)
-            return Composition(focus, _shuffled(config, train), _shuffled(config, heldout), counts)
+            extra = extra_terms(config, writer, {row["group"] for row in [*train, *heldout]})
+            return Composition(focus, extra, _shuffled(config, train), _shuffled(config, heldout), counts)
         rejected_terms |= odd_terms
         rejected_diseases |= odd_diseases
     raise UserError(

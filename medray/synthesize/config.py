@@ -98,6 +98,8 @@ class SynthesizeConfig(Config):
     focus_terms: GroupCounts
     """Terms whose facts stand in the corpus (test and dev too)."""
     focus_diseases: GroupCounts
+    extra_terms: GroupCounts
+    """Terms outside the corpus, asked for their body system only: what names alone tell, over many names."""
     num_icd_categories: int = Field(ge=0)
     num_notes: int = Field(ge=0, multiple_of=4)
     """Synthetic clinical notes in the corpus, one per disease, on whole families of four diseases."""

@@ -27,7 +27,7 @@ _MIN_SYNONYM_NOVELTY = 0.6
 
 @dataclass(frozen=True)
 class FocusTerm:
-    """A term fit for questions: in one body system, its definition does not give its name away."""
+    """A term fit for questions: in one body system, its definition (if asked for) does not give its name away."""
 
     term: Term
     system: str
@@ -37,28 +37,39 @@ class FocusTerm:
 def focus_terms(ontology: Ontology, systems: Iterable[str], definition_words: tuple[int, int]) -> list[FocusTerm]:
     """The terms of the given body systems fit for questions, by id.
 
-    Left out: more than one system, a name that names its system, over 6 words or with digits, "Abnormal ..." (headings
-    rather than findings), no definition of the wanted length, a definition that holds the name or more than a third of
-    its words (the answer would be in the question).
+    Left out, beside what `named_terms` leaves out: no definition of the wanted length, a definition that holds the name
+    or more than a third of its words (the answer would be in the question).
     """
-    allowed, found, seen = set(systems), [], set()
+    found, seen = [], set()
     low, high = definition_words
-    for term in sorted(ontology.terms.values(), key=lambda term: term.id):
-        above = ontology.systems(term.id)
-        if len(above) != 1 or above[0] not in allowed or not is_plain_name(term.name):
-            continue
-        if term.name.startswith("Abnormal"):
-            continue
+    for focus in named_terms(ontology, systems):
+        term = focus.term
         if not low <= len(term.definition.split()) <= high or not term.definition.isascii():
             continue
-        if contains_phrase(term.definition, term.name) or contains_phrase(term.name, above[0]):
+        if contains_phrase(term.definition, term.name):
             continue
         if shared_fraction(term.name, term.definition) > _MAX_TERM_NAME_OVERLAP:
             continue
         key = " ".join(normalise_words(term.definition))
         if key not in seen:
             seen.add(key)
-            found.append(FocusTerm(term, above[0], _good_synonyms(term)))
+            found.append(FocusTerm(term, focus.system, _good_synonyms(term)))
+    return found
+
+
+def named_terms(ontology: Ontology, systems: Iterable[str]) -> list[FocusTerm]:
+    """The terms whose name alone may be asked for its body system, by id, without synonyms.
+
+    Left out: more than one system, a name that names its system, over 6 words or with digits, "Abnormal ..." (headings
+    rather than findings).
+    """
+    allowed, found = set(systems), []
+    for term in sorted(ontology.terms.values(), key=lambda term: term.id):
+        above = ontology.systems(term.id)
+        if len(above) != 1 or above[0] not in allowed or not is_plain_name(term.name):
+            continue
+        if not term.name.startswith("Abnormal") and not contains_phrase(term.name, above[0]):
+            found.append(FocusTerm(term, above[0], ()))
     return found
 
 

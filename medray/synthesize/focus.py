@@ -12,7 +12,14 @@ from medray.core.identity import stable_hash
 from medray.synthesize.annotations import Disease
 from medray.synthesize.config import GROUP_SPLITS, NUM_OPTIONS, GroupCounts, SynthesizeConfig
 from medray.synthesize.documents import Writer, told_phenotypes
-from medray.synthesize.families import FocusTerm, disease_families, focus_terms, is_plain_name, term_families
+from medray.synthesize.families import (
+    FocusTerm,
+    disease_families,
+    focus_terms,
+    is_plain_name,
+    named_terms,
+    term_families,
+)
 from medray.synthesize.icd10cm import Category
 from medray.synthesize.questions import disease_quartet
 from medray.text.answers import normalise_words
@@ -113,11 +120,12 @@ def choose_terms(
     return _split([column[row] for row in range(num_wanted) for column in columns], config.focus_terms)
 
 
-def _split(families: Sequence[F], counts: GroupCounts) -> dict[str, list[F]]:
+def _split(items: Sequence[F], counts: GroupCounts, size: int = NUM_OPTIONS) -> dict[str, list[F]]:
+    """Items in order to the splits; counts are of members, `size` members an item."""
     split, start = {}, 0
     for name in GROUP_SPLITS:
-        stop = start + counts.of(name) // NUM_OPTIONS
-        split[name] = list(families[start:stop])
+        stop = start + counts.of(name) // size
+        split[name] = list(items[start:stop])
         start = stop
     return split
 
@@ -135,6 +143,26 @@ def heldout_terms(config: SynthesizeConfig, pools: Pools, focus: Focus) -> list[
     rows = max(map(len, columns.values()))
     ordered = [column[row] for row in range(rows) for column in columns.values() if row < len(column)]
     return _enough("terms", ordered, config.heldout.terms)
+
+
+def extra_terms(config: SynthesizeConfig, writer: Writer, documented: set[str]) -> dict[str, list[FocusTerm]]:
+    """Terms by split without a document (ids of those that have one: `documented`), balanced over the body systems.
+
+    Raises UserError when a system has too few.
+    """
+    columns: dict[str, list[FocusTerm]] = {system: [] for system in config.systems}
+    free = [named for named in named_terms(writer.ontology, config.systems) if named.term.id not in documented]
+    for named in sorted(free, key=lambda named: stable_hash("extra", config.rng_seed, named.term.id)):
+        columns[named.system].append(named)
+    num_wanted = -(-config.extra_terms.total // len(columns))
+    for system, column in columns.items():
+        if len(column) < num_wanted:
+            raise UserError(
+                f"synthesize.extra_terms: {num_wanted} terms of system {system!r} wanted, {len(column)} available: "
+                "lower the counts or name another system"
+            )
+    ordered = [column[row] for row in range(num_wanted) for column in columns.values()]
+    return _split(ordered, config.extra_terms, 1)
 
 
 def heldout_diseases(config: SynthesizeConfig, pools: Pools, focus: Focus) -> list[Disease]:

@@ -1,5 +1,6 @@
 """`ray start --head`, then `ray job submit`: the recipe runs inside a job on a cluster that is not ours."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -42,10 +43,10 @@ def cluster():
         yield f"http://127.0.0.1:{dashboard}"
     finally:
         head.send_signal(signal.SIGTERM)
-        try:
-            head.wait(30)
-        finally:
-            subprocess.run(["pkill", "-KILL", "-s", str(head.pid)])
+        with contextlib.suppress(subprocess.TimeoutExpired):  # what is left after it is killed
+            head.wait(60)
+        subprocess.run(["pkill", "-KILL", "-s", str(head.pid)])
+        head.wait(10)
             shutil.rmtree(temporary, ignore_errors=True)
 
 

@@ -168,7 +168,7 @@ def test_judge_and_pairs_stages(endpoint, model, tmp_path):
 
     made["rewards"] = SimpleNamespace(id="rewards", data=workspace.data)
     paired = Workspace(Root(str(tmp_path)), "pairs", "1", "pairs")
-    outcome = pairs.run(pairs.PairsConfig(min_margin=0.0, source="round_1"), made, paired)
+    outcome = pairs.run(pairs.PairsConfig(min_margin=0.0, unparsed_is_wrong=False, source="round_1"), made, paired)
     assert outcome["num_prompts"] == 4 == sum(outcome[name] for name in pairs.OUTCOMES)
     assert outcome["pair_gold"] == 2 and outcome["num_pairs"] >= 3
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from medray.preference.pairs import OUTCOMES, Candidate, choose_pair
+from medray.preference import pairs
+from medray.preference.pairs import OUTCOMES, Candidate
 
 
 def candidates(*rows):
@@ -11,6 +12,10 @@ def candidates(*rows):
         Candidate(i, row[3] if len(row) > 3 else f"text {i}", row[0], row[1], row[2] if len(row) > 2 else False)
         for i, row in enumerate(rows)
     ]
+
+
+def choose_pair(rows, *, has_gold, min_margin, unparsed_is_wrong=False):
+    return pairs.choose_pair(rows, has_gold=has_gold, min_margin=min_margin, unparsed_is_wrong=unparsed_is_wrong)
 
 
 def picked(choice):
@@ -29,6 +34,14 @@ def test_gold_pair_stands_where_the_reward_model_disagrees():
 def test_unparsed_is_neither_correct_nor_incorrect():
     assert choose_pair(candidates((1, 1), (0, -1)), has_gold=True, min_margin=0).outcome == "dropped_no_incorrect"
     assert choose_pair(candidates((1, 0), (0, -1)), has_gold=True, min_margin=0).outcome == "dropped_no_correct"
+
+
+def test_unparsed_may_be_rejected_where_it_counts_as_wrong():
+    rows = candidates((1, 1), (0, 0), (-1, -1))
+    assert picked(choose_pair(rows, has_gold=True, min_margin=0)) == ("pair_gold", 0, 1)
+    assert picked(choose_pair(rows, has_gold=True, min_margin=0, unparsed_is_wrong=True)) == ("pair_gold", 0, 2)
+    only = candidates((0, 0), (9, -1))
+    assert choose_pair(only, has_gold=True, min_margin=0, unparsed_is_wrong=True).outcome == "dropped_no_correct"
 
 
 def test_open_takes_best_and_worst_reward_by_margin():

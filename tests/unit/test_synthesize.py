@@ -48,6 +48,9 @@ def small(**changes) -> SynthesizeConfig:
         focus_diseases=GroupCounts(
             test=12, dev=0, train=8, reward_train=8, reward_heldout=0, round_1=0, round_2=0, fresh=0
         ),
+        extra_terms=GroupCounts(
+            test=0, dev=0, train=24, reward_train=0, reward_heldout=0, round_1=0, round_2=0, fresh=0
+        ),
         num_icd_categories=6, num_notes=8, heldout=HeldoutCounts(terms=12, diseases=4, icd_categories=2, notes=2),
         test_questions=tasks(16, 32, 8, 8, 4), dev_questions=tasks(), examples=tasks(16, 48, 4, 8, 4),
         num_open_examples=40,
@@ -181,7 +184,9 @@ def test_no_group_of_test_is_trained_on_but_its_facts_are_told(made):
     assert sum(map(len, splits)) == len(set().union(*splits))
     told = {row["group"] for row in made.documents if row["split"] == "train"}
     heldout = {row["group"] for row in made.documents if row["split"] == "heldout"}
-    assert set().union(*splits) <= told and not told & heldout
+    untold = set().union(*splits) - told
+    assert len(untold) == 24 and untold <= taught and not untold & heldout and not told & heldout
+    assert {row["task"] for row in made.questions if row["group"] in untold} == {"term_to_system"}
 
 
 def test_documents_are_marked_and_hold_no_placeholders(made):
@@ -230,6 +235,10 @@ def test_the_same_config_gives_the_same_bytes(made, raw, read_once, tmp_path):
         (
             {"focus_diseases": small().focus_diseases.model_copy(update={"test": 8000})},
             r"focus_diseases: 8\d+ diseases",
+        ),
+        (
+            {"extra_terms": small().extra_terms.model_copy(update={"train": 40_000})},
+            r"extra_terms: 1\d+ terms of system",
         ),
         ({"num_notes": 400}, r"synthesize\.num_notes: 400 wanted, 28 focus diseases"),
         ({"test_questions": tasks(system=36)}, r"test_questions\.term_to_system: 36 wanted, 32 available"),
