@@ -13,7 +13,7 @@ from medray.train.config import Optimization, TrainPlacement
 
 NAME = "dpo"
 VERSION = 1
-EQUALITY = "exact"
+EQUALITY = "numeric"
 
 
 class DPOConfig(Config):

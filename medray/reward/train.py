@@ -15,6 +15,7 @@ from medray.train.config import Optimization, TrainPlacement
 
 NAME = "reward"
 VERSION = 1
+EQUALITY = "numeric"
 
 
 class RewardConfig(RenderConfig):

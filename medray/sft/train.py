@@ -16,6 +16,7 @@ from medray.train.config import Optimization, TrainPlacement
 
 NAME = "sft"
 VERSION = 1
+EQUALITY = "numeric"
 _SHOWN = 8
 """Examples on the page tokens.html beside the journal: what the model is trained to say."""
 

@@ -6,6 +6,7 @@ torch is imported inside, so that recipes can name an objective without it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,7 @@ Sums = dict[str, "Tensor"]
 """Sums over the units of a batch, detached; the loop divides them by the units of the global batch."""
 
 
-class Objective(Config):
+class Objective(Config, ABC):
     """What a model is trained for."""
 
     def load(self, model: Path, dtype: str) -> Any:
@@ -42,9 +43,9 @@ class Objective(Config):
         """Raise UserError when this objective cannot use the token store; cheap, the driver does it too."""
         _expect_kind(store, type(self).__name__, ("causal_lm", "sft"))
 
+    @abstractmethod
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Sums]:
         """(sum of the loss over the batch's units, sums of metrics)."""
-        raise NotImplementedError
 
 
 class CausalLM(Objective):

@@ -14,6 +14,9 @@ from medray.core.config import Config, Placement, UserError
 from medray.core.schema import DOCUMENT, QUESTION, read_table, write_table
 from medray.core.stage import Stage, execute, nearest
 from medray.core.workspace import Root, Workspace
+from medray.pipeline import diff, stages_of
+from medray.recipes.load import load_recipe
+from medray.train.config import TrainPlacement
 
 
 class Workers(Placement):
@@ -86,6 +89,26 @@ def test_changed_content_is_found(tmp_path):
     (artifact.data / "1.txt").write_text("7")
     (artifact.data / "9.txt").write_text("new")
     assert artifact.verify() == ["1.txt", "9.txt"]
+
+
+@pytest.mark.parametrize("equality", ["exact", "numeric"])
+def test_only_weights_may_differ_with_their_placement(tmp_path, equality):
+    def write_workers(config, inputs, workspace):
+        (workspace.data / "workers.txt").write_text(str(config.placement.workers))
+        return {}
+
+    module = SimpleNamespace(NAME="weights", VERSION=1, run=write_workers, EQUALITY=equality)
+    roots = [Root(str(tmp_path / str(workers))) for workers in (1, 2)]
+    for workers, root in enumerate(roots, 1):
+        execute(Stage.of("weights", module, Numbers(count=1, placement=Workers(workers=workers))), root)
+    divergences, _ = diff(*roots)
+    assert [d.label for d in divergences] == ([] if equality == "numeric" else ["weights"])
+
+
+def test_every_stage_that_trains_is_compared_numerically():
+    stages = stages_of(load_recipe("tiny"))
+    trained = {s.label for s in stages if isinstance(getattr(s.config, "placement", None), TrainPlacement)}
+    assert {s.label for s in stages if s.equality == "numeric"} == trained >= {"pretrain", "sft", "round_1.dpo"}
 
 
 def test_remote_root_seals_resumes_and_opens(tmp_path, monkeypatch):
