@@ -104,7 +104,7 @@ def _export(job: Job) -> None:
     target = job.workspace.data / "model"
     shutil.rmtree(target, ignore_errors=True)
     card = {
-        "title": job.workspace.label,
+        "title": job.workspace.kind,  # equal ids are equal bytes, whatever the label
         "objective": {"name": type(job.objective).__name__, **job.objective.model_dump(mode="json")},
         "optimization": job.optimization.model_dump(mode="json"),
     }
