@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from medray.core.identity import stable_hash
+from medray.core.identity import content_id, stable_hash
 from medray.math import statistics
 
 NEUTRAL_PROMPT = "Answer:"
@@ -29,7 +29,7 @@ CHOICE = pa.schema(
     [
         pa.field(name, kind, nullable=False)
         for name, kind in {
-            "id": pa.string(), "task": pa.string(), "gold": pa.int32(), "predicted": pa.int32(),
+            "id": pa.string(), "task": pa.string(), "cluster": pa.string(), "gold": pa.int32(), "predicted": pa.int32(),
             "correct": pa.float64(), "correct_normalised": pa.float64(),
             "logprobs": pa.list_(pa.float64()), "num_tokens": pa.list_(pa.int32()),
             "prior_logprobs": pa.list_(pa.float64()),
@@ -48,6 +48,14 @@ def choose_questions(questions: Sequence[dict[str, Any]], per_task: int, rng_see
         rows.sort(key=lambda row: (stable_hash("question", rng_seed, row["id"]), row["id"]))
         chosen += rows[: per_task or None]
     return sorted(chosen, key=lambda row: row["id"])
+
+
+def cluster_of(row: Mapping[str, Any]) -> str:
+    """A name for the questions (or prompts) of one task over the same options; an open one has a name of its own.
+
+    Questions are made four to a set of options; a model's liking for one of these moves its answers to all of them.
+    """
+    return content_id(row["task"], sorted(row["options"])) if row["options"] else row["id"]
 
 
 def question_text(question: Mapping[str, Any]) -> str:
@@ -108,6 +116,7 @@ def judge_choices(
         rows.append(
             {
                 **{name: question[name] for name in ("id", "task", "gold")},
+                "cluster": cluster_of(question),
                 "predicted": predicted,
                 "correct": float(predicted == gold),
                 "correct_normalised": float(int(np.argmax(per_token)) == gold),
@@ -132,7 +141,8 @@ def credit(values: Sequence[float], gold: int) -> float:
 def summarise(rows: Sequence[dict[str, Any]], rng_seed: int) -> dict[str, dict[str, Any]]:
     """accuracy, accuracy_normalised and baseline.<name>, overall and per task; and accuracy minus each baseline.
 
-    Overall weighs every question alike. `accuracy_minus_<baseline>` are paired differences with their verdict.
+    Overall weighs every question alike. `accuracy_minus_<baseline>` are paired differences with their verdict. All
+    intervals take the questions over one set of options together.
     """
     found: dict[str, dict[str, Any]] = {}
     tasks = sorted({row["task"] for row in rows})
@@ -140,16 +150,18 @@ def summarise(rows: Sequence[dict[str, Any]], rng_seed: int) -> dict[str, dict[s
         ("", list(rows)),
         *((f".{task}", [row for row in rows if row["task"] == task]) for task in tasks),
     ):
+        if not chosen:
+            continue
+        clusters = [row["cluster"] for row in chosen]
         columns = {
             name: np.array([row[name] for row in chosen]) for name in ("correct", "correct_normalised", *BASELINES)
         }
-        if not chosen:
-            continue
-        found[f"accuracy{suffix}"] = statistics.mean(columns["correct"], rng_seed=rng_seed).row()
-        found[f"accuracy_normalised{suffix}"] = statistics.mean(columns["correct_normalised"], rng_seed=rng_seed).row()
+        figures = {"accuracy": "correct", "accuracy_normalised": "correct_normalised"}
+        figures |= {f"baseline.{name}": name for name in BASELINES}
+        for figure, name in figures.items():
+            found[f"{figure}{suffix}"] = statistics.mean(columns[name], clusters, rng_seed=rng_seed).row()
         for name in BASELINES:
-            found[f"baseline.{name}{suffix}"] = statistics.mean(columns[name], rng_seed=rng_seed).row()
-            difference = statistics.paired_difference(columns[name], columns["correct"], rng_seed=rng_seed)
+            difference = statistics.paired_difference(columns[name], columns["correct"], clusters, rng_seed=rng_seed)
             verdict = statistics.verdict(difference)
             found[f"accuracy_minus_{name}{suffix}"] = {**difference.row(), "verdict": verdict}
     return found

@@ -17,16 +17,18 @@ from medray.core.artifact import Artifact
 from medray.core.config import Config, UserError
 from medray.core.schema import COMPLETION, PROMPT, REWARD, read_table, write_table
 from medray.core.workspace import Workspace
+from medray.evaluate.choice import cluster_of
 from medray.math import statistics
 from medray.text.answers import extract_option
 
 NAME = "evaluate_fresh"
-VERSION = 1
+VERSION = 2
 
 PER_PROMPT = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
         pa.field("task", pa.string(), nullable=False),
+        pa.field("cluster", pa.string(), nullable=False),
         *(
             pa.field(name, pa.float64())
             for name in (
@@ -123,6 +125,7 @@ def measure_prompt(prompt: dict[str, Any], rows: list[dict[str, Any]], greedy: f
     return {
         "id": prompt["id"],
         "task": prompt["task"],
+        "cluster": cluster_of(prompt),
         "reward_mean": float(reward_N.mean()),
         "reward_best": float(reward_N[best]),
         "correct_mean": float(right_N.mean()) if is_choice else None,
@@ -155,22 +158,26 @@ def readable(prompt: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
 
 
 def summarise(per_prompt: list[dict[str, Any]], rng_seed: int) -> dict[str, dict[str, Any]]:
-    """Every figure's mean over prompts, and best-of-N's paired differences, with intervals that resample prompts."""
-    names = PER_PROMPT.names[2:]
+    """Means over prompts and paired differences of best-of-N; prompts over the same options are one cluster."""
+    names = PER_PROMPT.names[3:]
+    cluster_N = np.array([row["cluster"] for row in per_prompt])
     column = {name: np.array([_number(row[name]) for row in per_prompt], dtype=float) for name in names}
     metrics: dict[str, dict[str, Any]] = {}
     for name in names:
-        known_N = column[name][~np.isnan(column[name])]
-        metrics[name] = statistics.mean(known_N, rng_seed=rng_seed).row() if len(known_N) else statistics.EMPTY.row()
+        known_N = ~np.isnan(column[name])
+        metrics[name] = statistics.mean(column[name][known_N], cluster_N[known_N], rng_seed=rng_seed).row()
     for task in sorted({row["task"] for row in per_prompt}):
         rows_N = np.array([row["task"] == task for row in per_prompt])
         for name in ("reward_mean", "correct_mean"):
-            values_N = column[name][rows_N & ~np.isnan(column[name])]
-            if len(values_N):
-                metrics[f"{name}.{task}"] = statistics.mean(values_N, rng_seed=rng_seed).row()
+            known_N = rows_N & ~np.isnan(column[name])
+            if known_N.any():
+                estimate = statistics.mean(column[name][known_N], cluster_N[known_N], rng_seed=rng_seed)
+                metrics[f"{name}.{task}"] = estimate.row()
     for label, first, second in DIFFERENCES:
         both_N = ~np.isnan(column[first]) & ~np.isnan(column[second])
-        difference = statistics.paired_difference(column[first][both_N], column[second][both_N], rng_seed=rng_seed)
+        difference = statistics.paired_difference(
+            column[first][both_N], column[second][both_N], cluster_N[both_N], rng_seed=rng_seed
+        )
         metrics[label] = {**difference.row(), "verdict": statistics.verdict(difference)}
     return metrics
 

@@ -19,7 +19,7 @@ from medray.core.workspace import Workspace
 from medray.evaluate import choice, perplexity
 
 NAME = "evaluate"
-VERSION = 1
+VERSION = 2
 
 _CHUNK = 32
 """Documents or questions between two signs of progress; fixed, because batches decide floating-point order."""

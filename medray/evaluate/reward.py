@@ -23,7 +23,7 @@ from medray.math import statistics
 from medray.text.answers import normalise_words
 
 NAME = "evaluate_reward"
-VERSION = 1
+VERSION = 2
 
 BASELINES = ("longer", "shorter", "bag_of_words", "policy_sum", "policy_mean")
 """longer, shorter: completion in words; bag_of_words: logistic regression on word counts, fitted on the train pairs;
@@ -88,7 +88,8 @@ def run(config: RewardEvaluationConfig, inputs: dict[str, Artifact], workspace: 
         for number, pair in enumerate(heldout)
     ]
     write_table(workspace.data / "pairs.parquet", table, WON)
-    figures = summarise(won, [kind_of(pair) for pair in heldout], config.rng_seed)
+    prompts = [pair["prompt_id"] for pair in heldout]
+    figures = summarise(won, [kind_of(pair) for pair in heldout], prompts, config.rng_seed)
     (workspace.data / "metrics.json").write_text(json.dumps(figures, indent=1, sort_keys=True))
     return {
         "num_pairs": len(heldout),
@@ -183,25 +184,30 @@ def measure(
     }
 
 
-def summarise(won: Mapping[str, np.ndarray], kinds: Sequence[str], rng_seed: int) -> dict[str, Any]:
+def summarise(
+    won: Mapping[str, np.ndarray], kinds: Sequence[str], prompts: Sequence[str], rng_seed: int
+) -> dict[str, Any]:
     """{metrics: accuracy of each judge, by_kind, differences: reward model minus baseline, verdict, not_above}.
 
+    Pairs of one prompt go together in every interval.
     verdict: "above" when the reward model is above every baseline, each paired interval clear of 0; else "not above".
     """
-    values, kinds_N = dict(won), np.array(kinds)
+    values, kinds_N, prompts_N = dict(won), np.array(kinds), np.array(prompts)
     ordered = ["reward_model", *(name for name in BASELINES if name in values)]
     differences = []
     for name in ordered[1:]:
-        difference = statistics.paired_difference(values[name], values["reward_model"], rng_seed=rng_seed)
+        difference = statistics.paired_difference(values[name], values["reward_model"], prompts_N, rng_seed=rng_seed)
         row = {"baseline": name, "figure": "accuracy", "scale": "absolute", **difference.row()}
         differences.append({**row, "verdict": statistics.verdict(difference)})
     not_above = [row["baseline"] for row in differences if row["verdict"] != "better"]
+
+    def accuracies(rows_N: np.ndarray) -> dict[str, dict[str, Any]]:
+        won_by = {name: statistics.mean(values[name][rows_N], prompts_N[rows_N], rng_seed=rng_seed) for name in ordered}
+        return {name: estimate.row() for name, estimate in won_by.items()}
+
     return {
-        "metrics": {name: statistics.mean(values[name], rng_seed=rng_seed).row() for name in ordered},
-        "by_kind": {
-            kind: {name: statistics.mean(values[name][kinds_N == kind], rng_seed=rng_seed).row() for name in ordered}
-            for kind in sorted(set(kinds))
-        },
+        "metrics": accuracies(np.full(len(kinds), True)),
+        "by_kind": {kind: accuracies(kinds_N == kind) for kind in sorted(set(kinds))},
         "differences": differences,
         "verdict": "not above" if not_above else "above",
         "not_above": not_above,

@@ -59,10 +59,11 @@ _ORDER = ("base", "pretrain", "sft", "round")
 
 
 class Items(NamedTuple):
-    """A figure's items: ids, value of each, weight of each (1, or a document's tokens)."""
+    """A figure's items: ids, value of each, what each was drawn with, weight of each (1, or a document's tokens)."""
 
     ids: list[str]
     values_N: np.ndarray
+    clusters_N: np.ndarray | None = None
     weights_N: np.ndarray | None = None
 
 
@@ -90,28 +91,28 @@ def evaluation_items(artifact: Artifact) -> dict[str, Items]:
     documents = _columns(artifact, "documents.parquet")
     for category in sorted(set(documents["category"])):
         rows_N = documents["category"] == category
-        ids = list(documents["id"][rows_N])
-        found[f"perplexity.{category}"] = Items(ids, documents["nll"][rows_N], documents["num_tokens"][rows_N])
+        found[f"perplexity.{category}"] = _documents(documents, rows_N, "nll", "num_tokens")
     rows_N = documents["num_definition_tokens"] > 0
-    tokens_N = documents["num_definition_tokens"][rows_N]
-    definitions = Items(list(documents["id"][rows_N]), documents["definition_nll"][rows_N], tokens_N)
-    found["perplexity.definitions"] = definitions
+    found["perplexity.definitions"] = _documents(documents, rows_N, "definition_nll", "num_definition_tokens")
     choices = _columns(artifact, "choices.parquet")
-    found["accuracy"] = Items(list(choices["id"]), choices["correct"])
+    found["accuracy"] = _clustered(choices, np.full(len(choices["id"]), True), "correct")
     for task in sorted(set(choices["task"])):
-        rows_N = choices["task"] == task
-        found[f"accuracy.{task}"] = Items(list(choices["id"][rows_N]), choices["correct"][rows_N])
+        found[f"accuracy.{task}"] = _clustered(choices, choices["task"] == task, "correct")
     return found
+
+
+def _documents(documents: Mapping[str, np.ndarray], rows_N: np.ndarray, nll: str, tokens: str) -> Items:
+    return Items(list(documents["id"][rows_N]), documents[nll][rows_N], weights_N=documents[tokens][rows_N])
+
+
+def _clustered(table: Mapping[str, np.ndarray], rows_N: np.ndarray, values: str) -> Items:
+    return Items(list(table["id"][rows_N]), table[values][rows_N], table["cluster"][rows_N])
 
 
 def fresh_items(artifact: Artifact) -> dict[str, Items]:
     """Prompts behind each compared figure of an "evaluate_fresh" artifact."""
     prompts = _columns(artifact, "prompts.parquet")
-    found = {}
-    for key in COMPARED_FRESH:
-        known_N = ~np.isnan(prompts[key])
-        found[key] = Items(list(prompts["id"][known_N]), prompts[key][known_N])
-    return found
+    return {key: _clustered(prompts, ~np.isnan(prompts[key]), key) for key in COMPARED_FRESH}
 
 
 def _columns(artifact: Artifact, name: str) -> dict[str, np.ndarray]:
@@ -134,7 +135,8 @@ def compare(first: Items, second: Items, rng_seed: int) -> tuple[statistics.Esti
     if not common:
         return statistics.EMPTY, "absolute"
     if first.weights_N is None or second.weights_N is None:
-        return statistics.paired_difference(*values, rng_seed=rng_seed), "absolute"
+        clusters_N = None if first.clusters_N is None else first.clusters_N[first_N]
+        return statistics.paired_difference(*values, clusters_N, rng_seed=rng_seed), "absolute"
     tokens_N = first.weights_N[first_N]
     assert (tokens_N == second.weights_N[second_N]).all(), "one tokenizer: perplexities compare over the same tokens"
     return statistics.perplexity_change(*values, tokens_N, rng_seed=rng_seed), "relative"

@@ -58,8 +58,8 @@ def _sentence(report: Mapping[str, Any], row: Mapping[str, Any]) -> Finding:
         "worse": f"{second}: {label} got worse against {first}: {change}.",
         "none": f"{second}: no difference in {label} against {first}: {change}; the interval includes 0.",
     }[row["verdict"]]
-    if row["count"] < statistics.MIN_ITEMS:
-        text = f"{second}: {label} against {first} cannot be judged on {row['count']} items."
+    if row["num_clusters"] < statistics.MIN_CLUSTERS:
+        text = f"{second}: {label} against {first} cannot be judged with {items_text(row)}."
     return {"text": text, "verdict": row["verdict"], "model": row["second"], "figure": row["figure"]}
 
 
@@ -175,18 +175,24 @@ def name_text(name: str) -> str:
 
 def percent(row: Mapping[str, Any]) -> str:
     """A share with its interval, as percentages."""
-    return f"{row['value']:.1%} [{row['low']:.1%}, {row['high']:.1%}], n = {row['count']}"
+    return f"{row['value']:.1%} [{row['low']:.1%}, {row['high']:.1%}], {items_text(row)}"
+
+
+def items_text(row: Mapping[str, Any]) -> str:
+    """How many items are behind a figure, and in how many clusters where some were drawn together."""
+    sets = f" in {row['num_clusters']} sets" if row["num_clusters"] < row["count"] else ""
+    return f"n = {row['count']}{sets}"
 
 
 def change_text(row: Mapping[str, Any]) -> str:
     """A difference with its interval and count: relative ones in %, shares in points, rewards as they are."""
     if row["low"] is None or row["high"] is None:
-        return f"too few items for an interval, n = {row['count']}"
+        return f"too few items for an interval, {items_text(row)}"
     if row["scale"] == "relative":
         value, low, high = (f"{row[k] * 100:+.1f}" for k in ("value", "low", "high"))
-        return f"{value}% [{low}, {high}], n = {row['count']}"
+        return f"{value}% [{low}, {high}], {items_text(row)}"
     if row["figure"].startswith(("accuracy", "correct", "unparsed", "truncated")):
         value, low, high = (f"{row[k] * 100:+.1f}" for k in ("value", "low", "high"))
-        return f"{value} points [{low}, {high}], n = {row['count']}"
+        return f"{value} points [{low}, {high}], {items_text(row)}"
     value, low, high = (f"{row[k]:+.3g}" for k in ("value", "low", "high"))
-    return f"{value} [{low}, {high}], n = {row['count']}"
+    return f"{value} [{low}, {high}], {items_text(row)}"

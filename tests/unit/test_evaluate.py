@@ -40,6 +40,23 @@ def test_baselines_share_the_credit_of_ties():
     assert unseen["most_frequent"] == 0.25  # all options equally (never) seen: chance
 
 
+def test_questions_over_the_same_options_are_one_cluster():
+    def asked(number, **other):
+        return {**QUESTION, "id": f"q{number}", "prompt": f"Which {number}?", **other}
+
+    twice = [asked(0), asked(1, options=QUESTION["options"][::-1], gold=2)]
+    others = [asked(2, task="u"), asked(3, options=["a", "b", "c", "d"]), asked(4, options=[]), asked(5, options=[])]
+    assert choice.cluster_of(twice[0]) == choice.cluster_of(twice[1])
+    assert len({choice.cluster_of(question) for question in [*twice, *others]}) == 5
+    questions = [asked(n, options=[f"{o}{n // 4}" for o in "abcd"], gold=n % 4) for n in range(48)]
+    measured = [[(-1.0 - (i != n // 4 % 4), 1) for i in range(4)] for n in range(48)]
+    priors = {option: 0.0 for question in questions for option in question["options"]}
+    found = choice.summarise(choice.judge_choices(questions, measured, priors, []), 0)
+    for figure in ("accuracy", "accuracy.t", "baseline.chance", "accuracy_minus_prior"):
+        assert (found[figure]["count"], found[figure]["num_clusters"]) == (48, 12)
+    assert found["accuracy"]["value"] == 0.25  # the same option for every stem: right in one of four
+
+
 def test_the_options_stand_in_the_question():
     assert choice.question_text(QUESTION) == "Which?\n- eye\n- inner ear\n- skin\n- bone"
 
@@ -71,11 +88,11 @@ def test_a_reward_model_must_beat_every_baseline():
     won = {name: (rng.random(300) < p).astype(float) for name, p in
            {"reward_model": 0.8, "longer": 0.5, "policy_sum": 0.0}.items()}  # fmt: skip
     won["policy_sum"] = np.where(np.arange(300) < 4, 0.0, won["reward_model"])  # at most four pairs behind
-    found = reward.summarise(won, ["open"] * 150 + ["gold"] * 150, 0)
+    found = reward.summarise(won, ["open"] * 150 + ["gold"] * 150, range(300), 0)
     assert found["verdict"] == "not above" and found["not_above"] == ["policy_sum"]
     assert set(found["by_kind"]) == {"gold", "open"}
     won["policy_sum"] = won["longer"]
-    assert reward.summarise(won, ["open"] * 300, 0)["verdict"] == "above"
+    assert reward.summarise(won, ["open"] * 300, range(300), 0)["verdict"] == "above"
 
 
 def judged(rewards, correct, texts=None):
@@ -103,11 +120,15 @@ def test_distinct_falls_when_samples_agree():
 
 
 def test_fresh_figures_have_intervals_and_a_paired_best_of_n():
-    prompt = {"task": "t", "gold": 1, "options": ["a", "b"]}
+    prompt = {"task": "t", "gold": 1}
     rows = [
-        fresh.measure_prompt({**prompt, "id": str(n)}, judged([0.1, 0.9], [0, 1]), float(n % 4 == 0)) for n in range(40)
+        fresh.measure_prompt(
+            {**prompt, "id": str(n), "options": ["a", f"b{n // 2}"]}, judged([0.1, 0.9], [0, 1]), float(n % 4 == 0)
+        )
+        for n in range(40)
     ]
     found = fresh.summarise(rows, 0)
+    assert found["correct_mean"]["num_clusters"] == found["reward_mean"]["num_clusters"] == 20
     assert found["correct_best"]["value"] == 1.0 and found["correct_mean"]["count"] == 40
     assert found["best_minus_greedy"]["value"] == 0.75 and found["best_minus_greedy"]["verdict"] == "better"
     json.dumps(found, allow_nan=False)

@@ -60,7 +60,8 @@ def add_evaluation(fabricator, name, definitions, general, accuracy, role=None):
         )  # fmt: skip
     difficulty = rng.random(240)
     choices = [
-        {"id": f"q{n}", "task": TASKS[n % 3], "correct": float(difficulty[n] < accuracy[n % 3] + own.normal(0, 0.02)),
+        {"id": f"q{n}", "task": TASKS[n % 3], "cluster": f"c{n % 3}-{n // 12}",
+         "correct": float(difficulty[n] < accuracy[n % 3] + own.normal(0, 0.02)),
          "correct_normalised": float(difficulty[n] < accuracy[n % 3]), "chance": 0.25,
          "longest_option": float(n % 4 == 1), "most_frequent": float(n % 4 == 0), "prior": float(n % 7 < 2)}
         for n in range(240)
@@ -87,7 +88,7 @@ def add_fresh(fabricator, name, reward, correct, length, source):
         prompt = {
             "id": f"p{number}", "task": TASKS[number % 3] if is_choice else "describe", "gold": 1 if is_choice else -1,
             "messages": [{"role": "user", "content": f"Which body system is affected by {number}?\n- eye\n- ear"}],
-            "reference": "eye",
+            "options": ["eye", f"ear {number // 4}"] if is_choice else [], "reference": "eye",
         }  # fmt: skip
         rows = []
         for index in range(4):
@@ -114,7 +115,9 @@ def add_reward(fabricator):
            (("reward_model", 0.86), ("longer", 0.55), ("shorter", 0.45), ("bag_of_words", 0.7),
             ("policy_sum", 0.72), ("policy_mean", 0.78))}  # fmt: skip
     kinds = [("term_to_system", "describe")[n % 2] for n in range(160)]
-    (artifact.data / "metrics.json").write_text(json.dumps(reward.summarise(won, kinds, 0)))
+    (artifact.data / "metrics.json").write_text(
+        json.dumps(reward.summarise(won, kinds, [f"p{n // 4}" for n in range(160)], 0))
+    )
 
 
 def fabricate(root):
@@ -168,7 +171,7 @@ def test_every_figure_has_value_interval_and_count(demo):
 
     walk(report)
     assert len(found) > 100
-    assert all({"value", "low", "high", "count"} <= set(row) for row in found)
+    assert all({"value", "low", "high", "count", "num_clusters"} <= set(row) for row in found)
     assert all(row["low"] <= row["value"] <= row["high"] for row in found if row["low"] is not None)
     assert counters["num_figures"] >= len(found)
 
@@ -185,7 +188,7 @@ def test_verdicts_name_what_changed_and_what_did_not(demo):
     assert any("not only sharper" in f["text"] and f["model"] == "round_1" for f in report["findings"])
     blind = {f["figure"]: f for f in report["findings"] if "baseline" in f["text"] or "not above" in f["text"]}
     assert blind["accuracy.term_to_system"]["verdict"] == "better"
-    assert blind["accuracy.phenotypes_to_disease"]["text"].endswith("not above longest option, most frequent, prior.")
+    assert blind["accuracy.phenotypes_to_disease"]["text"].endswith("not above prior.")
     reached = {aim["aim"]: aim["reached"] for aim in report["aims"]}
     assert reached["Perplexity of held-out definitions, pretrained against base: -25%"]
     assert not reached["Perplexity of general text, round 2 against base: at most +3%"]
@@ -254,7 +257,7 @@ def test_models_are_compared_in_the_order_of_the_pipeline():
     assert ("sft_cool", "round_2") in pairs and ("sft", "sft_cool") not in pairs
 
 
-def test_few_items_are_no_verdict():
-    certain = statistics.Estimate(0.5, 0.4, 0.6, 9)
+def test_few_clusters_are_no_verdict():
+    certain = statistics.Estimate(0.5, 0.4, 0.6, 40, 9)
     assert statistics.verdict(certain) == "none"
-    assert statistics.verdict(certain._replace(count=10)) == "better"
+    assert statistics.verdict(certain._replace(num_clusters=10)) == "better"

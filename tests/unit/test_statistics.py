@@ -8,14 +8,14 @@ from medray.math import statistics
 
 def test_wilson_against_published_values():
     # Newcombe 1998, Table I: 81 of 263, and 0 of 20
-    figure = statistics.proportion(81, 263)
+    figure = statistics.proportion(np.repeat([1, 0], [81, 182]))
     assert (round(figure.low, 4), round(figure.high, 4)) == (0.2553, 0.3662)
-    none = statistics.proportion(0, 20)
+    none = statistics.proportion(np.zeros(20))
     assert none.low == 0.0 and round(none.high, 4) == 0.1611
 
 
 def test_mean_of_yes_and_no_is_wilson_and_of_anything_else_a_bootstrap():
-    assert statistics.mean([1, 0, 1, 1]) == statistics.proportion(3, 4)
+    assert statistics.mean([1, 0, 1, 1]) == statistics.proportion(np.array([1, 0, 1, 1]))
     values = np.random.default_rng(0).normal(3.0, 2.0, 400)
     figure = statistics.mean(values)
     half = 1.96 * values.std(ddof=1) / 20
@@ -67,7 +67,63 @@ def test_few_discordant_answers_are_no_difference(gained, expected):
 
 def test_an_interval_that_touches_zero_is_none():
     for low, high in ((-0.1, 0.2), (0.0, 0.2), (-0.2, 0.0)):
-        assert statistics.verdict(statistics.Estimate((low + high) / 2, low, high, 50)) == "none"
+        assert statistics.verdict(statistics.Estimate((low + high) / 2, low, high, 50, 50)) == "none"
+
+
+def estimates(first, second, clusters=None):
+    return [
+        statistics.mean(second, clusters),
+        statistics.mean(second / 3, clusters),
+        statistics.paired_difference(first, second, clusters),
+        statistics.paired_difference(first / 3, second, clusters),
+    ]
+
+
+def test_clusters_of_one_item_change_nothing():
+    first, second = (np.random.default_rng(seed).integers(0, 2, 60).astype(float) for seed in (6, 7))
+    assert estimates(first, second, [f"c{n}" for n in range(60)[::-1]]) == estimates(first, second)
+
+
+def test_four_copies_of_every_item_count_once():
+    first, second = (np.random.default_rng(seed).integers(0, 2, 60).astype(float) for seed in (6, 7))
+    clusters = np.arange(60)
+    for copies in (np.repeat, np.tile):  # side by side, or far apart
+        for found, expected in zip(
+            estimates(copies(first, 4), copies(second, 4), copies(clusters, 4)), estimates(first, second), strict=True
+        ):
+            assert found.row() == {**expected.row(), "count": 240}
+    one = statistics.mean(np.ones(40), np.repeat(np.arange(10), 4))
+    assert one.row() == {**statistics.mean(np.ones(10)).row(), "count": 40}
+
+
+def test_answers_that_repel_each_other_are_surer_but_never_certain():
+    """Right in exactly one of four, as whoever does not read the stem."""
+    values, clusters = np.tile([1.0, 0, 0, 0], 40), np.repeat(np.arange(40), 4)
+    figure, alone = statistics.mean(values, clusters), statistics.mean(values)
+    assert alone.low < figure.low < 0.245 and 0.255 < figure.high < alone.high
+    values[[1, 5, 9, 13]] = 1  # four sets of forty with one more right: a sign test says p = 0.125
+    assert statistics.verdict(statistics.paired_difference(np.full(160, 0.25), values, clusters)) == "none"
+
+
+def quartets_that_agree(rng, num_quartets):
+    """Some option sets are easy, some hard; 1 / 3 is right in the mean."""
+    return rng.random((num_quartets, 4)) < rng.beta(0.6, 1.2, (num_quartets, 1))
+
+
+def quartets_that_repel(rng, num_quartets):
+    """One stem of nine is read, else one option of the four is said whatever the stem; 1 / 3 is right in the mean."""
+    return (rng.random((num_quartets, 4)) < 1 / 9) | (np.arange(4) == rng.integers(0, 4, (num_quartets, 1)))
+
+
+@pytest.mark.parametrize("num_quartets", [10, 40])
+@pytest.mark.parametrize("draw", [quartets_that_agree, quartets_that_repel])
+def test_intervals_cover_the_truth_when_answers_go_together(draw, num_quartets):
+    rng, covered = np.random.default_rng(8), 0
+    for _ in range(300):
+        values = draw(rng, num_quartets).astype(float).ravel()
+        figure = statistics.mean(values, np.repeat(np.arange(num_quartets), 4))
+        covered += figure.low <= 1 / 3 <= figure.high
+    assert 0.9 <= covered / 300 <= 0.99
 
 
 def test_relative_change_of_perplexity():
@@ -79,7 +135,8 @@ def test_relative_change_of_perplexity():
 
 
 def test_nothing_and_one_item_have_no_interval():
-    assert statistics.mean(np.array([])).row() == {"value": None, "low": None, "high": None, "count": 0}
+    assert statistics.mean(np.array([])).row() == statistics.EMPTY.row()
+    assert statistics.EMPTY.row() == {"value": None, "low": None, "high": None, "count": 0, "num_clusters": 0}
     assert statistics.paired_difference([], []).count == 0
     one = statistics.mean([0.3])
     assert one.value == 0.3 and np.isnan(one.low)
