@@ -78,6 +78,9 @@ def _synthesized(config: SynthesizeConfig) -> SynthesizeConfig:
         focus_diseases=GroupCounts(
             test=4, dev=0, train=4, reward_train=4, reward_heldout=0, round_1=0, round_2=0, fresh=0
         ),
+        extra_terms=GroupCounts(
+            test=0, dev=0, train=64, reward_train=16, reward_heldout=0, round_1=16, round_2=16, fresh=16
+        ),
         num_icd_categories=4,
         num_notes=8,
         heldout=HeldoutCounts(terms=12, diseases=2, icd_categories=2, notes=1),
@@ -85,6 +88,7 @@ def _synthesized(config: SynthesizeConfig) -> SynthesizeConfig:
         dev_questions=none,
         examples=_changed(none, definition_to_term=16, term_to_system=80, phenotypes_to_disease=4),
         num_open_examples=32,
+        num_general_examples=4,
         prompts=PromptCounts(reward_train=24, reward_heldout=12, round_1=12, round_2=12, fresh=12),
         prompt_mix=_changed(none, term_to_system=1),
     )

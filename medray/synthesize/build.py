@@ -17,6 +17,7 @@ from medray.synthesize.compose import Composition, compose
 from medray.synthesize.config import GROUP_SPLITS, NUM_OPTIONS, PROMPT_SPLITS, SynthesizeConfig
 from medray.synthesize.documents import Writer
 from medray.synthesize.focus import Focus
+from medray.synthesize.general import general_examples
 from medray.synthesize.instructions import apportion, choice_rows, examples, open_items, prompts
 from medray.synthesize.questions import (
     Quartet,
@@ -27,7 +28,7 @@ from medray.synthesize.questions import (
     synonym_quartets,
     system_quartets,
 )
-from medray.synthesize.sources import Knowledge, Sources, read_sources
+from medray.synthesize.sources import Knowledge, Sources, read_general, read_sources
 from medray.text.phrases import PhraseCounts, lower_case_words
 
 NAME = "synthesize"
@@ -50,6 +51,10 @@ def run(config: SynthesizeConfig, inputs: dict[str, Artifact], workspace: Worksp
     workspace.journal.progress(2, 4, "steps", "asking questions")
     quartets = {split: ask(config, writer, composed, split) for split in GROUP_SPLITS}
     tables = question_tables(config, writer, composed.focus, quartets, knowledge.sources)
+    if config.num_general_examples:
+        source, texts = read_general(raw)
+        wanted, prompt = config.num_general_examples, config.system_prompt
+        tables["examples"] += general_examples(source, texts, wanted, prompt, config.rng_seed)
     workspace.journal.progress(3, 4, "steps", "writing")
     write_table(workspace.data / "documents" / "part-00000.parquet", documents, DOCUMENT)
     for name, schema in (("questions", QUESTION), ("examples", EXAMPLE), ("prompts", PROMPT)):

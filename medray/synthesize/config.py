@@ -110,6 +110,8 @@ class SynthesizeConfig(Config):
     """Multiple-choice instructions for SFT."""
     num_open_examples: int = Field(ge=0)
     """Instructions without options (define, name the system, other name, list features) for SFT."""
+    num_general_examples: int = Field(ge=0)
+    """Paragraphs of general prose to continue, in SFT, so that it is not forgotten."""
     prompts: PromptCounts
     prompt_mix: TaskCounts
     """Proportions of the multiple-choice tasks in every prompt split."""

@@ -64,6 +64,14 @@ def read_sources(raw: Path, database: str, max_bad_fraction: float, workspace: W
     return Knowledge(ontology, diseases, categories, Sources(terms, annotations, icd, notes))
 
 
+def read_general(raw: Path) -> tuple[Source, list[tuple[str, str]]]:
+    """The general source in the mix (Python's reference), and (id, text) of its documents."""
+    listed = json.loads((raw / "sources.json").read_text(encoding="utf-8"))
+    source, path = _source(raw, listed, "pydoc_topics", "*.jsonl")
+    rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    return source, [(row["id"], row["text"]) for row in rows]
+
+
 def _source(raw: Path, listed: list[dict], kind: str, pattern: str) -> tuple[Source, Path]:
     """The one source of a format and its one file."""
     found = [source for source in listed if source["format"] == kind]

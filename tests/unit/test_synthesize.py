@@ -53,7 +53,7 @@ def small(**changes) -> SynthesizeConfig:
         ),
         num_icd_categories=6, num_notes=8, heldout=HeldoutCounts(terms=12, diseases=4, icd_categories=2, notes=2),
         test_questions=tasks(16, 32, 8, 8, 4), dev_questions=tasks(), examples=tasks(16, 48, 4, 8, 4),
-        num_open_examples=40,
+        num_open_examples=40, num_general_examples=3,
         prompts=PromptCounts(reward_train=32, reward_heldout=12, round_1=12, round_2=12, fresh=12),
         prompt_mix=tasks(1, 2), open_fraction=0.3, max_bad_fraction=0.001,
     )  # fmt: skip
@@ -72,6 +72,12 @@ def raw(tmp_path_factory) -> Path:
         (directory / name).mkdir()
         (directory / name / source.name).symlink_to(source)
         listed.append({"name": name, "format": kind, "licence": f"licence of {name}", "access": "public"})
+    prose = "One sentence begins the text. " + "Then comes another one of eight words. " * 8
+    paragraphs = [f"{prose}The last is number {i}." for i in range(3)]
+    text = "\n\n".join([*paragraphs, "Too short. Far too short.", prose.replace("begins", "f(x)")])
+    (directory / "pydoc").mkdir()
+    (directory / "pydoc" / "documents.jsonl").write_text(json.dumps({"id": "pydoc/x", "text": text}) + "\n")
+    listed.append({"name": "pydoc", "format": "pydoc_topics", "licence": "licence of pydoc", "access": "public"})
     (directory / "sources.json").write_text(json.dumps(listed))
     return directory
 
@@ -105,7 +111,7 @@ def read_once(monkeypatch, knowledge) -> None:
 
 
 def test_tables_have_the_sizes_asked_for(made):
-    assert len(made.examples) == 80 + 40
+    assert len(made.examples) == 80 + 40 + 3
     assert Counter(row["split"] for row in made.prompts) == {
         "reward_train": 32, "reward_heldout": 12, "round_1": 12, "round_2": 12, "fresh": 12
     }  # fmt: skip
@@ -176,7 +182,7 @@ def test_an_option_reads_back_as_itself(made):
 
 def test_no_group_of_test_is_trained_on_but_its_facts_are_told(made):
     test = {row["group"] for row in made.questions if row["split"] == "test"}
-    taught = {row["group"] for row in made.examples}
+    taught = {row["group"] for row in made.examples} - {"pydoc/x"}
     prompted = defaultdict(set)
     for row in made.prompts:
         prompted[row["split"]].add(row["group"])
@@ -217,6 +223,15 @@ def test_messages_show_the_options_and_end_with_the_answer(made):
     assert {row["messages"][-1]["role"] for row in made.examples} == {"assistant"}
 
 
+def test_general_text_is_continued(made):
+    rows = [row for row in made.examples if row["source"] == "general_instructions"]
+    assert {row["licence"] for row in rows} == {"licence of pydoc"}
+    for row in rows:
+        _, user, answer = (message["content"] for message in row["messages"])
+        assert user.endswith("One sentence begins the text.") and answer.startswith("Then comes another")
+        assert answer[:-2].endswith("The last is number ")
+
+
 def test_the_same_config_gives_the_same_bytes(made, raw, read_once, tmp_path):
     again, _ = synthesize(small(), raw, tmp_path / "again")
     other, _ = synthesize(small(system_prompt="Be kind."), raw, tmp_path / "other")
@@ -244,6 +259,7 @@ def test_the_same_config_gives_the_same_bytes(made, raw, read_once, tmp_path):
         ({"test_questions": tasks(system=36)}, r"test_questions\.term_to_system: 36 wanted, 32 available"),
         ({"examples": tasks(definition=400)}, r"examples\.definition_to_term: 400 wanted, 80 available"),
         ({"num_open_examples": 4000}, r"num_open_examples: 4000 wanted"),
+        ({"num_general_examples": 4}, r"num_general_examples: 4 wanted, 3 paragraphs of prose available in pydoc"),
         ({"num_icd_categories": 9000}, r"num_icd_categories: 9002 with the held-out ones wanted"),
         ({"heldout": HeldoutCounts(terms=9000, diseases=0, icd_categories=0, notes=0)}, r"heldout\.terms: 9000 wanted"),
     ],
