@@ -124,7 +124,7 @@ def _synthesize() -> SynthesizeConfig:
         num_general_examples=36,
         prompts=PromptCounts(reward_train=192, reward_heldout=96, round_1=96, round_2=96, fresh=96),
         prompt_mix=TaskCounts(
-            definition_to_term=1, term_to_system=8, term_to_synonym=1, phenotypes_to_disease=1, disease_to_phenotype=1
+            definition_to_term=1, term_to_system=8, term_to_synonym=0, phenotypes_to_disease=1, disease_to_phenotype=1
         ),
         open_fraction=0.25,
         max_bad_fraction=0.001,
