@@ -79,8 +79,9 @@ def load_policy(directory: str | Path, dtype: str) -> Any:
 def load_reward_model(directory: str | Path, dtype: str, *, from_policy: bool = False) -> Any:
     """A sequence classifier with one logit, in evaluation mode, sdpa attention; its head `score` stays in fp32.
 
-    from_policy: the directory holds a policy; its backbone gets a new head of zeros, so that every reward starts at 0
-    and the Bradley-Terry loss at log 2. Choices: zeros rather than a random head, because they need no seed.
+    from_policy: the directory holds a policy; its backbone gets a new head, the same in every run, drawn from
+    N(0, 1/(D + 1)) (Stiennon et al. 2020, appendix B.1). Choices: not zeros; a head that starts there grows by a
+    learning rate a step, and its gradient to the backbone is as small as it is (LOG.md).
     Raises UserError when the directory holds a policy and from_policy is False, or a reward model and it is True.
     """
     directory = _with_config(directory)
@@ -96,7 +97,8 @@ def load_reward_model(directory: str | Path, dtype: str, *, from_policy: bool = 
     # bf16 would round rewards near 4 to steps of 1/64, and equal rewards make no pair
     model.score.float()
     if from_policy:
-        torch.nn.init.zeros_(model.score.weight)
+        std = (model.score.in_features + 1) ** -0.5
+        torch.nn.init.normal_(model.score.weight, std=std, generator=torch.Generator().manual_seed(0))
     return model
 
 

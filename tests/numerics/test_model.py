@@ -58,10 +58,10 @@ def test_export_reloads_with_plain_transformers(tiny_model, tmp_path):
     assert NOTICE in card and "# A round" in card and "- **beta**: 0.1" in card
 
 
-def test_reward_model_starts_at_zero_and_survives_a_save(tiny_model, tmp_path):
-    model = load_reward_model(tiny_model, "fp32", from_policy=True)
-    assert torch.equal(pooled_rewards(model, [[5, 6], [7]]), torch.zeros(2))
-    torch.nn.init.normal_(model.score.weight, generator=torch.Generator().manual_seed(0))
+def test_reward_model_starts_with_the_same_head_and_survives_a_save(tiny_model, tmp_path):
+    model, twin = (load_reward_model(tiny_model, "fp32", from_policy=True) for _ in range(2))
+    assert torch.equal(model.score.weight, twin.score.weight)
+    assert model.score.weight.std().item() == pytest.approx((model.score.in_features + 1) ** -0.5, rel=0.2)
     save_model(model, load_tokenizer(tiny_model), tmp_path, {"title": "reward model"})
     again = load_reward_model(tmp_path, "fp32")
     sequences = [[5, 6, 7, 2], [9, 2]]
@@ -78,7 +78,6 @@ def test_reward_model_starts_at_zero_and_survives_a_save(tiny_model, tmp_path):
 
 def test_rewards_do_not_depend_on_padding_or_company(tiny_model):
     model = load_reward_model(tiny_model, "fp32", from_policy=True)
-    torch.nn.init.normal_(model.score.weight, generator=torch.Generator().manual_seed(0))
     pad = load_tokenizer(tiny_model).pad_token_id
     sequences = [[5, 6, 7, 2], [9, 2], list(range(3, 60)), [8, pad, pad]]
     together = pooled_rewards(model, sequences)
