@@ -7,7 +7,6 @@ torch is imported inside, so that recipes can name an objective without it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,7 +102,11 @@ class DPO(Objective):
     def check_store(self, store: BlockStore) -> None:
         """Pairs only, with reference log-probabilities (the first row is looked at)."""
         _expect_kind(store, "DPO", ("pairs",))
-        _expect_references([0], len(store[0].reference), 2)
+        if len(store[0].reference) != 2:
+            raise UserError(
+                "train.DPO: the pairs hold no reference log-probabilities, expected one for each side: "
+                "train on the store of the reference stage"
+            )
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Sums]:
         """Sum over pairs of the DPO loss."""
@@ -111,7 +114,7 @@ class DPO(Objective):
         from medray.math.logprob import sequence_logprobs, token_logprobs
 
         num_sequences = len(batch.last_S)
-        _expect_references(batch.rows, len(batch.reference_S), num_sequences)
+        assert len(batch.reference_S) == num_sequences, f"rows {batch.rows}: only some have reference log-probabilities"
         hidden_ND = hidden_states(model, batch)[batch.predictor_N]
         # references were taken with an fp32 head (train/forward.py); bf16 logits would differ by 0.3 nats a completion
         head = partial(_fp32_linear, model.get_output_embeddings())
@@ -137,14 +140,6 @@ def _expect_kind(store: BlockStore, objective: str, kinds: tuple[str, ...]) -> N
         raise UserError(
             f"train.{objective}: got a token store of kind {kind!r}, expected {' or '.join(kinds)}: "
             "give the stage another store or objective"
-        )
-
-
-def _expect_references(rows: Sequence[int], num_found: int, num_sequences: int) -> None:
-    if num_found != num_sequences:
-        raise UserError(
-            f"train.DPO: rows {list(rows)} hold {num_found} reference log-probabilities, expected {num_sequences}: "
-            "train on the store of the reference stage"
         )
 
 

@@ -10,6 +10,7 @@ import torch
 
 from medray.core.config import UserError
 from medray.tables.blocks import BlockStore
+from medray.train import launch, worker
 from medray.train.batches import load_batch, rank_rows, step_rows
 from medray.train.checkpoint import newest_whole
 from medray.train.loop import NonFiniteLoss
@@ -197,8 +198,19 @@ def test_pairs_without_references_are_refused(tmp_path: Path) -> None:
     writer = BlockWriter(tmp_path / "store", "pairs", "digest", 0, 8)
     writer.add([1, 2, 3, 1, 4], [3, 2], [0, 1, 1, 0, 1])
     writer.close()
-    with pytest.raises(UserError, match="rows .0. hold 0 reference log-prob.*expected 2"):
+    with pytest.raises(UserError, match="pairs hold no reference log-prob.*expected one for each side"):
         run(BlockStore(tmp_path / "store"), tmp_path / "c", objective=DPO(beta=0.1, label_smoothing=0.0))
+
+
+def test_a_mistake_seen_by_one_rank_ends_all_without_a_retry(
+    store: BlockStore, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = worker.Job(CausalLM(), tiny_model, store.directory, OPTIMIZATION, PLACEMENT, None, tmp_path)
+    ranks = SimpleNamespace(gathered=lambda own: [own, "no config.json on rank 1"])
+    monkeypatch.setattr(worker, "_work", lambda job: worker._loaded(job, ranks))
+    assert worker.work({"job": job}) is None
+    with pytest.raises(UserError, match="no config.json on rank 1"):
+        launch._raise_mistake(tmp_path)
 
 
 def test_rmsprop_decays_the_learning_rate_and_learns(store: BlockStore, tmp_path: Path) -> None:
