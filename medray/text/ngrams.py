@@ -46,10 +46,11 @@ def hash_ngrams(words: Hashes, size: int) -> Hashes:
     return Hashes(hash_spans(words.values, starts, stops), offsets)
 
 
-def hash_spans(values: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
+def hash_spans(values: np.ndarray, starts: np.ndarray | slice, stops: np.ndarray | slice) -> np.ndarray:
     """The hash (uint64) of values[start:stop] for every span: the polynomial in a fixed base, modulo 2^64.
 
-    Every span costs the same, whatever its length: differences of prefix sums, divided by the power they begin at.
+    Spans are indices, or slices of equally many places from 0 to len(values). Every span costs the same, whatever its
+    length: differences of prefix sums, divided by the power they begin at.
     """
     powers, inverses = _powers(1 << len(values).bit_length())
     prefix = np.zeros(len(values) + 1, np.uint64)
