@@ -100,7 +100,7 @@ def _word_characters() -> np.ndarray:
     return np.strings.isalnum(np.arange(0x110000, dtype="<u4").view("<U1"))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _powers(count: int) -> tuple[np.ndarray, np.ndarray]:
     """The first powers of the base and of its inverse modulo 2^64."""
     steps = np.full((2, count), [[_BASE], [pow(_BASE, -1, 1 << 64)]], np.uint64)
