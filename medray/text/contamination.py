@@ -22,7 +22,8 @@ from medray.text.answers import normalise_words
 from medray.text.ngrams import Hashes, hash_ngrams, hash_spans, hash_words
 
 _MAX_HOLDERS = 256
-"""Runs that more items share are a template's, and each would cost that many alignments; an item keeps its rarest."""
+"""A run that more items share is a template's: each place of it would cost that many alignments, all in vain. What
+tells an item from the others stands in its rarest runs, which it always keeps."""
 
 
 class ContaminationRules(Config):
@@ -161,11 +162,11 @@ class ContaminationIndex:
             found = self._aligned(item, document, start, stop)
             if found[0] >= self.rules.min_aligned_fraction and self._has_options(item, document, start, stop):
                 best[text, item] = max(found, best.get((text, item), found))
-        matches = []
-        for (text, item), (fraction, first, last) in sorted(best.items()):
-            excerpt = " ".join(normalise_words(texts[text])[first:last])
-            matches.append(Match(*self.names[item], ids[text], round(fraction, 4), excerpt))
-        return matches
+        documents = {text: normalise_words(texts[text]) for text in {text for text, _ in best}}
+        return [
+            Match(*self.names[item], ids[text], round(fraction, 4), " ".join(documents[text][first:last]))
+            for (text, item), (fraction, first, last) in sorted(best.items())
+        ]
 
     def _candidates(self, words: Hashes) -> Iterator[_Candidate]:
         """Where items may stand: shared runs at about one distance between item and document are one candidate."""
