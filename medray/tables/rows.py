@@ -74,42 +74,46 @@ def split_files(files: list[str], num_shards: int) -> list[list[Piece]]:
 def read_piece(piece: Piece, reader: Reader) -> Iterator[Row]:
     """The rows of a piece in order, good, bad and left out: their number is what a stage must account for.
 
-    Of rows with one id the first stays and the others are bad, for which every id of the file is remembered (~70 bytes
-    each). A file without rows and a torn one give one bad row more, for what they do not hold. Raises UserError when
+    Of rows with one id the first stays and the others are bad, for which the hash of every id in the file is held (70
+    bytes each). A file without rows and a torn one give one bad row more, for what they do not hold. Raises UserError when
     the file is missing, or is of another format from its first byte.
     """
-    seen: dict[str | int, int] = {}
     for position, row in enumerate(_rows(piece.path, reader)):
-        if row.is_good:
-            row = _checked(row, seen)
         if position % piece.num_stripes == piece.stripe:
             yield row
 
 
 def _rows(path: str, reader: Reader) -> Iterator[Row]:
-    number, any_row = 0, False
+    number = 0
+    seen: set[int] = set()
     try:
         for name, stream in open_streams(path, reader.kinds):
-            before = number
+            before, member = number, "" if name == path else f"{name}: "
             for row in reader.read(stream, name):
-                number, any_row = before + row.number, True
-                where = f"{name}: " if row.reason and name != path else ""
-                yield row._replace(number=number, reason=where + row.reason)
+                number = before + row.number
+                row = _checked(row._replace(number=number), seen)
+                yield row._replace(reason=member + row.reason) if row.reason else row
+            if member and number == before:
+                number += 1
+                yield Row(number, None, f"{member}no row in it")
     except TORN as error:  # what came before it is good
         yield Row(number + 1, None, f"the file is torn ({str(error) or type(error).__name__})")
         return
-    if not any_row:
+    if not number:
         yield Row(0, None, "no row in the file")
 
 
-def _checked(row: Row, seen: dict[str | int, int]) -> Row:
+def _checked(row: Row, seen: set[int]) -> Row:
     """The row, bad when its text cannot be used or its id stood in the file before."""
-    assert row.fields is not None
+    if row.fields is None:
+        return row
     if problem := text_problem(row.fields):
         return row._replace(reason=problem)
     id = row.fields.get("id")
-    if isinstance(id, (str, int)) and (first := seen.setdefault(id, row.number)) != row.number:
-        return row._replace(reason=f"id {id} stood in row {first}")
+    if isinstance(id, (str, int)):
+        if hash(id) in seen:
+            return row._replace(reason=f"id {id} stood in the file before")
+        seen.add(hash(id))
     return row
 
 

@@ -13,7 +13,7 @@ from medray.tables.formats import BadRow, decoded, made
 from medray.tables.rows import Row, excerpt
 
 _CHUNK = 1 << 16
-_OUTSIDE = 1 << 13
+_LONGEST_TAG = _OUTSIDE = 1 << 13
 _ENTITIES = {name[:-1]: text for name, text in html5.items() if name.endswith(";")}
 _UNDEFINED_ENTITY = 11  # expat's XML_ERROR_UNDEFINED_ENTITY
 
@@ -96,8 +96,8 @@ class _Cutter:
                 else:
                     self._pass(buffer[done:end], starts=True)
                 inside, head, done = opens, b"", end
-            incomplete = max(done, buffer.rfind(b"<"))
-            scanned = incomplete if buffer.find(b">", incomplete) < 0 else len(buffer)
+            last = buffer.rfind(b"<", max(done, len(buffer) - _LONGEST_TAG))
+            scanned = last if last >= 0 and buffer.find(b">", last) < 0 else len(buffer)
             if not inside:
                 self._pass(buffer[done:scanned])
                 done = scanned
