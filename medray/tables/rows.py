@@ -75,8 +75,8 @@ def read_piece(piece: Piece, reader: Reader) -> Iterator[Row]:
     """The rows of a piece in order, good, bad and left out: their number is what a stage must account for.
 
     Of rows with one id the first stays and the others are bad, for which the hash of every id in the file is held (70
-    bytes each). A file without rows and a torn one give one bad row more, for what they do not hold. Raises UserError when
-    the file is missing, or is of another format from its first byte.
+    bytes each). A file without rows and a torn one give one bad row more, for what they do not hold. Raises UserError
+    when the file is missing, or is of another format from its first byte.
     """
     for position, row in enumerate(_rows(piece.path, reader)):
         if position % piece.num_stripes == piece.stripe:

@@ -1,5 +1,6 @@
 """PMC articles: one structural variant of JATS 1.3 or its forerunners per case, with the exact text; and bad files."""
 
+# ruff: noqa: E501  a variant of markup is one line
 from __future__ import annotations
 
 import gzip
@@ -227,7 +228,9 @@ def named(number: int, body: str = "<p>B.</p>") -> str:
 
 
 def test_article_set_with_default_namespace_and_another_encoding(tmp_path):
-    articles = [named(i, f"<p>é{i}</p>").replace("<article ", '<article xmlns="http://jats.nlm.nih.gov" ') for i in (1, 2)]
+    articles = [
+        named(i, f"<p>é{i}</p>").replace("<article ", '<article xmlns="http://jats.nlm.nih.gov" ') for i in (1, 2)
+    ]
     xml = f'<?xml version="1.0" encoding="ISO-8859-1"?><!-- <note> --><set>{"<x/>".join(articles)}</set>'
     rows = rows_of(tmp_path, "a.xml", xml.encode("latin-1"), "pmc_jats")
     assert [(f["id"], f["text"]) for f in good(rows)] == [("pmc:PMC1", "T\n\né1"), ("pmc:PMC2", "T\n\né2")]
@@ -245,7 +248,9 @@ def archive(members: dict[str, str]) -> bytes:
 
 
 def test_archive_of_articles_and_other_files(tmp_path):
-    content = archive({"PMC1/a.nxml": named(1), "PMC1/f.jpg": "x", "PMC2/b.xml": "<article><p></article>", "c.nxml": named(3)})
+    content = archive(
+        {"PMC1/a.nxml": named(1), "PMC1/f.jpg": "x", "PMC2/b.xml": "<article><p></article>", "c.nxml": named(3)}
+    )
     rows = rows_of(tmp_path, "oa.tar.gz", content, "pmc_jats")
     assert [(row.number, row.is_good) for row in rows] == [(1, True), (2, False), (3, True)]
     assert bad(rows) == [(2, "PMC2/b.xml: broken XML: mismatched tag: line 1, column 14")]
@@ -253,7 +258,7 @@ def test_archive_of_articles_and_other_files(tmp_path):
 
 def test_torn_archive_keeps_what_came_before(tmp_path):
     noise = "".join(random.Random(0).choices("abcdefghij ", k=200_000))
-    content = archive({f"{i}.xml": named(i, f"<p>{noise[i * 9:]}</p>") for i in range(4)})
+    content = archive({f"{i}.xml": named(i, f"<p>{noise[i * 9 :]}</p>") for i in range(4)})
     rows = rows_of(tmp_path, "oa.tar.gz", content[: len(content) // 2], "pmc_jats")
     assert len(good(rows)) >= 1 and len(bad(rows)) == 1
     assert bad(rows)[0][1].startswith("the file is torn (")

@@ -1,5 +1,6 @@
 """The Pile, RedPajama, guidelines and tables of any origin: variants of their published rows, and bad ones."""
 
+# ruff: noqa: E501  a variant of markup is one line
 from __future__ import annotations
 
 import gzip
@@ -27,7 +28,12 @@ def pile(set_name: str, text: str = "T", **meta) -> dict:
 
 
 def test_pile_selects_its_sets(tmp_path):
-    rows = [pile("PubMed Central", "a"), pile("Pile-CC", "b"), pile("PubMed Abstracts", "c", pmid="7"), pile("Github", "")]
+    rows = [
+        pile("PubMed Central", "a"),
+        pile("Pile-CC", "b"),
+        pile("PubMed Abstracts", "c", pmid="7"),
+        pile("Github", ""),
+    ]
     read = rows_of(tmp_path, "00.jsonl.zst", zstd(lines(*rows)), "pile")
     assert good(read) == [{"text": "a"}, {"text": "c", "id": "pmid:7", "group": "pmid:7"}]
     assert left_out(read) == [(2, "other_set"), (4, "other_set")]
@@ -111,7 +117,7 @@ def test_guideline_without_text(tmp_path):
     ]  # fmt: skip
 
 
-ROWS = [{"id": "a", "text": "one"}, {"id": "b", "text": "two\nlines, \"quoted\""}]
+ROWS = [{"id": "a", "text": "one"}, {"id": "b", "text": 'two\nlines, "quoted"'}]
 
 
 def parquet(rows: list[dict], **options) -> bytes:
@@ -203,7 +209,9 @@ def test_nested_too_deep(tmp_path):
 
 
 def test_long_parquet_text(tmp_path):
-    rows = rows_of(tmp_path, "a.parquet", parquet([*ROWS, {"id": "c", "text": "x" * 5000}]), "documents", max_document_bytes=4000)
+    rows = rows_of(
+        tmp_path, "a.parquet", parquet([*ROWS, {"id": "c", "text": "x" * 5000}]), "documents", max_document_bytes=4000
+    )
     assert good(rows) == ROWS and bad(rows) == [(3, "longer than 4000 bytes")]
 
 

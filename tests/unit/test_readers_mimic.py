@@ -107,7 +107,11 @@ def test_every_row_is_accounted_for(tmp_path):
     writer.writeheader()
     writer.writerows(rows)
     shifted = b"13,1,2,2151-08-04,,,Nursing,Report,,,,a column more\n14,too,few\n"
-    content = stream.getvalue().encode(errors="surrogateescape") + shifted + b'15,1,2,2151-08-04,,,"Nursing,Report,,,never closed\n'
+    content = (
+        stream.getvalue().encode(errors="surrogateescape")
+        + shifted
+        + b'15,1,2,2151-08-04,,,"Nursing,Report,,,never closed\n'
+    )
     read = events(tmp_path, content, max_document_bytes=3000)
     assert [row.number for row in read] == list(range(1, 16))
     assert [f["id"] for f in good(read)] == ["mimic3:1", "mimic3:12"]
@@ -129,7 +133,11 @@ def test_every_row_is_accounted_for(tmp_path):
 
 
 def test_stray_text_after_a_quote_is_bad(tmp_path):
-    content = table(EVENTS, [event("1")]) + b'2,1,2,2151-08-04,,,"Nursing"x,R,,,T\n' + table(EVENTS, [event("3")]).split(b"\n", 1)[1]
+    content = (
+        table(EVENTS, [event("1")])
+        + b'2,1,2,2151-08-04,,,"Nursing"x,R,,,T\n'
+        + table(EVENTS, [event("3")]).split(b"\n", 1)[1]
+    )
     rows = events(tmp_path, content)
     assert [r.split(" (")[0] for _, r in bad(rows)] == ["not CSV"] and len(good(rows)) == 2
 
@@ -138,7 +146,9 @@ def test_torn_file_keeps_what_came_before(tmp_path):
     whole = gzip.compress(table(EVENTS, [event(str(i), f"Note {i * i}\nof day {i}.") for i in range(3000)]))
     rows = rows_of(tmp_path, "NOTEEVENTS.csv.gz", whole[: len(whole) // 2], "mimic3_noteevents")
     assert 1000 < len(good(rows)) < 3000 and len(rows) == len(good(rows)) + 1
-    assert bad(rows) == [(len(rows), "the file is torn (Compressed file ended before the end-of-stream marker was reached)")]
+    assert bad(rows) == [
+        (len(rows), "the file is torn (Compressed file ended before the end-of-stream marker was reached)")
+    ]
 
 
 @pytest.mark.parametrize("content", [b"", table(EVENTS, [])])
@@ -168,15 +178,23 @@ def test_mimic4_notes(kind, type, tmp_path):
 
 def test_mimic4_shifted_columns(tmp_path):
     rows = [
-        note("1"), note("2", note_type="10"), note("3", subject_id="10000033"), note("4", charttime="DS"), note("5", text=""),
-        note("6", hadm_id=""), note("1", text="Again."),
+        note("1"), note("2", note_type="10"), note("3", subject_id="10000033"), note("4", charttime="DS"),
+        note("5", text=""), note("6", hadm_id=""), note("1", text="Again."),
     ]  # fmt: skip
     read = rows_of(tmp_path, "discharge.csv", table(NOTES, rows), "mimic4_notes")
     assert [f["id"][-1] for f in good(read)] == ["1", "6"]
-    assert [(n, r.split()[0]) for n, r in bad(read)] == [(2, "note_type"), (3, "note_id"), (4, "charttime"), (5, "no"), (7, "id")]
+    assert [(n, r.split()[0]) for n, r in bad(read)] == [
+        (2, "note_type"),
+        (3, "note_id"),
+        (4, "charttime"),
+        (5, "no"),
+        (7, "id"),
+    ]
 
 
-REPORT = "                                 FINAL REPORT\n EXAMINATION:  CHEST (PA AND LAT)\n\n IMPRESSION: \n \n No acute.\n"
+REPORT = (
+    "                                 FINAL REPORT\n EXAMINATION:  CHEST (PA AND LAT)\n\n IMPRESSION: \n \n No acute.\n"
+)
 
 
 def test_mimic_cxr_zip(tmp_path):
@@ -191,7 +209,12 @@ def test_mimic_cxr_zip(tmp_path):
         archive.writestr("files/p10/p10000764/s57375968.txt", "x" * 5000)
     rows = rows_of(tmp_path, "mimic-cxr-reports.zip", stream.getvalue(), "mimic_cxr", max_document_bytes=4000)
     assert good(rows) == [
-        {"id": "mimic_cxr:s50414267", "text": REPORT, "group": "mimic4:patient/10000032", "document_types": ["Radiology"]}
+        {
+            "id": "mimic_cxr:s50414267",
+            "text": REPORT,
+            "group": "mimic4:patient/10000032",
+            "document_types": ["Radiology"],
+        }
     ]
     reasons = [reason.split(": ", 1)[1] for _, reason in bad(rows)]
     assert [r.split(" in the path")[0] for r in reasons] == [

@@ -1,5 +1,6 @@
 """PubMed citations: structural variants of pubmed_250101.dtd with the exact document, and bad files."""
 
+# ruff: noqa: E501  a variant of markup is one line
 from __future__ import annotations
 
 import gzip
@@ -13,8 +14,13 @@ PUB_DATE = "<PubDate><Year>1998</Year><Month>Dec</Month><Day>3</Day></PubDate>"
 
 
 def citation(
-    pmid: str = "1", title: str = "<ArticleTitle>T.</ArticleTitle>", abstract: str = ABSTRACT, date: str = PUB_DATE,
-    article: str = "", more: str = "", version: str = "1",
+    pmid: str = "1",
+    title: str = "<ArticleTitle>T.</ArticleTitle>",
+    abstract: str = ABSTRACT,
+    date: str = PUB_DATE,
+    article: str = "",
+    more: str = "",
+    version: str = "1",
 ) -> str:
     return (
         f'<PubmedArticle><MedlineCitation Status="MEDLINE"><PMID Version="{version}">{pmid}</PMID><Article>'
@@ -25,7 +31,9 @@ def citation(
 
 
 def file_of(*records: str) -> bytes:
-    head = '<?xml version="1.0" encoding="utf-8"?>\n<!DOCTYPE PubmedArticleSet PUBLIC "-//NLM//DTD" "pubmed_250101.dtd">\n'
+    head = (
+        '<?xml version="1.0" encoding="utf-8"?>\n<!DOCTYPE PubmedArticleSet PUBLIC "-//NLM//DTD" "pubmed_250101.dtd">\n'
+    )
     return (head + "<PubmedArticleSet>\n" + "\n".join(records) + "\n</PubmedArticleSet>\n").encode()
 
 
@@ -154,7 +162,9 @@ def test_every_record_is_accounted_for(tmp_path):
 
 
 def test_not_utf8_costs_one_record(tmp_path):
-    content = file_of(citation("1"), citation("2").replace("Seen", "S??n"), citation("3")).replace(b"S??n", b"S\xe9\xffn")
+    content = file_of(citation("1"), citation("2").replace("Seen", "S??n"), citation("3")).replace(
+        b"S??n", b"S\xe9\xffn"
+    )
     rows = rows_of(tmp_path, "a.xml", content, "pubmed_xml")
     assert [f["id"] for f in good(rows)] == ["pmid:1", "pmid:3"]
     [(number, reason)] = bad(rows)
@@ -165,12 +175,17 @@ def test_torn_file_keeps_what_came_before(tmp_path):
     whole = gzip.compress(file_of(*(citation(str(i)) for i in range(1, 2001))))
     rows = rows_of(tmp_path, "a.xml.gz", whole[: len(whole) * 2 // 3], "pubmed_xml")
     assert 1000 < len(good(rows)) < 2000
-    assert [r for _, r in bad(rows)] == ["the file is torn (Compressed file ended before the end-of-stream marker was reached)"]
+    assert [r for _, r in bad(rows)] == [
+        "the file is torn (Compressed file ended before the end-of-stream marker was reached)"
+    ]
     assert bad(rows)[0][0] == len(rows)
 
 
 def test_records_across_chunks(tmp_path):
     """Records and their tags fall on every offset of the reader's chunks."""
-    records = [citation(str(i), abstract=f"<Abstract><AbstractText>{'w' * (i * 37 % 997)}.</AbstractText></Abstract>") for i in range(1, 700)]
+    records = [
+        citation(str(i), abstract=f"<Abstract><AbstractText>{'w' * (i * 37 % 997)}.</AbstractText></Abstract>")
+        for i in range(1, 700)
+    ]
     rows = rows_of(tmp_path, "a.xml", file_of(*records), "pubmed_xml")
     assert len(good(rows)) == 699 and not bad(rows)
