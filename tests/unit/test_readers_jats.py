@@ -43,6 +43,7 @@ BODIES = {
         '<p>Before <disp-quote><p>Quoted.</p></disp-quote> after.</p>',
         "Before|Quoted.|after.",
     ),
+    "blanks, very many": (f"<p>A{' ' * 300_000}B [<xref ref-type='bibr'> 1 </xref>\n,\n<xref ref-type='bibr'>2</xref>] C</p>", "A B C"),
     "inline styles": ("<p>In <italic>E. <bold>coli</bold></italic> <sc>k</sc>12.</p>", "In E. coli k12."),
     "sup and sub": (
         "<p>10<sup>-3</sup> kg/m<sup>2</sup>, <italic>10</italic><sup>6</sup>, Ca<sup>2+</sup>, H<sub>2</sub>O, 0.05<sup>*</sup></p>",

@@ -6,8 +6,8 @@ import re
 import xml.etree.ElementTree as ET
 
 _MARK = "\ufdd0"  # a noncharacter: stands where a citation or footnote mark stood
-_MARKS = re.compile(
-    rf"\s*(?:\[[\s,;–—-]*(?:{_MARK}[\s,;–—-]*)+\]|\([\s,;–—-]*(?:{_MARK}[\s,;–—-]*)+\)"
+_MARKS = re.compile(  # of text whose blanks are single: runs of them would cost their square
+    rf" ?(?:\[[\s,;–—-]*(?:{_MARK}[\s,;–—-]*)+\]|\([\s,;–—-]*(?:{_MARK}[\s,;–—-]*)+\)"
     rf"|{_MARK}(?:[\s,;–—-]*{_MARK})*)"
 )
 _FOOTNOTES = ("fn", "table-fn", "aff", "author-notes", "corresp")
@@ -37,7 +37,7 @@ def plain(element: ET.Element | None) -> str:
 
 def tidy(text: str) -> str:
     """Text of `gather_child` in one line, without what citation marks left behind."""
-    return " ".join(_MARKS.sub("", text).split())
+    return _MARKS.sub("", " ".join(text.split())).strip()
 
 
 def _gather(element: ET.Element, parts: list[str]) -> None:

@@ -102,7 +102,7 @@ class _Cutter:
                 self._pass(buffer[done:scanned])
                 done = scanned
             elif scanned - done > self._max_bytes:
-                head, done = head or bytes(buffer[done:][:_OUTSIDE]), scanned
+                head, done = head or bytes(buffer[done : done + _OUTSIDE]), scanned
             del buffer[:done]
             scanned -= done
         yield from self._end(inside, head or bytes(buffer))
