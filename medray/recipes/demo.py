@@ -122,7 +122,7 @@ def _synthesize() -> SynthesizeConfig:
         ),
         num_open_examples=48,
         num_general_examples=48,
-        prompts=PromptCounts(reward_train=192, reward_heldout=96, round_1=80, round_2=80, fresh=72),
+        prompts=PromptCounts(reward_train=160, reward_heldout=96, round_1=80, round_2=80, fresh=72),
         prompt_mix=TaskCounts(
             definition_to_term=1, term_to_system=8, term_to_synonym=0, phenotypes_to_disease=1, disease_to_phenotype=1
         ),
