@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,6 @@ from ray.exceptions import GetTimeoutError, RayActorError
 
 from medray.core.config import UserError
 from medray.core.identity import content_id
-from medray.core.placement import openmp_environment
 from medray.generate.config import EnginePlacement
 
 _PREFIX = "medray-engine"
@@ -74,8 +74,10 @@ def _environment(placement: EnginePlacement) -> dict[str, str]:
         "VLLM_NO_USAGE_STATS": "1",
         "HF_HUB_OFFLINE": "1",
     }
-    if not placement.use_gpu:
-        environment |= openmp_environment()
+    openmp = Path(sys.prefix) / "lib" / "libiomp5.so"
+    if openmp.exists() and not placement.use_gpu:
+        environment["LD_PRELOAD"] = str(openmp)  # 1.3 times the tokens/s of GNU OpenMP (SmolLM2-135M, 2 threads)
+        environment["KMP_BLOCKTIME"] = "5"  # ms an idle thread spins, on cores that others need
     return environment
 
 
