@@ -104,7 +104,7 @@ def _synthesize() -> SynthesizeConfig:
             test=16, dev=0, train=8, reward_train=8, reward_heldout=8, round_1=8, round_2=8, fresh=8
         ),
         extra_terms=GroupCounts(
-            test=0, dev=0, train=352, reward_train=128, reward_heldout=64, round_1=64, round_2=64, fresh=64
+            test=0, dev=0, train=304, reward_train=128, reward_heldout=64, round_1=64, round_2=64, fresh=64
         ),
         num_icd_categories=20,
         num_notes=28,
@@ -117,12 +117,12 @@ def _synthesize() -> SynthesizeConfig:
             definition_to_term=0, term_to_system=0, term_to_synonym=0, phenotypes_to_disease=0, disease_to_phenotype=0
         ),
         examples=TaskCounts(
-            definition_to_term=16, term_to_system=400, term_to_synonym=8, phenotypes_to_disease=8,
+            definition_to_term=16, term_to_system=352, term_to_synonym=8, phenotypes_to_disease=8,
             disease_to_phenotype=8,
         ),
         num_open_examples=48,
-        num_general_examples=48,
-        prompts=PromptCounts(reward_train=192, reward_heldout=96, round_1=80, round_2=80, fresh=72),
+        num_general_examples=36,
+        prompts=PromptCounts(reward_train=160, reward_heldout=96, round_1=80, round_2=80, fresh=72),
         prompt_mix=TaskCounts(
             definition_to_term=1, term_to_system=8, term_to_synonym=0, phenotypes_to_disease=1, disease_to_phenotype=1
         ),

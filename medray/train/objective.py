@@ -158,10 +158,17 @@ def _pair_sums(chosen_B: Tensor, rejected_B: Tensor) -> Sums:
 def hidden_states(model: Any, batch: Batch) -> Tensor:
     """Last hidden states [T, D] of the backbone, each sequence by itself.
 
-    Trap: only attention_mask=None with restarting position_ids *and* use_cache=False keeps packed sequences apart; any
-    mask, or a cache, lets them see each other without a word.
+    Trap: without a mask of our own, only attention_mask=None with restarting position_ids *and* use_cache=False keeps
+    packed sequences apart; a mask of padding, or a cache, lets them see each other without a word.
     """
+    import torch
+
+    mask_11TT = None
+    if batch.visible_TT is not None:  # additive float: a boolean mask is silently wrong for eager attention
+        dtype = model.dtype
+        mask_11TT = torch.zeros(batch.visible_TT.shape, dtype=dtype, device=batch.visible_TT.device)
+        mask_11TT = mask_11TT.masked_fill_(~batch.visible_TT, torch.finfo(dtype).min)[None, None]
     output = model.base_model(
-        input_ids=batch.input_ids, position_ids=batch.position_ids, attention_mask=None, use_cache=False
+        input_ids=batch.input_ids, position_ids=batch.position_ids, attention_mask=mask_11TT, use_cache=False
     )
     return output.last_hidden_state[0]

@@ -74,6 +74,8 @@ def build_engine(module: nn.Module, optimization: Optimization, zero_stage: int,
     engine, *_ = deepspeed.initialize(
         model=module, optimizer=_optimizer(module, optimization), config=config, dist_init_required=False
     )
+    if engine.dp_world_size == 1:  # it would copy all gradients together, reduce them over nobody, and copy back
+        engine.buffered_allreduce_fallback = lambda *args, **kwargs: None
     return engine
 
 

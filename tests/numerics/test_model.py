@@ -65,12 +65,12 @@ def test_reward_model_starts_with_the_same_head_and_survives_a_save(tiny_model, 
     save_model(model, load_tokenizer(tiny_model), tmp_path, {"title": "reward model"})
     again = load_reward_model(tmp_path, "fp32")
     sequences = [[5, 6, 7, 2], [9, 2]]
-    assert torch.equal(pooled_rewards(again, sequences), pooled_rewards(model, sequences))
+    assert torch.equal(pooled_rewards(again, [sequences]), pooled_rewards(model, [sequences]))
     assert json.loads((tmp_path / "config.json").read_text())["architectures"] == ["LlamaForSequenceClassification"]
     # transformers' own pooling agrees, because no sequence ends with the pad token
     with torch.inference_mode():
         own = torch.cat([again(torch.tensor([ids])).logits[0] for ids in sequences])
-    assert torch.allclose(own, pooled_rewards(again, sequences), atol=1e-5)
+    assert torch.allclose(own, pooled_rewards(again, [sequences]), atol=1e-5)
     for directory, from_policy in ((tiny_model, False), (tmp_path, True)):
         with pytest.raises(UserError, match="expected the other kind"):
             load_reward_model(directory, "fp32", from_policy=from_policy)
@@ -80,9 +80,14 @@ def test_rewards_do_not_depend_on_padding_or_company(tiny_model):
     model = load_reward_model(tiny_model, "fp32", from_policy=True)
     pad = load_tokenizer(tiny_model).pad_token_id
     sequences = [[5, 6, 7, 2], [9, 2], list(range(3, 60)), [8, pad, pad]]
-    together = pooled_rewards(model, sequences)
-    alone = torch.cat([pooled_rewards(model, [ids]) for ids in sequences])
+    together = pooled_rewards(model, [[ids] for ids in sequences])
+    alone = torch.cat([pooled_rewards(model, [[ids]]) for ids in sequences])
     assert torch.allclose(together, alone, atol=1e-5) and len(set(together.tolist())) == 4
+    siblings = [[5, 6, 7, 2], [5, 6, 9, 2], [5, 6]]
+    shared = pooled_rewards(model, [siblings, sequences])
+    assert torch.allclose(
+        shared, torch.cat([pooled_rewards(model, [[ids]]) for ids in siblings + sequences]), atol=1e-5
+    )
     together.sum().backward()
     assert model.score.weight.grad.abs().sum() > 0
 
