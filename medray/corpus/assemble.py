@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 
 from medray.core.config import UserError
 from medray.core.schema import DOCUMENT, write_table
+from medray.corpus.tokenise import KEPT
 from medray.text.mixture import Placed, Unit, check_mixture, cut_blocks, fillable, interleave, split_lengths
 
 if TYPE_CHECKING:
@@ -27,7 +29,10 @@ ORDER = pa.schema(
 )  # fmt: skip
 """Every unit of the corpus at its place: tokens [start, start + num_tokens), the EOS of a document's end included."""
 
-_COLUMNS = ["id", "source", "category", "split", "licence", "access"]
+_STATED = {
+    "licences": lambda row: row["licence"], "access": lambda row: row["access"],
+    "languages": lambda row: row["language"], "years": lambda row: row["date"][:4],
+}  # fmt: skip
 
 
 def assemble(config: CorpusConfig, parts: list[Path], tokens: list[Path], model: Path, data: Path) -> dict[str, Any]:
@@ -55,9 +60,9 @@ def _rows(tokens: list[Path]) -> list[dict[str, Any]]:
     """The small columns of every document, each with its number of tokens, EOS included, and where it lies."""
     rows: list[dict[str, Any]] = []
     for number, path in enumerate(tokens):
-        table = pq.read_table(path, columns=[*_COLUMNS, "input_ids"])
+        table = pq.read_table(path, columns=[*KEPT, "input_ids"])
         lengths = pc.list_value_length(table["input_ids"]).to_pylist()
-        for index, (row, length) in enumerate(zip(table.select(_COLUMNS).to_pylist(), lengths, strict=True)):
+        for index, (row, length) in enumerate(zip(table.select(KEPT).to_pylist(), lengths, strict=True)):
             rows.append({**row, "num_tokens": length + 1, "place": (number, index)})
     names = {(row["source"], row["id"]) for row in rows}
     assert len(names) == len(rows), f"{len(rows) - len(names)} documents have the name of another one"
@@ -152,16 +157,16 @@ def _token_ids(
 
 
 def _card(rows: list[dict[str, Any]], order: list[Placed], store: dict[str, Any]) -> dict[str, Any]:
-    """Documents and tokens of every source and category."""
+    """Documents and tokens of every source and category; of a source's documents what they state ("": nothing)."""
     numbers = ("train", "heldout", "used", "unused", "tokens", "tokens_available")
-    empty = {**dict.fromkeys(numbers, 0), "category": "", "licences": set(), "access": set()}
+    empty = {**dict.fromkeys(numbers, 0), **{name: Counter() for name in _STATED}, "category": ""}
     sources: dict[str, dict[str, Any]] = {row["source"]: copy.deepcopy(empty) for row in rows}
     used = {(placed.unit.source, placed.unit.id) for placed in order}
     for row in rows:
         source = sources[row["source"]]
         source["category"] = row["category"]
-        source["licences"].add(row["licence"])
-        source["access"].add(row["access"])
+        for name, of in _STATED.items():
+            source[name][of(row)] += 1
         source[row["split"]] += 1
         if row["split"] == "train":
             source["used" if (row["source"], row["id"]) in used else "unused"] += 1
@@ -172,7 +177,5 @@ def _card(rows: list[dict[str, Any]], order: list[Placed], store: dict[str, Any]
         category = categories.setdefault(placed.unit.category, {"tokens": 0, "units": 0})
         category["tokens"] += placed.unit.num_tokens
         category["units"] += 1
-    for source in sources.values():
-        source["licences"], source["access"] = sorted(source["licences"]), sorted(source["access"])
     total = {name: sum(source[name] for source in sources.values()) for name in numbers}
     return {"sources": sources, "total": total, "categories": categories, "store": store}

@@ -16,7 +16,7 @@ from pydantic import Field, field_validator
 from medray.core.artifact import Artifact
 from medray.core.config import Config
 from medray.core.workspace import Workspace
-from medray.corpus.steps import StepPlacement, parts_of, read_account, write_account
+from medray.corpus.steps import StepPlacement, joined, parts_of, read_account, write_account
 
 NAME = "corpus"
 VERSION = 3
@@ -74,7 +74,7 @@ def run(config: CorpusConfig, inputs: dict[str, Artifact], workspace: Workspace)
     found = write_account(workspace, NAME, [counts], documents)
     placed = sum(category["tokens"] for category in card["categories"].values())
     assert placed == card["store"]["num_tokens"], f"packed {card['store']['num_tokens']} of {placed} tokens"
-    card |= {"steps": read_account(workspace.data), "certificates": _certificates(documents)}
+    card |= {"conservation": joined(read_account(workspace.data)), "certificates": _certificates(documents)}
     (workspace.data / "card.json").write_text(json.dumps(card, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     return found | _counters(card)
 

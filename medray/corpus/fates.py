@@ -55,7 +55,7 @@ def decide(
 def _equal(rows: Fingerprints, fates: np.ndarray, inside: np.ndarray, column: str) -> np.ndarray:
     """Give their fates to all but one of the documents of each name (or number); int64 (gone, 2): which, kept."""
     positions = np.flatnonzero(inside)
-    table = rows.take(inside, ["id", "source", "row", "priority", "date", "name", "key"])
+    table = rows.take(inside, ["id", "source", "row", "priority", "date", "key"])
     names = table["key"] if column == "number" else pc.binary_join_element_wise(table["source"], table["id"], "\0")
     found = _lost(table, names.combine_chunks().dictionary_encode().indices, positions)
     keys = table["key"].take(pa.array(np.searchsorted(positions, found).ravel())).to_numpy().reshape(-1, 2)
@@ -80,9 +80,8 @@ def _lost(table: pa.Table, component: pa.Array, positions: np.ndarray) -> np.nda
 def _near(rows: Fingerprints, fates: np.ndarray, near: MinHashRules, num_ranges: int) -> np.ndarray:
     """Give their fates to all but one of the documents of each component of similar ones; int64 (gone, 2)."""
     alive = (fates == STAYS) & rows.has_words()
-    linked = np.zeros(
-        (0, 2), np.uint64
-    )  # each document of a component with the smallest: all that is kept of its pairs
+    # each document of a component and the smallest of it: all that is kept of the pairs
+    linked = np.zeros((0, 2), np.uint64)
     for band in range(near.bands):
         for place in range(num_ranges):
             inside = alive & rows.in_range(f"band_{band}", place, num_ranges)

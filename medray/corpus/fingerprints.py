@@ -127,16 +127,18 @@ class Fingerprints:
 
     def ngrams(self, positions: Mapping[int, int]) -> dict[int, np.ndarray]:
         """The n-grams, as views into the files, of documents given as number -> position."""
-        tables: dict[int, list[pa.RecordBatch]] = {}
+        parts: dict[int, tuple[list[pa.LargeListArray], np.ndarray]] = {}
         found = {}
         for number, position in positions.items():
             part = int(np.searchsorted(self._starts, position, "right")) - 1
-            if part not in tables:
-                tables[part] = _mapped(self._directory / f"{self._stems[part]}.ngrams.arrow").to_batches()
-            batch, row = divmod(position - int(self._starts[part]), BATCH_ROWS)
-            column = tables[part][batch]["ngrams"]
-            start, stop = column.offsets[row].as_py(), column.offsets[row + 1].as_py()
-            found[number] = column.values[start:stop].to_numpy()
+            if part not in parts:
+                column = _mapped(self._directory / f"{self._stems[part]}.ngrams.arrow")["ngrams"].chunks
+                parts[part] = column, np.cumsum([0, *map(len, column)])
+            chunks, starts = parts[part]
+            row = position - int(self._starts[part])
+            chunk = int(np.searchsorted(starts, row, "right")) - 1
+            start, stop = (chunks[chunk].offsets[row - int(starts[chunk]) + i].as_py() for i in (0, 1))
+            found[number] = chunks[chunk].values[start:stop].to_numpy()
         return found
 
 

@@ -113,6 +113,22 @@ def read_account(data: Path) -> list[dict[str, Any]]:
     return json.loads((data / "account.json").read_text())
 
 
+def joined(steps: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """All steps as one, per source and in all ("total"): in = out + quarantined + dropped, by `<step>: <reason>`."""
+    found: dict[str, dict[str, Any]] = {}
+    for step in steps:
+        for name, source in [*step["sources"].items(), ("total", step["total"])]:
+            whole = found.setdefault(name, {"in": source["in"], "out": 0, "quarantined": 0, "dropped": {}})
+            whole["quarantined"] += source["quarantined"]
+            whole["dropped"] |= {f"{step['step']}: {reason}": number for reason, number in source["dropped"].items()}
+    for name, source in [*steps[-1]["sources"].items(), ("total", steps[-1]["total"])]:
+        found[name]["out"] = source["out"]
+    for name, whole in found.items():
+        left = whole["in"] - whole["out"] - whole["quarantined"] - sum(whole["dropped"].values())
+        assert not left, f"{name}: {left} rows are unaccounted for in {whole}"
+    return found
+
+
 def counters(total: dict[str, Any]) -> dict[str, int]:
     """A step's total as the counters of its manifest."""
     dropped = {f"dropped_{reason}": number for reason, number in total["dropped"].items()}

@@ -8,13 +8,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medray.core.schema import DOCUMENT, TableWriter
+from medray.core.schema import TableWriter
 from medray.core.workspace import Workspace
-from medray.corpus.steps import BATCH_ROWS
+from medray.corpus.steps import BATCH_ROWS, CLEANED
 from medray.tables.shards import Shard
 
-_KEPT = ("id", "source", "category", "split", "licence", "access")
-TOKENISED = pa.schema([*(DOCUMENT.field(name) for name in _KEPT), pa.field("input_ids", pa.list_(pa.int32()))])
+KEPT = ("id", "source", "category", "split", "licence", "access", "language", "date")
+TOKENISED = pa.schema([*(CLEANED.field(name) for name in KEPT), pa.field("input_ids", pa.list_(pa.int32()))])
 """What is known of a document, and its token ids without EOS: none for a held-out one."""
 
 
@@ -28,7 +28,7 @@ def tokenise_part(shard: Shard, *, model: Path, workspace: Workspace) -> dict[st
         pq.ParquetFile(shard.payload["path"]) as parquet,
         TableWriter(workspace.scratch / f"{shard.key}.parquet", TOKENISED) as writer,
     ):
-        for batch in parquet.iter_batches(BATCH_ROWS, columns=[*_KEPT, "text"]):
+        for batch in parquet.iter_batches(BATCH_ROWS, columns=[*KEPT, "text"]):
             table = pa.Table.from_batches([batch])
             rows = zip(table["text"].to_pylist(), table["split"].to_pylist(), strict=True)
             texts = [text if split == "train" else "" for text, split in rows]

@@ -21,9 +21,11 @@ from medray.core.schema import DOCUMENT, read_table
 from medray.core.stage import Stage, execute
 from medray.core.workspace import Root, Workspace
 from medray.corpus import clean, decontaminate
+from medray.corpus.benchmarks import BenchmarkPlacement
 from medray.corpus.steps import parts_of, read_account
 from medray.session import SessionPlacement, ray_session
 from medray.tables.blocks import BlockStore
+from medray.text.mixture import split_lengths
 from tests.e2e.corpus_steps import RULES, STEPS, run_all, stages, text
 
 pytest.importorskip("ray")
@@ -82,10 +84,8 @@ def test_rows_are_conserved_at_every_step_and_every_loss_has_its_reason(built):
     papers = [account[step]["papers"]["dropped"] for step in STEPS[:3]]
     assert papers == [{"retracted": 1}, {"near_duplicate": 3}, {"contaminated": 5}]
     assert account["clean"]["general"]["quarantined"] == 9  # eight bad rows and one torn file
-    for name in STEPS:
-        assert (
-            len(rows_of(built[name], "documents")) == sum(s["out"] for s in account[name].values()) or name == "corpus"
-        )
+    for name in STEPS[:3]:
+        assert len(rows_of(built[name], "documents")) == sum(source["out"] for source in account[name].values())
 
 
 def test_bad_rows_are_set_aside_and_dropped_ones_can_be_browsed(built):
@@ -140,6 +140,22 @@ def test_planted_items_are_found_certified_and_their_documents_gone(built):
     assert [c["benchmark"] for c in card["certificates"]] == sorted(certificates)
 
 
+def test_the_card_joins_what_all_steps_say(built):
+    card = json.loads((built["corpus"].data / "card.json").read_text())
+    made = card["conservation"]["made_medical"]
+    unused = card["sources"]["made_medical"]["unused"]
+    assert (made["in"], made["quarantined"], made["out"]) == (164, 0, 160 - unused)
+    dropped = {"clean: too_short": 1, "dedup: duplicate": 2, "dedup: duplicate_id": 1, "corpus: unused": unused}
+    assert {reason: number for reason, number in made["dropped"].items() if number} == {
+        reason: number for reason, number in dropped.items() if number
+    }
+    total = card["conservation"]["total"]
+    assert total["in"] == built["clean"].manifest.counters["in"] and total["quarantined"] == 9
+    papers = card["sources"]["papers"]
+    assert papers["languages"] == {"en": papers["train"] + papers["heldout"]} and papers["years"]["2019"] == 1
+    assert papers["licences"] == {"CC0-1.0": papers["languages"]["en"]}
+
+
 def test_the_store_holds_the_documents_in_the_stated_order(built):
     from medray.model.load import load_tokenizer
 
@@ -151,8 +167,12 @@ def test_the_store_holds_the_documents_in_the_stated_order(built):
     assert len(tokens) == counters["num_tokens"] == card["store"]["num_tokens"] == sum(parts.values())
     assert all(len(store[i].input_ids) == 128 for i in range(len(store) - 1))
     tokenizer = load_tokenizer(built["base"].data / "model")
-    assert (tokens == tokenizer.eos_token_id).sum() == sum(s["used"] for s in card["sources"].values())
     order = rows_of(built["corpus"], "order.parquet")
+    texts = {(row["source"], row["id"]): row["text"] for row in rows_of(built["decontaminate"], "documents")}
+    for row in order:
+        length = len(tokenizer(texts[row["source"], row["id"]], add_special_tokens=False)["input_ids"]) + 1
+        is_last = row["piece"] == len(split_lengths(length, 64)) - 1
+        assert (tokens[row["start"] : row["start"] + row["num_tokens"]] == tokenizer.eos_token_id).sum() == is_last
     first = next(row for row in order if row["id"] == "medical-4")
     told = tokenizer.decode(tokens[first["start"] : first["start"] + first["num_tokens"]])
     assert told.startswith("Term 4 .\n\nMeaning: ")
@@ -256,10 +276,12 @@ def test_mistakes_are_one_line(here, root_with, step, changes, message):
 def test_a_benchmark_that_cannot_be_read_fails_the_stage(here, root_with, tmp_path):
     (exam,) = stages(here)["decontaminate"].config.benchmarks
     (tmp_path / "torn.jsonl").write_text('{"id": 1, "question": "Which')
-    torn = exam.model_copy(update={"placement": {"path": str(tmp_path / "torn.jsonl")}, "digest": ""})
+    torn, gone = (
+        exam.model_copy(update={"placement": BenchmarkPlacement(path=str(tmp_path / name)), "digest": ""})
+        for name in ("torn.jsonl", "gone.jsonl")
+    )
     found = stages(here, decontaminate={"benchmarks": (exam, torn)})
     with pytest.raises(UserError, match="benchmark exam, .*torn.jsonl, row 1: not JSON"):
         execute(found["decontaminate"], root_with("dedup", "synthesize"))
-    gone = exam.model_copy(update={"placement": {"path": str(tmp_path / "gone.jsonl")}, "digest": ""})
     with pytest.raises(UserError, match="no such file"):
         stages(here, decontaminate={"benchmarks": (gone,)})
