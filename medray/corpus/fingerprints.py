@@ -113,9 +113,14 @@ class Fingerprints:
         return np.concatenate([np.zeros(0, bool), *chunks])
 
     def among(self, column: str, numbers: np.ndarray) -> np.ndarray:
-        """bool, of each position: whether its number in the column is one of these."""
-        chunks = [np.isin(chunk.to_numpy(), numbers) for chunk in self._table[column].chunks]
-        return np.concatenate([np.zeros(0, bool), *chunks])
+        """bool, of each position: whether its number in the column is one of these, which are sorted."""
+        found = np.zeros(len(self), bool)
+        start = 0
+        for chunk in self._table[column].chunks if len(numbers) else ():
+            places = np.searchsorted(numbers, chunk.to_numpy())
+            found[start : start + len(chunk)] = numbers[np.minimum(places, len(numbers) - 1)] == chunk.to_numpy()
+            start += len(chunk)
+        return found
 
     def has_words(self) -> np.ndarray:
         """bool, of each position: whether the text has any word; those without are alike and no duplicates."""
