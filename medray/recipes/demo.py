@@ -1,4 +1,4 @@
-"""The whole pipeline on two CPU cores in a quarter of an hour: a real 135M model, real ontologies, every stage real.
+"""The whole pipeline on two CPU cores in under twenty minutes: a real 135M model, real ontologies, every stage real.
 
 Methods follow the papers; sizes and learning rates are this machine's, chosen by runs recorded in LOG.md. A 135M model
 after 40k tokens is good for showing that every stage works and learns, not for medicine.
