@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -47,9 +48,9 @@ def stable_hash(*parts: Any) -> int:
 
 
 def digest_file(path: str | Path) -> str:
-    """SHA-256 (hex) of a file's bytes."""
+    """SHA-256 (hex) of the bytes of a file: a local path or an fsspec URL, which is read without a copy."""
     sha = hashlib.sha256()
-    with open(path, "rb") as stream:
+    with fsspec.open(str(path), "rb") if "://" in str(path) else open(path, "rb") as stream:
         while chunk := stream.read(_CHUNK_BYTES):
             sha.update(chunk)
     return sha.hexdigest()

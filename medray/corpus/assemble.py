@@ -65,16 +65,13 @@ def pack_file(
     units = {name: column.to_numpy() for name, column in zip(places.column_names, places[first:last], strict=True)}
     tokens, names = _gather(units, low, high, config.max_unit_tokens, parts, workspace.scratch)
     begins = np.maximum(units["start"], low) - low
-    facts = write_shard(workspace.data / "store", number, block_columns(tokens, begins, config.block_tokens))
+    columns = block_columns(tokens, begins, config.block_tokens)
+    facts = write_shard(workspace.data / "store", number, columns)
     order = [names["id"], units["piece"], units["use"], names["source"], names["category"], units["start"]]
     table = pa.table([*order, units["num_tokens"]], names=ORDER.names).cast(ORDER)
     begun_here = table.filter(pc.greater_equal(table["start"], low))
     write_table(workspace.data / "order" / f"part-{number:05d}.parquet", begun_here, ORDER)
-    return {**facts, "num_tokens": high - low, "num_loss_tokens": high - low - _num_sequences(begins, config, high - low)}
-
-
-def _num_sequences(begins: np.ndarray, config: CorpusConfig, num_tokens: int) -> int:
-    return len(np.union1d(begins, np.arange(0, num_tokens, config.block_tokens)))
+    return {**facts, "num_tokens": high - low, "num_loss_tokens": int(columns["num_loss_tokens"].sum())}
 
 
 def _gather(
@@ -94,7 +91,7 @@ def _gather(
         stored = np.memmap(scratch / f"{key}.tokens", kind, "r")
         length, piece = table["num_tokens"].to_numpy().astype(np.int64), units["piece"][mine]
         piece_at = length * piece // num_pieces(length, max_unit_tokens)
-        # where the unit's first token would stand among the stored ones, and in the file: before it, if it began earlier
+        # the unit's first token among those stored, and in the file of the store: before it, where it began earlier
         source = table["start"].to_numpy() + piece_at
         target = units["start"][mine] - low
         begin, stop = np.maximum(target, 0), np.minimum(target + units["num_tokens"][mine], high - low)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from medray.core.config import UserError
 from medray.corpus.tokenise import read_mapped, write_mapped
@@ -40,23 +41,25 @@ class Documents:
         self._starts = np.cumsum([0, *map(len, self._tables)])
         self.num_tokens = self._numbers("num_tokens", np.int32)
         self.copies = self._numbers("copies", np.int32)
-        pairs = [list(zip(*self._names(part, ("source", "category")), strict=True)) for part in range(len(keys))]
-        self.groups = sorted({pair for some in pairs for pair in some})
-        codes = {pair: code for code, pair in enumerate(self.groups)}
-        self.group = np.concatenate([np.zeros(0, np.int32), *(np.array([codes[p] for p in s], np.int32) for s in pairs)])
+        encoded = [_pairs(table).dictionary_encode() for table in self._tables]
+        spelled = sorted({pair for some in encoded for pair in some.dictionary.to_pylist()})
+        self.groups = [tuple(pair.split("\0")) for pair in spelled]
+        codes = [np.searchsorted(spelled, some.dictionary.to_pylist()).astype(np.int16) for some in encoded]
+        groups = (mine[some.indices.to_numpy()] for mine, some in zip(codes, encoded, strict=True))
+        self.group = np.concatenate([np.zeros(0, np.int16), *groups])
 
     def _numbers(self, column: str, kind: type) -> np.ndarray:
         return np.concatenate([np.zeros(0, kind), *(c.to_numpy() for t in self._tables for c in t[column].chunks)])
 
-    def _names(self, part: int, columns: Sequence[str], rows: np.ndarray | None = None) -> list[list[str]]:
-        table = self._tables[part].select(list(columns))
-        return [column.to_pylist() for column in (table if rows is None else table.take(rows)).columns]
+    def _names(self, part: int, rows: np.ndarray) -> list[list[str]]:
+        """Sources and ids of rows of a part."""
+        return [column.to_pylist() for column in self._tables[part].select(["source", "id"]).take(rows).columns]
 
     def name(self, document: int) -> tuple[str, str]:
         """Source and id of a document."""
         part = int(np.searchsorted(self._starts, document, "right")) - 1
-        row = np.array([document - self._starts[part]])
-        return tuple(column[0] for column in self._names(part, ("source", "id"), row))
+        (source,), (id,) = self._names(part, np.array([document - self._starts[part]]))
+        return source, id
 
     def keys(self, units: Units, use: np.ndarray, rng_seed: int) -> np.ndarray:
         """uint64: `stable_hash(rng_seed, use, source, id, piece)` of units in order of document."""
@@ -65,10 +68,13 @@ class Documents:
         for part, (start, stop) in enumerate(zip(edges, edges[1:], strict=False)):
             if start < stop:
                 rows = units.document[start:stop] - self._starts[part]
-                names = self._names(part, ("source", "id"), rows)
-                numbers = (use[start:stop].tolist(), *names, units.piece[start:stop].tolist())
-                found[start:stop] = hashed(rng_seed, *numbers)
+                names, pieces = self._names(part, rows), units.piece[start:stop].tolist()
+                found[start:stop] = hashed(rng_seed, use[start:stop].tolist(), *names, pieces)
         return found
+
+
+def _pairs(table: pa.Table) -> pa.Array:
+    return pc.binary_join_element_wise(table["source"], table["category"], "\0").combine_chunks()
 
 
 def hashed(rng_seed: int, uses: list[int], sources: list[str], ids: list[str], pieces: list[int]) -> np.ndarray:
@@ -110,9 +116,8 @@ def plan_order(config: CorpusConfig, scratch: Path, keys: Sequence[str]) -> dict
     del found, order
     _check_whole(config, documents, groups, placed, budget)
     ends = np.cumsum(placed.num_tokens, dtype=np.int64)
-    columns = [placed.document, placed.piece, placed.use, placed.num_tokens, ends - placed.num_tokens]
-    arrays = [pa.array(column.astype(field.type.to_pandas_dtype())) for column, field in zip(columns, PLACES, strict=True)]
-    write_mapped(pa.table(arrays, schema=PLACES), scratch / "order.arrow")
+    columns = [*placed[:2], placed.use, placed.num_tokens, ends - placed.num_tokens]
+    write_mapped(pa.table(columns, names=PLACES.names).cast(PLACES), scratch / "order.arrow")
     return _facts(documents, placed)
 
 

@@ -1,7 +1,7 @@
 """The token ids of one part of the documents. Runs in a worker.
 
-Of part `<key>` there stay in scratch: `<key>.tokens` (ids of all documents to train on, EOS after each, laid end to end
-as 16-bit numbers where the vocabulary allows, else 32), `<key>.documents.arrow` (DOCUMENTS) and `<key>.heldout.parquet`.
+Of part `<key>` there stay in scratch: `<key>.tokens` (ids of all documents to train on, EOS after each, end to end, as
+16-bit numbers where the vocabulary allows, else 32), `<key>.documents.arrow` (DOCUMENTS) and `<key>.heldout.parquet`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _CHARACTERS_AT_ONCE = 1 << 20
 
 
 def tokenise_part(
-    shard: Shard, *, model: Path, evidence: EvidencePolicy | None, workspace: Workspace
+    shard: Shard, *, model: Path, workspace: Workspace, evidence: EvidencePolicy | None = None
 ) -> dict[str, Any]:
     """Write the part's tokens, documents and held-out documents; facts: bytes of a token, and per source the counts.
 
@@ -155,9 +155,12 @@ def _counted(small: list[pa.Table], documents: pa.Table) -> dict[str, dict[str, 
         train, copies = pc.equal(mine["split"], "train").to_numpy(), mine["copies"].to_numpy()
         tokens = pc.sum(documents.filter(pc.equal(documents["source"], source))["num_tokens"]).as_py() or 0
         found[source] |= {
-            "train": int(train.sum()), "heldout": int((~train).sum()), "low_evidence": int((train & (copies == 0)).sum()),
-            "extra_copies": int(np.maximum(copies - 1, 0).sum()), "tokens_available": tokens,
-        }  # fmt: skip
+            "train": int(train.sum()),
+            "heldout": int((~train).sum()),
+            "low_evidence": int((train & (copies == 0)).sum()),
+            "extra_copies": int(np.maximum(copies - 1, 0).sum()),
+            "tokens_available": tokens,
+        }
     return found
 
 

@@ -58,7 +58,7 @@ def write_shard(directory: Path, number: int, columns: Mapping[str, Any]) -> dic
     return {"name": path.name, **facts}
 
 
-def block_columns(tokens_T: np.ndarray, starts_S: np.ndarray, block_tokens: int) -> dict[str, pa.Array]:
+def block_columns(tokens_T: np.ndarray, starts_S: np.ndarray, block_tokens: int) -> dict[str, Any]:
     """Consecutive tokens (int32) cut into rows of block_tokens, the last may be shorter, as the columns of a shard.
 
     starts_S: where sequences begin, 0 among them; one that crosses an edge goes on as a new sequence. Every token is a

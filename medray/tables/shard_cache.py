@@ -1,4 +1,4 @@
-"""Shards of a token store on an object store, kept in a local directory of bounded size; for any number of processes."""
+"""Shards of a token store on an object store, in a local directory of bounded size, for any number of processes."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class ShardCache:
             fs.get_file(path, str(partial))
             if sha256 and (found := digest_file(partial)) != sha256:
                 raise UserError(
-                    f"{source}: its content has sha256 {found[:16]}, expected {sha256[:16]} by store.json: the shard is "
-                    "damaged or was replaced, write the store again"
+                    f"{source}: its content has sha256 {found[:16]}, expected {sha256[:16]} by store.json: the shard "
+                    "is damaged or was replaced, write the store again"
                 )
             partial.rename(self.directory / name)
         except FileNotFoundError as error:

@@ -23,7 +23,7 @@ from medray.core.identity import stable_hash
 
 
 class EvidencePolicy(Config):
-    """Which documents are repeated, and which are left out. copies = base + upfold * (points), rounded stochastically."""
+    """Which documents are repeated, and which are left out: copies = base + upfold * points, rounded stochastically."""
 
     sources: tuple[str, ...]
     """Sources that it applies to; documents of all others stand once in a pass. Empty: all sources."""

@@ -71,7 +71,8 @@ def check_mixture(groups: Sequence[Group], proportions: Mapping[str, int], token
     if short:
         can = fillable(groups, proportions)
         limit = min(proportions, key=lambda name: (have[name] / proportions[name], name))
-        advice = f"set token_budget to at most {can:,} (what {limit} can fill)" if can else "give that category a source"
+        most = f"set token_budget to at most {can:,} (what {limit} can fill)"
+        advice = most if can else "give that category a source"
         raise UserError(
             f"corpus.token_budget {token_budget:,} at {ratio}: {'; '.join(short)}: "
             f"{advice}, raise max_epochs, or add a source"

@@ -25,8 +25,9 @@ from medray.corpus.benchmarks import BenchmarkPlacement
 from medray.corpus.steps import parts_of, read_account
 from medray.session import SessionPlacement, ray_session
 from medray.tables.blocks import BlockStore
-from medray.text.mixture import split_lengths
+from medray.text.evidence import EvidencePolicy
 from tests.e2e.corpus_steps import RULES, STEPS, run_all, stages, text
+from tests.unit.plain_mixture import split_lengths
 
 pytest.importorskip("ray")
 
@@ -167,7 +168,9 @@ def test_the_store_holds_the_documents_in_the_stated_order(built):
     assert len(tokens) == counters["num_tokens"] == card["store"]["num_tokens"] == sum(parts.values())
     assert all(len(store[i].input_ids) == 128 for i in range(len(store) - 1))
     tokenizer = load_tokenizer(built["base"].data / "model")
-    order = rows_of(built["corpus"], "order.parquet")
+    assert len(store.facts["shards"]) == len(list((built["corpus"].data / "order").iterdir())) == -(-len(store) // 16)
+    order = rows_of(built["corpus"], "order")
+    assert [row["start"] for row in order] == [0, *np.cumsum([row["num_tokens"] for row in order])[:-1]]
     texts = {(row["source"], row["id"]): row["text"] for row in rows_of(built["decontaminate"], "documents")}
     for row in order:
         length = len(tokenizer(texts[row["source"], row["id"]], add_special_tokens=False)["input_ids"]) + 1
@@ -207,22 +210,28 @@ def test_another_number_of_shards_after_a_stop_leaves_no_trace_of_the_first(buil
     assert len(list((where.data / "documents").iterdir())) == len(list((where.data / "dropped").iterdir())) == 2
 
 
+def killed_when(found: dict[str, Stage], here: Path, root: Root, step: str, marks: str) -> Path:
+    """Start the steps in another process and kill it when a mark of one of them appears; the step's directory."""
+    where = root.directory(step, found[step].id)
+    code = "import sys; from tests.e2e.corpus_steps import run_for_kill; run_for_kill(*sys.argv[1:])"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", code, str(here), root.url]
+    child = subprocess.Popen(command, env=environment, start_new_session=True)
+    deadline = time.monotonic() + 300
+    while not list(where.glob(marks)) and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert list(where.glob(marks)) and not root.is_sealed(step, found[step].id), step
+    return where
+
+
 def test_a_run_killed_between_shards_of_every_step_goes_on_where_it_was(built, here, root_with):
     """The driver is killed by SIGKILL after the first mark of each step; finished shards are not done again."""
     root = root_with("sources", "base", "synthesize")
     found = stages(here, 7)
-    code = "import sys; from tests.e2e.corpus_steps import run_for_kill; run_for_kill(*sys.argv[1:])"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     for name in STEPS:
-        where = root.directory(name, found[name].id)
-        command = [sys.executable, "-c", code, str(here), root.url]
-        child = subprocess.Popen(command, env=environment, start_new_session=True)
-        deadline = time.monotonic() + 300
-        while not list(where.glob("marks/[!.]*")) and child.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        assert list(where.glob("marks/[!.]*")) and not root.is_sealed(name, found[name].id), name
+        where = killed_when(found, here, root, name, "marks/[!.]*")
     stamps = {path: path.stat().st_mtime_ns for path in where.glob("marks/[!.]*")}
     time.sleep(1)
     done = run_all(found, root)
@@ -230,6 +239,48 @@ def test_a_run_killed_between_shards_of_every_step_goes_on_where_it_was(built, h
     for name in STEPS:
         assert done[name].manifest.parts == built[name].manifest.parts, name
         assert done[name].manifest.num_quarantined == built[name].manifest.num_quarantined
+
+
+def test_a_run_killed_between_files_of_the_store_goes_on_at_the_next_one(built, here, root_with):
+    root = root_with("sources", "base", "synthesize", "clean", "dedup", "decontaminate")
+    found = stages(here, concurrency=1)
+    where = killed_when(found, here, root, "corpus", "marks/store-*")
+    time.sleep(1)  # the worker lives on for a moment
+    done = {path.stem: path.stat().st_mtime_ns for path in where.glob("marks/[!.]*")}
+    files = [path for path in (where / "data" / "store").glob("part-*") if path.stem.replace("part", "store") in done]
+    stamps = {path: path.stat().st_mtime_ns for path in files}
+    corpus = execute(found["corpus"], root)
+    assert 1 <= len(files) < len(list((corpus.data / "store").glob("part-*")))
+    assert {path: path.stat().st_mtime_ns for path in files} == stamps
+    assert {name: (where / "marks" / f"{name}.json").stat().st_mtime_ns for name in done} == done
+    assert corpus.manifest.parts == built["corpus"].manifest.parts
+    assert corpus.manifest.counters == built["corpus"].manifest.counters
+
+
+def test_an_evidence_policy_repeats_and_leaves_out_and_every_row_is_accounted_for(built, here, root_with):
+    policy = EvidencePolicy(
+        sources=("papers", "made_clinical"), base=0.5, upfold=1.0, types={}, excluded_types=(),
+        ages=((10.0, 2.5),), as_of="2024", rng_seed=1,
+    )  # fmt: skip
+    root = root_with("base", "decontaminate")
+    corpus = execute(stages(here, corpus={"evidence": policy, "max_epochs": 2})["corpus"], root)
+    card = json.loads((corpus.data / "card.json").read_text())
+    rows = {(r["source"], r["id"]): r for r in rows_of(built["decontaminate"], "documents") if r["split"] == "train"}
+    copies = {name: policy.copies(*name, r["document_types"], r["date"]) for name, r in rows.items()}
+    assert set(copies.values()) == {0, 1, 3}  # near-old is of 2019: 0.5 + 2.5
+    for name, source in card["sources"].items():
+        mine = [number for (of, _), number in copies.items() if of == name]
+        assert source["low_evidence"] == mine.count(0) and source["extra_copies"] == sum(max(n - 1, 0) for n in mine)
+        assert source["train"] == source["used"] + source["unused"] + source["low_evidence"]
+        [step] = [step for step in read_account(corpus.data) if step["step"] == "corpus"]
+        assert step["sources"][name]["dropped"].get("low_evidence", 0) == mine.count(0)
+    uses: dict[tuple[str, str], set[int]] = {}
+    for row in rows_of(corpus, "order"):
+        uses.setdefault((row["source"], row["id"]), set()).add(row["epoch"])
+    assert all(copies[name] for name in uses) and {0, 1, 2} <= uses["papers", "near-old"]
+    assert all(max(found) < 2 * copies[name] for name, found in uses.items())
+    tokens = sum(card["sources"][name]["tokens"] for name in card["sources"])
+    assert tokens == card["store"]["num_tokens"] == BlockStore(corpus.data / "store").facts["num_tokens"]
 
 
 def test_without_near_duplicates_and_benchmarks_documents_pass_as_links(built, here, root_with):
@@ -252,7 +303,7 @@ def test_whole_sources_set_the_budget(here, root_with):
     counters = corpus.manifest.counters
     assert counters["made_medical.used"] == counters["made_medical.train"] == 150
     assert counters["tokens_medical"] / counters["num_tokens"] == pytest.approx(0.75, abs=0.02)
-    assert {row["epoch"] for row in rows_of(corpus, "order.parquet") if row["category"] == "medical"} == {0}
+    assert {row["epoch"] for row in rows_of(corpus, "order") if row["category"] == "medical"} == {0}
 
 
 MISTAKES = [
