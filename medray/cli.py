@@ -15,7 +15,7 @@ from rich.table import Table
 from medray import pipeline
 from medray.core.config import UserError, explain
 from medray.core.workspace import Root
-from medray.display import StageDisplay
+from medray.display import StageDisplay, pages
 from medray.recipes.load import load_recipe
 
 app = typer.Typer(
@@ -86,11 +86,14 @@ def show(
     name: Annotated[str, typer.Argument(help="a stage label or the beginning of an artifact id")],
     root: RootOption = "runs",
 ) -> None:
-    """Print the manifest of a sealed artifact: config, inputs, counters, digest, cost."""
+    """Print the manifest of a sealed artifact (config, inputs, counters, digest, cost), and where its page is."""
     place = Root(root)
     manifest = pipeline.find(place, name)
     console.print_json(manifest.model_dump_json())
-    console.print(f"{place.directory(manifest.kind, manifest.id)}")
+    directory = place.open(manifest.kind, manifest.id).directory
+    console.print(f"{directory}", soft_wrap=True)
+    for what, path in pages(directory):
+        console.print(f"{what}: {path}", soft_wrap=True)
 
 
 @app.command()

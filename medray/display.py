@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -94,9 +95,15 @@ class StageDisplay:
         ran = sum(not hit for *_, hit in results)
         self.console.print(f"{len(results)} stages: {ran} ran, {len(results) - ran} were sealed already, in {root.url}")
         for _, artifact, _ in results:
-            page = artifact.directory / "report.html"
-            if page.exists():
-                self.console.print(f"report: {page.resolve()}", soft_wrap=True)
+            for name, path in pages(artifact.directory):
+                self.console.print(f"{name}: {path}", soft_wrap=True)
+
+
+def pages(directory: Path) -> Iterator[tuple[str, Path]]:
+    """What of an artifact a person can open in a browser: (what it is, where)."""
+    for name, file in (("report", "report.html"), ("data card", "data/card.html")):
+        if (path := directory / file).exists():
+            yield name, path.resolve()
 
 
 class _Rate:

@@ -135,5 +135,7 @@ def _steps(expected: Expected, mix: Mix, budget: int) -> list[Step]:
         Step("clean", hours(text, rates.clean_mb_per_s), stored, 0),
         Step("dedup", hours(text, rates.dedup_mb_per_s), stored, keys + ngrams),
         Step("decontaminate", hours(text, rates.decontaminate_mb_per_s), stored, 0),
-        Step("corpus", tokenise + pack, round(budget * rates.store_bytes_per_token), tokens * rates.scratch_token_bytes),
+        Step(
+            "corpus", tokenise + pack, round(budget * rates.store_bytes_per_token), tokens * rates.scratch_token_bytes
+        ),
     ]

@@ -1,6 +1,6 @@
 """How fast the steps of the corpus are on one core and how much they write: the one place of measured rates.
 
-Measured by `benchmarks/rates.py` on the files of `open_corpus` (LOG.md, 2026-11-21); renew them with it on your machine,
+Measured by `benchmarks/rates.py` on the files of `open_corpus` (LOG.md, 2026-11-21); renew them on your machine,
 or override one: `--set expected.rates.clean_mb_per_s=20`. Rates are of processor time on one core; a MB is a million
 bytes of UTF-8 text.
 """

@@ -69,7 +69,7 @@ BENCHMARKS = tuple(
 """Twelve benchmarks: Me-LLaMA's that are open (PubMedQA, MedQA, MedMCQA, DDI, HoC), and seven more."""
 
 RULES = ContaminationRules(ngram=13, min_alone_words=8, min_aligned_fraction=0.6)
-"""13: GPT-3 (Brown et al. 2020, appendix C). Choices: 8 and 0.6 find every planted item (benchmarks/decontaminate.py)."""
+"""13: GPT-3 (Brown et al. 2020, appendix C). Choices: 8 and 0.6 find all that benchmarks/decontaminate.py plants."""
 
 
 def open_corpus() -> Recipe:

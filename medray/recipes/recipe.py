@@ -17,11 +17,11 @@ from medray.corpus.sources import SourcesConfig
 from medray.evaluate.fresh import FreshConfig
 from medray.evaluate.model import EvaluateConfig
 from medray.evaluate.reward import RewardEvaluationConfig
+from medray.plan.corpus import Expected
 from medray.preference.dpo import DPOConfig
 from medray.preference.judge import JudgeConfig
 from medray.preference.pairs import PairsConfig
 from medray.preference.reference import ReferenceConfig
-from medray.plan.corpus import Expected
 from medray.preference.sample import SampleConfig
 from medray.pretrain.train import PretrainConfig
 from medray.report.build import ReportConfig
