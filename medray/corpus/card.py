@@ -32,7 +32,8 @@ def write_card(
     already. Reads the tables of what was dropped: run it in a worker.
     """
     steps = [artifact for role, artifact in inputs.items() if role != "model"]
-    sample, duplicates = gather(sorted(steps, key=lambda step: step.kind), data / "dropped.parquet")
+    is_hidden = hidden_sources(card["sources"])
+    sample, duplicates = gather(sorted(steps, key=lambda step: step.kind), data / "dropped.parquet", is_hidden)
     certificates = _certificates(inputs["documents"])
     account = read_account(data)
     card = card | {
@@ -40,6 +41,7 @@ def write_card(
         "mixture": mixture_along(data / "order.parquet", proportions, card["store"]["num_tokens"]),
         "lengths": document_lengths(data / "order.parquet"),
         "duplicates": duplicates,
+        "identifiers": _identifiers(steps),
         "steps": account,
         "conservation": joined(account),
         "certificates": [{name: value for name, value in c.items() if name != "matches"} for c in certificates],
@@ -48,12 +50,9 @@ def write_card(
 
     from medray.corpus.page import render_card  # matplotlib is needed here only
 
-    is_hidden = hidden_sources(card["sources"])
-    for row in sample:
-        row["hidden"] = is_hidden(row["source"])
     shown = _examples(certificates, is_hidden, _closed_benchmarks(inputs["documents"]))
     access = strictest(artifact.access for artifact in inputs.values())
-    page = render_card(card, shown, sample, _quarantine(steps), access)
+    page = render_card(card, shown, sample, _quarantine(steps), is_hidden, access)
     (data / "card.html").write_text(page, encoding="utf-8")
     return card
 
@@ -62,6 +61,15 @@ def _certificates(documents: Artifact) -> list[dict[str, Any]]:
     """What was looked for in the documents and found."""
     path = documents.data / "certificates.json"
     return json.loads(path.read_text()) if path.exists() else []
+
+
+def _identifiers(steps: Iterable[Artifact]) -> dict[str, Any]:
+    """By source and kind: identifiers that gave way to surrogates, and the documents they stood in."""
+    paths = [step.data / "replaced.json" for step in steps]
+    found: dict[str, Any] = {}
+    for path in filter(Path.exists, paths):
+        found |= json.loads(path.read_text())
+    return found
 
 
 def _closed_benchmarks(documents: Artifact) -> set[str]:

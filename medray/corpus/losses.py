@@ -21,7 +21,8 @@ from medray.core.schema import TableWriter
 from medray.corpus.steps import BATCH_ROWS
 
 LOST = pa.schema([(name, pa.string()) for name in ("step", "source", "reason", "id", "why", "text")])
-"""why: where the row stood, what is kept in its place, or which item it holds; text: its start, or what was found."""
+"""why: where the row stood, what is kept in its place, or which item it holds; text: its start, or what was found, and
+"" for sources whose texts must not be shown."""
 
 _SAMPLES = 8
 
@@ -31,7 +32,7 @@ def _dropped(row: dict[str, Any]) -> dict[str, str]:
 
 
 def _refused(row: dict[str, Any]) -> dict[str, str]:
-    return {"reason": row["reason"], "why": "", "text": ""}
+    return {"reason": "looks_identified", "why": row["reason"], "text": ""}
 
 
 def _duplicate(row: dict[str, Any]) -> dict[str, str]:
@@ -49,9 +50,12 @@ _TABLES: dict[str, Callable[[dict[str, Any]], dict[str, str] | None]] = {
 }  # fmt: skip
 
 
-def gather(steps: Iterable[Artifact], path: Path) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
+def gather(
+    steps: Iterable[Artifact], path: Path, is_hidden: Callable[[str], bool]
+) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
     """Write all losses of the steps to `path` (LOST); a sample of each step, source and reason, and the duplicates.
 
+    What `clean` dropped of a note has its identifiers still: no text of a hidden source leaves its own step's table.
     The sample is drawn by hash, so that the number of parts does not matter. The duplicates are counted by (source,
     source of what stays, reason). Memory: the samples and a batch of rows.
     """
@@ -60,6 +64,8 @@ def gather(steps: Iterable[Artifact], path: Path) -> tuple[list[dict[str, str]],
     with TableWriter(path, LOST) as writer:
         for step in steps:
             for row, found in _losses(step):
+                if is_hidden(found["source"]):
+                    found["text"] = ""
                 writer.add(found)
                 if "kept_source" in row:
                     pairs[row["source"], row["kept_source"], row["reason"]] += 1

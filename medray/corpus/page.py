@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from medray.corpus import plots
-from medray.corpus.losses import hidden_sources
 from medray.page.render import render
 
 
 def render_card(
     card: Mapping[str, Any], certificates: Sequence[Mapping[str, Any]], sample: Sequence[Mapping[str, Any]],
-    quarantine: Sequence[Mapping[str, Any]], access: str,
+    quarantine: Sequence[Mapping[str, Any]], is_hidden: Callable[[str], bool], access: str,
 ) -> str:  # fmt: skip
-    """The page of a card. certificates: with examples; sample: dropped rows; whose text is `hidden` is not shown."""
-    is_hidden = hidden_sources(card["sources"])
-    names = sorted({*card["sources"], *(row["source"] for row in card["duplicates"])})
+    """The page of a card. certificates: with examples; sample: dropped rows, without the texts of hidden sources."""
+    names = sorted(set(card["conservation"]) - {"total"})
     return render(
         Path(__file__).with_name("card.html.j2"),
         {"n": "{:,}".format, "colour": lambda name: _colour(names, name), "span": span_text},
@@ -28,8 +26,8 @@ def render_card(
         sample=sample,
         quarantine=quarantine,
         access=access,
-        hidden=[name for name in sorted(card["sources"]) if is_hidden(name)],
-        charts=_charts(card),
+        hidden=[name for name in names if is_hidden(name)],
+        charts=_charts(card, names),
         tiles=tiles(card),
         steps=[{**step, "rows": _with_all(step["sources"], step["total"])} for step in card["steps"]],
         joined=_with_all(card["conservation"], card["conservation"]["total"]),
@@ -40,12 +38,12 @@ def _colour(names: Sequence[str], name: str) -> int:
     return plots.source_index(names, name) if name in names else 0
 
 
-def _charts(card: Mapping[str, Any]) -> dict[str, Markup]:
+def _charts(card: Mapping[str, Any], names: Sequence[str]) -> dict[str, Markup]:
     years = {name: source["years"] for name, source in card["sources"].items()}
     drawn = {
         "mixture": plots.mixture_chart(card["mixture"], card["proportions"]),
-        "lengths": plots.lengths_chart(card["lengths"]),
-        "years": plots.years_chart(years),
+        "lengths": plots.lengths_chart(card["lengths"], names),
+        "years": plots.years_chart(years, names),
         "losses": plots.losses_chart(card["steps"]),
     }
     return {name: Markup(svg) for name, svg in drawn.items()}  # noqa: S704  drawn by us; labels are escaped by matplotlib
