@@ -17,6 +17,7 @@ class ExpectedSource(Config):
     name: str
     category: Literal["medical", "clinical", "general"]
     num_documents: int = Field(ge=1)
+    num_files: int = Field(ge=1)
     text_bytes: int = Field(ge=1)
     """Of the documents' text, uncompressed."""
     num_tokens: int = Field(ge=1)
@@ -126,13 +127,16 @@ def _steps(expected: Expected, mix: Mix, budget: int) -> list[Step]:
     def hours(num_bytes: float, mb_per_s: float) -> float:
         return num_bytes / (mb_per_s * 1e6) / 3600
 
+    # of fewer files than shards each is read by several shards, which keep their own rows
+    readings = ceil(mix.num_shards / sum(source.num_files for source in expected.sources))
+    again = hours(text * (readings - 1), rates.read_mb_per_s)
     compressed, stored = round(text * rates.source_fraction), round(text * rates.stored_fraction)
     keys = documents * (rates.key_bytes + 8 * mix.num_bands)
     ngrams = round(text * rates.ngram_fraction) if mix.keeps_ngrams else 0
     tokenise, pack = tokens / rates.tokenise_tokens_per_s / 3600, budget / rates.pack_tokens_per_s / 3600
     return [
         Step("sources", hours(compressed, rates.copy_mb_per_s), compressed, 0),
-        Step("clean", hours(text, rates.clean_mb_per_s), stored, 0),
+        Step("clean", hours(text, rates.clean_mb_per_s) + again, stored, 0),
         Step("dedup", hours(text, rates.dedup_mb_per_s), stored, keys + ngrams),
         Step("decontaminate", hours(text, rates.decontaminate_mb_per_s), stored, 0),
         Step(

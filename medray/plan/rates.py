@@ -17,6 +17,8 @@ class Rates(Config):
 
     copy_mb_per_s: float = Field(400.0, gt=0)
     """Adopting a source: read, SHA-256, write; of compressed bytes."""
+    read_mb_per_s: float = Field(100.0, gt=0)
+    """Decompressing and parsing rows that another shard keeps."""
     clean_mb_per_s: float = Field(10.0, gt=0)
     dedup_mb_per_s: float = Field(10.0, gt=0)
     """Fingerprints, and the decision what stays."""
