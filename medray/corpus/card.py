@@ -32,14 +32,14 @@ def write_card(
     already. Reads the tables of what was dropped: run it in a worker.
     """
     steps = [artifact for role, artifact in inputs.items() if role != "model"]
-    is_hidden = hidden_sources(card["sources"])
-    sample, duplicates = gather(sorted(steps, key=lambda step: step.kind), data / "dropped.parquet", is_hidden)
+    is_hidden, closed = hidden_sources(card["sources"]), _closed_benchmarks(inputs["documents"])
+    sample, duplicates = gather(sorted(steps, key=lambda step: step.kind), data / "dropped.parquet", is_hidden, closed)
     certificates = _certificates(inputs["documents"])
-    account = read_account(data)
+    account, order = read_account(data), sorted([*data.glob("order.parquet"), *data.glob("order/part-*.parquet")])
     card = card | {
         "proportions": dict(proportions),
-        "mixture": mixture_along(data / "order.parquet", proportions, card["store"]["num_tokens"]),
-        "lengths": document_lengths(data / "order.parquet"),
+        "mixture": mixture_along(order, proportions, card["store"]["num_tokens"]),
+        "lengths": document_lengths(order),
         "duplicates": duplicates,
         "identifiers": _identifiers(steps),
         "steps": account,
@@ -50,7 +50,7 @@ def write_card(
 
     from medray.corpus.page import render_card  # matplotlib is needed here only
 
-    shown = _examples(certificates, is_hidden, _closed_benchmarks(inputs["documents"]))
+    shown = _examples(certificates, is_hidden, closed)
     access = strictest(artifact.access for artifact in inputs.values())
     page = render_card(card, shown, sample, _quarantine(steps), is_hidden, access)
     (data / "card.html").write_text(page, encoding="utf-8")
@@ -86,8 +86,10 @@ def _examples(
     for certificate in certificates:
         name, matches = certificate["benchmark"], certificate["matches"]
         drawn = sorted(matches, key=lambda m: (stable_hash("match", m["item"], m["document"]), m["item"]))[:_EXAMPLES]
-        rows = [{**m, "hidden": name in closed or is_hidden(m["document"].partition("/")[0])} for m in drawn]
-        found.append({**certificate, "examples": rows, "num_matches": len(matches)})
+        for match in drawn:
+            if name in closed or is_hidden(match["document"].partition("/")[0]):
+                match["text"] = None
+        found.append({**certificate, "examples": drawn, "num_matches": len(matches)})
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,51 +21,54 @@ from medray.core.schema import TableWriter
 from medray.corpus.steps import BATCH_ROWS
 
 LOST = pa.schema([(name, pa.string()) for name in ("step", "source", "reason", "id", "why", "text")])
-"""why: where the row stood, what is kept in its place, or which item it holds; text: its start, or what was found, and
-"" for sources whose texts must not be shown."""
+"""why: where the row stood, what is kept in its place, or which item it holds; text: its start, or what was found; null
+where it must not be shown."""
 
 _SAMPLES = 8
 
+Row = dict[str, Any]
 
-def _dropped(row: dict[str, Any]) -> dict[str, str]:
+
+def _dropped(row: Row) -> Row:
     return {"reason": row["reason"], "why": row["where"], "text": row["start"]}
 
 
-def _refused(row: dict[str, Any]) -> dict[str, str]:
+def _refused(row: Row) -> Row:
     return {"reason": "looks_identified", "why": row["reason"], "text": ""}
 
 
-def _duplicate(row: dict[str, Any]) -> dict[str, str]:
+def _duplicate(row: Row) -> Row:
     return {"reason": row["reason"], "why": f"kept: {row['kept_source']}/{row['kept_id']}", "text": ""}
 
 
-def _contaminated(row: dict[str, Any]) -> dict[str, str] | None:
+def _contaminated(row: Row) -> Row | None:
     why = f"{row['benchmark']}/{row['item']}, {row['aligned_fraction']:.0%} aligned"
     return {"reason": "contaminated", "why": why, "text": row["text"]} if row["dropped"] else None
 
 
-_TABLES: dict[str, Callable[[dict[str, Any]], dict[str, str] | None]] = {
+_TABLES: dict[str, Callable[[Row], Row | None]] = {
     "dropped/*.parquet": _dropped, "refused/*.parquet": _refused, "duplicates.parquet": _duplicate,
     "contaminated/*.parquet": _contaminated,
 }  # fmt: skip
 
 
 def gather(
-    steps: Iterable[Artifact], path: Path, is_hidden: Callable[[str], bool]
-) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
+    steps: Iterable[Artifact], path: Path, is_hidden: Callable[[str], bool], closed: Collection[str]
+) -> tuple[list[Row], list[Row]]:
     """Write all losses of the steps to `path` (LOST); a sample of each step, source and reason, and the duplicates.
 
-    What `clean` dropped of a note has its identifiers still: no text of a hidden source leaves its own step's table.
+    What `clean` dropped of a note has its identifiers still: no text of a hidden source, or of a closed benchmark's
+    items, leaves its own step's table.
     The sample is drawn by hash, so that the number of parts does not matter. The duplicates are counted by (source,
     source of what stays, reason). Memory: the samples and a batch of rows.
     """
-    kept: dict[tuple[str, str, str], list[tuple[int, tuple[str, ...]]]] = {}
+    kept: dict[tuple[str, str, str], list[tuple[int, tuple[Any, ...]]]] = {}
     pairs: Counter[tuple[str, str, str]] = Counter()
     with TableWriter(path, LOST) as writer:
         for step in steps:
             for row, found in _losses(step):
-                if is_hidden(found["source"]):
-                    found["text"] = ""
+                if is_hidden(row["source"]) or row.get("benchmark") in closed:
+                    found["text"] = None
                 writer.add(found)
                 if "kept_source" in row:
                     pairs[row["source"], row["kept_source"], row["reason"]] += 1
@@ -75,7 +78,7 @@ def gather(
     return sample, [dict(zip(names, (*key, count), strict=True)) for key, count in sorted(pairs.items())]
 
 
-def _losses(step: Artifact) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
+def _losses(step: Artifact) -> Iterator[tuple[Row, Row]]:
     for pattern, of in _TABLES.items():
         for path in sorted(step.data.glob(pattern)):
             with pq.ParquetFile(path) as parquet:
@@ -85,7 +88,7 @@ def _losses(step: Artifact) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
                             yield row, {"step": step.kind, "source": row["source"], "id": row["id"], **found}
 
 
-def _draw(drawn: list[tuple[int, tuple[str, ...]]], found: dict[str, str]) -> None:
+def _draw(drawn: list[tuple[int, tuple[Any, ...]]], found: Row) -> None:
     """Keep the different rows of the smallest hashes, as a heap whose first is the largest: (-hash, row)."""
     row = tuple(found[name] for name in LOST.names)
     entry = (-stable_hash("loss", *row), row)

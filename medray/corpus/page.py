@@ -17,7 +17,7 @@ def render_card(
     quarantine: Sequence[Mapping[str, Any]], is_hidden: Callable[[str], bool], access: str,
 ) -> str:  # fmt: skip
     """The page of a card. certificates: with examples; sample: dropped rows, without the texts of hidden sources."""
-    names = sorted(set(card["conservation"]) - {"total"})
+    names = sorted({*card["conservation"], *card["sources"]} - {"total"})
     return render(
         Path(__file__).with_name("card.html.j2"),
         {"n": "{:,}".format, "colour": lambda name: _colour(names, name), "span": span_text},

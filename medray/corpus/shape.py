@@ -1,8 +1,11 @@
-"""What the order of a corpus shows: the mixture along it, and how long its documents are."""
+"""What the order of a corpus shows: the mixture along it, and how long its documents are.
+
+The order is a table in parts: one row for each unit, in order.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ _SETTLED_TOKENS = 10_000_000
 """From here on (or from a tenth of a smaller corpus) the mixture is held against its proportions."""
 
 
-def mixture_along(order: Path, proportions: Mapping[str, int], num_tokens: int) -> dict[str, Any]:
+def mixture_along(order: Sequence[Path], proportions: Mapping[str, int], num_tokens: int) -> dict[str, Any]:
     """The share of each category in the prefixes of the corpus, and how far any prefix is off.
 
     `points`: 100 prefixes of equal steps, {"tokens", category: share}; `max_deviation`: the largest difference of a
@@ -46,7 +49,7 @@ def mixture_along(order: Path, proportions: Mapping[str, int], num_tokens: int) 
     return {"points": points, "max_deviation": round(deviation, 6), "settled_tokens": settled}
 
 
-def document_lengths(order: Path) -> dict[str, dict[str, int]]:
+def document_lengths(order: Sequence[Path]) -> dict[str, dict[str, int]]:
     """Documents of each source in the corpus by their tokens: those of 2^k to 2^(k+1) - 1 under str(2^k).
 
     Memory: the names of the documents that are mixed in pieces.
@@ -73,7 +76,7 @@ def document_lengths(order: Path) -> dict[str, dict[str, int]]:
     }
 
 
-def _cut_documents(order: Path) -> pa.Array:
+def _cut_documents(order: Sequence[Path]) -> pa.Array:
     """Ids that have more than one piece."""
     found = [pc.unique(batch.filter(pc.greater(batch["piece"], 0))["id"]) for batch in _batches(order, ["id", "piece"])]
     return pc.unique(pa.concat_arrays(found)) if found else pa.array([], pa.string())
@@ -83,6 +86,7 @@ def _histogram(lengths: np.ndarray) -> np.ndarray:
     return np.bincount(np.log2(np.maximum(lengths, 1)).astype(int), minlength=64)
 
 
-def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(path) as parquet:
-        yield from parquet.iter_batches(_BATCH_ROWS, columns=columns)
+def _batches(order: Sequence[Path], columns: list[str]) -> Iterator[pa.RecordBatch]:
+    for path in order:
+        with pq.ParquetFile(path) as parquet:
+            yield from parquet.iter_batches(_BATCH_ROWS, columns=columns)

@@ -27,7 +27,7 @@ def unroll(recipe: Recipe) -> list[Stage]:
 
     Digests left empty in the recipe are filled in from the files (`resolve`), since a digest is identity.
     """
-    recipe = _located(recipe)
+    recipe = located(recipe)
     order = _Order()
     first = order.add("sources", sources, sources.resolve(recipe.sources))
     tiny = {"sources": first} if recipe.base.format == "tiny" else {}
@@ -47,7 +47,7 @@ def unroll(recipe: Recipe) -> list[Stage]:
     return order.stages
 
 
-def _located(recipe: Recipe) -> Recipe:
+def located(recipe: Recipe) -> Recipe:
     """The recipe with the paths of the user's own files joined to where they lie."""
 
     def moved(place: C) -> C:
