@@ -127,7 +127,8 @@ def show_estimate(
     rows = [(s.name, s.cpu_hours, s.stored_bytes, s.scratch_bytes) for s in corpus.steps]
     rows.append(("all", *(sum(row[column] for row in rows) for column in (1, 2, 3))))
     _table(console, ("step", "CPU-hours", "stored", "scratch while it runs"), [
-        (name, f"{hours:,.1f}", _bytes(stored), _bytes(scratch) if scratch and name != "all" else "")
+        (name, f"{hours:,.1f}" if hours >= 1 else f"{hours:.2g}", _bytes(stored),
+         _bytes(scratch) if scratch and name != "all" else "")
         for name, hours, stored, scratch in rows
     ])  # fmt: skip
     if training:

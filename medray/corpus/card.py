@@ -46,12 +46,14 @@ def write_card(
         "conservation": joined(account),
         "certificates": [{name: value for name, value in c.items() if name != "matches"} for c in certificates],
     }
-    (data / "card.json").write_text(json.dumps(card, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    text = json.dumps(card, indent=1, sort_keys=True, ensure_ascii=False)
+    (data / "card.json").write_text(text + "\n")
 
     from medray.corpus.page import render_card  # matplotlib is needed here only
 
     shown = _examples(certificates, is_hidden, closed)
     access = strictest(artifact.access for artifact in inputs.values())
+    card = json.loads(text)  # in whatever order the steps have counted, the page is the same
     page = render_card(card, shown, sample, _quarantine(steps), is_hidden, access)
     (data / "card.html").write_text(page, encoding="utf-8")
     return card

@@ -18,10 +18,17 @@ def render_card(
 ) -> str:  # fmt: skip
     """The page of a card. certificates: with examples; sample: dropped rows, without the texts of hidden sources."""
     names = sorted({*card["conservation"], *card["sources"]} - {"total"})
+    steps = [step["step"] for step in card["steps"]]
     return render(
         Path(__file__).with_name("card.html.j2"),
-        {"n": "{:,}".format, "colour": lambda name: _colour(names, name), "span": span_text},
+        {
+            "n": "{:,}".format,
+            "colour": lambda name: _colour(names, name),
+            "span": span_text,
+            "ordered": lambda found: _ordered(found, steps),
+        },
         card=card,
+        proportions=_proportions(card),
         certificates=certificates,
         sample=sample,
         quarantine=quarantine,
@@ -34,6 +41,21 @@ def render_card(
     )
 
 
+def _ordered(found: Mapping[str, int], steps: Sequence[str]) -> list[tuple[str, int]]:
+    """Numbers in order of size, "<step>: <reason>" in order of the steps, all else by name."""
+
+    def key(name: str) -> tuple[int, int, str]:
+        step = name.partition(": ")[0]
+        return (int(name) if name.isdigit() else 0, steps.index(step) if step in steps else 0, name)
+
+    return sorted(found.items(), key=lambda item: key(item[0]))
+
+
+def _proportions(card: Mapping[str, Any]) -> dict[str, int]:
+    """As one says them: medical, clinical, general."""
+    return {name: card["proportions"][name] for name in plots.CATEGORIES if name in card["proportions"]}
+
+
 def _colour(names: Sequence[str], name: str) -> int:
     return plots.source_index(names, name) if name in names else 0
 
@@ -41,7 +63,7 @@ def _colour(names: Sequence[str], name: str) -> int:
 def _charts(card: Mapping[str, Any], names: Sequence[str]) -> dict[str, Markup]:
     years = {name: source["years"] for name, source in card["sources"].items()}
     drawn = {
-        "mixture": plots.mixture_chart(card["mixture"], card["proportions"]),
+        "mixture": plots.mixture_chart(card["mixture"], _proportions(card)),
         "lengths": plots.lengths_chart(card["lengths"], names),
         "years": plots.years_chart(years, names),
         "losses": plots.losses_chart(card["steps"]),
@@ -60,7 +82,7 @@ def tiles(card: Mapping[str, Any]) -> list[dict[str, str]]:
     unused = total["dropped"].get("corpus: unused", 0)
     dropped = sum(total["dropped"].values()) - unused
     mixture = card["mixture"]
-    ratio = " : ".join(map(str, card["proportions"].values()))
+    ratio = " : ".join(map(str, _proportions(card).values()))
     return [
         {
             "title": "Tokens", "big": f"{card['store']['num_tokens']:,}",

@@ -11,6 +11,7 @@ from medray.corpus.clean import CleanConfig
 from medray.corpus.decontaminate import DecontaminateConfig
 from medray.corpus.dedup import DedupConfig
 from medray.corpus.sources import SourceConfig, SourceLocation, SourcesConfig, SourcesPlacement
+from medray.plan.corpus import Expected, ExpectedSource
 from medray.recipes.demo import SEED, demo
 from medray.recipes.recipe import Recipe
 from medray.text.contamination import ContaminationRules
@@ -72,6 +73,19 @@ RULES = ContaminationRules(ngram=13, min_alone_words=8, min_aligned_fraction=0.6
 """13: GPT-3 (Brown et al. 2020, appendix C). Choices: 8 and 0.6 find all that benchmarks/decontaminate.py plants."""
 
 
+# counted, with SmolLM2's tokenizer
+EXPECTED = (
+    ExpectedSource(name="pubmed_abstracts", category="medical", num_documents=1_858, num_files=1,
+                   text_bytes=2_914_240, num_tokens=670_507),
+    ExpectedSource(name="medquad", category="medical", num_documents=4_364, num_files=1,
+                   text_bytes=17_060_884, num_tokens=3_556_729),
+    ExpectedSource(name="notes", category="clinical", num_documents=1_303, num_files=1,
+                   text_bytes=1_521_201, num_tokens=365_901),
+    ExpectedSource(name="wikipedia", category="general", num_documents=60, num_files=1,
+                   text_bytes=1_114_101, num_tokens=272_753),
+)  # fmt: skip
+
+
 def open_corpus() -> Recipe:
     """PubMed abstracts, consumer-health answers, transcribed notes and encyclopaedia as 15:1:4, for SmolLM2."""
     return Recipe(
@@ -104,4 +118,5 @@ def open_corpus() -> Recipe:
             block_tokens=2048,
             rng_seed=SEED,
         ),
+        expected=Expected(sources=EXPECTED),
     )  # fmt: skip
