@@ -177,9 +177,9 @@ def stages(directory: Path, num_shards: int = 2, concurrency: int = 2, **changes
     found["clean"] = Stage.of("clean", clean, clean.CleanConfig(**made["clean"]), sources=first, documents=asked)
     found["dedup"] = Stage.of("dedup", dedup, dedup.DedupConfig(**made["dedup"]), documents=found["clean"])
     found["decontaminate"] = Stage.of("decontaminate", decontaminate, checks, documents=found["dedup"], questions=asked)
-    found["corpus"] = Stage.of(
-        "corpus", build, build.CorpusConfig(**made["corpus"]), documents=found["decontaminate"], model=found["base"]
-    )
+    inputs = {"documents": "decontaminate", "model": "base", "cleaned": "clean", "distinct": "dedup"}
+    sources_of_corpus = {role: found[name] for role, name in inputs.items()}
+    found["corpus"] = Stage.of("corpus", build, build.CorpusConfig(**made["corpus"]), **sources_of_corpus)
     return found
 
 

@@ -154,6 +154,14 @@ def test_the_card_joins_what_all_steps_say(built):
     papers = card["sources"]["papers"]
     assert papers["languages"] == {"en": papers["train"] + papers["heldout"]} and papers["years"]["2019"] == 1
     assert papers["licences"] == {"CC0-1.0": papers["languages"]["en"]}
+    assert sum(row["count"] for row in card["duplicates"]) == built["dedup"].manifest.counters["dropped"]
+    lost = rows_of(built["corpus"], "dropped.parquet")
+    dropped = [built[name].manifest.counters["dropped"] for name in STEPS[:2]]
+    contaminated = sum(row["dropped"] for row in rows_of(built["decontaminate"], "contaminated"))
+    assert len(lost) == sum(dropped) + contaminated
+    assert sum(card["lengths"]["papers"].values()) == papers["used"]
+    page = (built["corpus"].data / "card.html").read_text()
+    assert "which nerve innervates the stapedius muscles distal belly" in page and "near duplicate" in page
 
 
 def test_the_store_holds_the_documents_in_the_stated_order(built):
@@ -247,7 +255,7 @@ def test_without_near_duplicates_and_benchmarks_documents_pass_as_links(built, h
 
 def test_whole_sources_set_the_budget(here, root_with):
     changed = {"whole_sources": ("made_medical",), "max_epochs": 3}
-    root = root_with("base", "decontaminate")
+    root = root_with("base", "clean", "dedup", "decontaminate")
     corpus = execute(stages(here, corpus=changed)["corpus"], root)
     counters = corpus.manifest.counters
     assert counters["made_medical.used"] == counters["made_medical.train"] == 150
@@ -267,7 +275,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("step", "changes", "message"), MISTAKES)
 def test_mistakes_are_one_line(here, root_with, step, changes, message):
-    root = root_with(*{"clean": ("sources", "synthesize"), "corpus": ("base", "decontaminate")}[step])
+    root = root_with(*{"clean": ("sources", "synthesize"), "corpus": ("base", "clean", "dedup", "decontaminate")}[step])
     with pytest.raises(UserError, match=message) as error:
         execute(stages(here, **{step: changes})[step], root)
     assert "\n" not in str(error.value)
