@@ -117,8 +117,8 @@ def _zip_members(stream: BinaryIO, kinds: tuple[str, ...]) -> Iterator[tuple[str
                     yield info.filename, member
 
 
-def lines(stream: BinaryIO, max_bytes: int, *, quoted: bool = False) -> Iterator[bytes | None]:
-    """Lines with their ends; None for one longer than `max_bytes`, which is passed over and never held.
+def lines(stream: BinaryIO, max_bytes: int, *, quoted: bool = False) -> Iterator[bytes | int]:
+    """Lines with their ends; for one longer than `max_bytes`, which is passed over and never held, its length.
 
     quoted: newlines between double quotes belong to the line (RFC 4180). A byte order mark is left out.
     """
@@ -135,8 +135,8 @@ def lines(stream: BinaryIO, max_bytes: int, *, quoted: bool = False) -> Iterator
         else:
             held.clear()
         if piece.endswith(b"\n") and num_quotes % 2 == 0:
-            yield b"".join(held) if size <= max_bytes else None
+            yield b"".join(held) if size <= max_bytes else size
             held.clear()
             size = num_quotes = 0
     if size:
-        yield b"".join(held) if size <= max_bytes else None
+        yield b"".join(held) if size <= max_bytes else size

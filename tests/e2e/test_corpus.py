@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,8 @@ from medray.corpus.steps import parts_of, read_account
 from medray.session import SessionPlacement, ray_session
 from medray.tables.blocks import BlockStore
 from medray.text.mixture import split_lengths
-from tests.e2e.corpus_steps import RULES, STEPS, run_all, stages, text
+from tests.e2e.corpus_faults import dying
+from tests.e2e.corpus_steps import RULES, STEPS, make_in_another_order, run_all, stages, text
 
 pytest.importorskip("ray")
 
@@ -58,6 +59,10 @@ def root_with(built, tmp_path):
         return Root(str(tmp_path / "root"))
 
     return make
+
+
+def files_of(artifact: Artifact) -> list[list[str]]:
+    return [pq.read_table(path)["id"].to_pylist() for path in sorted((artifact.data / "documents").iterdir())]
 
 
 def rows_of(artifact: Artifact, name: str) -> list[dict]:
@@ -207,24 +212,42 @@ def test_another_number_of_shards_after_a_stop_leaves_no_trace_of_the_first(buil
     assert len(list((where.data / "documents").iterdir())) == len(list((where.data / "dropped").iterdir())) == 2
 
 
-def test_a_run_killed_between_shards_of_every_step_goes_on_where_it_was(built, here, root_with):
-    """The driver is killed by SIGKILL after the first mark of each step; finished shards are not done again."""
+def test_neither_the_order_of_files_nor_of_rows_changes_what_stays(built, here, tmp_path):
+    turned = stages(here, 3, dedup={"placement": {"rows_at_once": 37}})
+    turned["synthesize"] = replace(turned["synthesize"], run=make_in_another_order)
+    found = run_all(turned, Root(str(tmp_path / "root")))
+    assert found["synthesize"].manifest.digest == built["synthesize"].manifest.digest
+    assert files_of(found["synthesize"]) != files_of(built["synthesize"])
+    for name in STEPS[1:]:
+        assert found[name].manifest.parts == built[name].manifest.parts, name
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_worker_killed_in_a_shard_of_a_step_is_replaced_and_no_row_is_lost_or_doubled(built, here, root_with, step):
+    root = root_with("sources", "base", "synthesize", *STEPS[: STEPS.index(step)])
+    with dying(step):
+        found = execute(stages(here, 7 if step == "clean" else 2)[step], root)
+    assert sorted(path.name for path in found.directory.glob("*.died")) == ["mark.died", "table.died"]
+    assert found.manifest.parts == built[step].manifest.parts
+    assert found.manifest.num_quarantined == built[step].manifest.num_quarantined
+    assert not list(found.data.rglob(".*"))
+
+
+def test_a_run_killed_inside_a_shard_of_every_step_goes_on_where_it_was(built, here, root_with):
+    """The driver is killed by SIGKILL inside a shard of each step; those that are finished are not done again."""
     root = root_with("sources", "base", "synthesize")
     found = stages(here, 7)
-    code = "import sys; from tests.e2e.corpus_steps import run_for_kill; run_for_kill(*sys.argv[1:])"
+    code = "import sys; from tests.e2e.corpus_faults import run_until_killed; run_until_killed(*sys.argv[1:])"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    stamps = {}
     for name in STEPS:
         where = root.directory(name, found[name].id)
-        command = [sys.executable, "-c", code, str(here), root.url]
-        child = subprocess.Popen(command, env=environment, start_new_session=True)
-        deadline = time.monotonic() + 300
-        while not list(where.glob("marks/[!.]*")) and child.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        assert list(where.glob("marks/[!.]*")) and not root.is_sealed(name, found[name].id), name
-    stamps = {path: path.stat().st_mtime_ns for path in where.glob("marks/[!.]*")}
-    time.sleep(1)
+        command = [sys.executable, "-c", code, str(here), root.url, name]
+        child = subprocess.run(command, env=environment, start_new_session=True, capture_output=True, timeout=300)
+        assert child.returncode == -signal.SIGKILL and not root.is_sealed(name, found[name].id), child.stderr[-3000:]
+        marks = list(where.glob("marks/[!.]*"))
+        assert len(marks) >= 2 and list(where.glob("*.died"))
+        stamps |= {path: path.stat().st_mtime_ns for path in marks}
     done = run_all(found, root)
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     for name in STEPS:
