@@ -112,7 +112,7 @@ def main() -> None:
     print(f"{'benchmark':26} {'checked':>8} {'unchecked':>9} {'found':>6} {'documents':>9}")
     by_name = {certificate["benchmark"]: certificate for certificate in certificates(index, matches)}
     for name, c in by_name.items():
-        counts = f"{c['items_checked']:8,} {c['items_unchecked']:9,} {c['items_found']:6,} {c['documents_dropped']:9,}"
+        counts = f"{c['items_checked']:8,} {c['items_unchecked']:9,} {c['items_found']:6,} {c['texts_found']:9,}"
         print(f"{name:26} {counts}")
 
     checked = [item for item, is_checked in zip(items, index.is_checked, strict=True) if is_checked]

@@ -95,7 +95,10 @@ def run_until_killed(directory: str, root: str, step: str) -> None:
 
 # --- bad files
 
-_JATS = "<article><front><article-meta><article-id pub-id-type='pmc'>{0}</article-id></article-meta></front><body><p>{1}</p></body></article>"
+_JATS = (
+    "<article><front><article-meta><article-id pub-id-type='pmc'>{0}</article-id></article-meta></front>"
+    "<body><p>{1}</p></body></article>"
+)
 _CITATION = (
     "<PubmedArticle><MedlineCitation><PMID Version='1'>{0}</PMID><Article><ArticleTitle>Title {0}</ArticleTitle>"
     "<Abstract><AbstractText>{1}</AbstractText></Abstract></Article></MedlineCitation></PubmedArticle>"
@@ -155,12 +158,13 @@ def bad_files() -> dict[str, tuple[str, dict[str, bytes]]]:
 def sources_of(directory: Path, files: dict[str, tuple[str, dict[str, bytes]]]) -> Stage:
     """The stage that adopts the files, which are written."""
     made, places = [], []
+    terms = {"licence": "CC0-1.0", "licence_url": "", "access": "public", "url": ""}
     for name, (format, contents) in files.items():
         (directory / name).mkdir(parents=True)
         for file, content in contents.items():
             (directory / name / file).write_bytes(content)
-        fields = {"title": "", "category": "general", "licence": "CC0-1.0", "licence_url": "", "access": "public", "url": ""}
-        made.append(SourceConfig(name=name, format=format, reading=ReadRules(max_document_bytes=4_000_000), **fields))
+        reading = ReadRules(max_document_bytes=4_000_000)
+        made.append(SourceConfig(name=name, title="", category="general", format=format, reading=reading, **terms))
         places.append(SourceLocation(name=name, path=str(directory / name)))
     config = SourcesConfig(sources=tuple(made), placement=SourcesPlacement(locations=tuple(places)))
     return Stage.of("sources", sources, sources.resolve(config))

@@ -12,7 +12,7 @@ import zstandard
 
 from medray.core.artifact import Artifact
 from medray.core.config import Config
-from medray.core.schema import QUESTION, write_table
+from medray.core.schema import EXAMPLE, PROMPT, QUESTION, write_table
 from medray.core.stage import Stage, execute
 from medray.core.workspace import Root, Workspace
 from medray.corpus import base, build, clean, decontaminate, dedup, sources
@@ -135,6 +135,21 @@ def _write_made(files: list[list[dict]], workspace: Workspace) -> dict:
         for id, task, prompt, split in QUESTIONS
     ]
     write_table(workspace.data / "questions.parquet", questions, QUESTION)
+    asked = {"clean": "Name a sign of anaemia.", "planted": ITEMS[0]["question"].upper(), "own": QUESTIONS[0][2]}
+    said = {id: [{"role": "user", "content": prompt}] for id, prompt in asked.items()}
+    answer = {"role": "assistant", "content": "Ear"}
+    examples = [
+        {"id": id, "source": "made", "messages": [*said[id], answer], "group": "", "licence": "CC0-1.0",
+         "split": "train"}
+        for id in ("clean", "planted")
+    ]  # fmt: skip
+    prompts = [
+        {"id": id, "task": "", "messages": said[id], "options": [], "gold": -1, "reference": "", "group": "",
+         "split": "round_1"}
+        for id in ("clean", "own")
+    ]  # fmt: skip
+    write_table(workspace.data / "examples.parquet", examples, EXAMPLE)
+    write_table(workspace.data / "prompts.parquet", prompts, PROMPT)
     return {}
 
 

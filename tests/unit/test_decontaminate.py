@@ -147,7 +147,7 @@ def test_matches_say_what_was_found_where(index):
 def test_the_certificate_counts_items_and_documents(index):
     matches = index.find(["1", "2", "3"], [VIGNETTE.text, VIGNETTE.text + " " + EIGHT.text, TEMPLATES[0].text])
     found = {c["benchmark"]: c for c in certificates(index, matches)}
-    counts = ("items_checked", "items_unchecked", "items_found", "documents_dropped")
+    counts = ("items_checked", "items_unchecked", "items_found", "texts_found")
     assert {name: tuple(c[key] for key in counts) for name, c in found.items()} == {
         "hpo": (16, 0, 1, 1), "kqa": (1, 1, 0, 0), "medmcqa": (1, 0, 0, 0), "medqa": (2, 0, 2, 2),
     }  # fmt: skip

@@ -103,6 +103,16 @@ def test_damaged_compression(compress, damage, tmp_path):
     assert any("the file is torn (" in reason for _, reason in bad(rows)), bad(rows)
 
 
+@pytest.mark.parametrize("size", [0, 1, 40, 65_535, 65_536, 65_537, 1_000_000])
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_all_that_stands_before_a_tear_is_read(suffix, size, tmp_path):
+    compress = {".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress}[suffix]
+    before = b"".join(b'{"id": "%d", "text": "words"}\n' % i for i in range(size // 30))
+    (tmp_path / f"a.jsonl{suffix}").write_bytes(compress(before) + compress(content(1))[:9])
+    rows = list(read_piece(Piece(str(tmp_path / f"a.jsonl{suffix}")), READER))
+    assert len(good(rows)) == size // 30 == len(rows) - 1 and "the file is torn (" in rows[-1].reason
+
+
 def test_archives_of_tables(tmp_path):
     tar, archive = io.BytesIO(), io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as members, zipfile.ZipFile(archive, "w") as zipped:
@@ -190,4 +200,5 @@ def test_a_document_of_200_mb_is_never_held(format, tmp_path):
     rows = list(read_piece(Piece(str(tmp_path / name)), reader_of(format, ReadRules(max_document_bytes=10**6))))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert bad(rows) == [(1, f"{size:,} bytes, expected at most 1,000,000")] and len(good(rows)) == 1 and peak < 8 * 2**20
+    assert bad(rows) == [(1, f"{size:,} bytes, expected at most 1,000,000")]
+    assert len(good(rows)) == 1 and peak < 8 * 2**20
