@@ -38,4 +38,4 @@ class WordVectors:
         fresh = [word for word in dict.fromkeys(words) if word not in self._known]
         for word, found in zip(fresh, self._tokenizer.encode_batch(fresh, add_special_tokens=False), strict=True):
             self._known[word] = self._table[found.ids].sum(axis=0)
-        return np.array([self._known[word] for word in words], np.float32).reshape(len(words), -1)
+        return np.array([self._known[word] for word in words], np.float32).reshape(len(words), self._table.shape[1])

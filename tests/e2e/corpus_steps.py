@@ -171,7 +171,8 @@ def stages(directory: Path, num_shards: int = 2, concurrency: int = 2, **changes
     config = SourcesConfig(sources=(SourceConfig(**general, **terms),), placement=SourcesPlacement(locations=(place,)))
     shape = base.TinyShape(vocab_size=400, hidden_size=16, num_layers=1, max_positions=256, rng_seed=0)
     exam = BenchmarkFile(
-        name="exam", id_field="id", text_field="question", option_fields=("options",), **terms,
+        name="exam", id_field="id", text_field="question", option_fields=("options",),
+        licence="Terms of the exam", access="restricted",
         placement={"path": str(directory / "exam.jsonl")},
     )  # fmt: skip
     shared = {"placement": StepPlacement(concurrency=concurrency)}

@@ -172,7 +172,7 @@ def test_shards_batches_order_and_pickling_change_nothing(index):
 
 
 def test_a_template_of_many_items_costs_no_alignment_but_hides_no_item(monkeypatch):
-    monkeypatch.setattr("medray.text.contamination._MAX_HOLDERS", 2)
+    monkeypatch.setattr("medray.text.postings._MAX_HOLDERS", 2)
     aligned = []
     align = ContaminationIndex._aligned
     monkeypatch.setattr(ContaminationIndex, "_aligned", lambda self, *a: aligned.append(a) or align(self, *a))
