@@ -65,10 +65,12 @@ def with_options(item: Item, order: tuple[int, ...]) -> str:
         lambda text: text.replace(" ", " \n\t "),
         lambda text: text.replace(" ", "_").replace("?", "").replace(".", " -- ").replace(",", ""),
         lambda text: text.replace("fi", "ﬁ").replace("'", "’").replace("-", "‑"),
+        lambda text: f"{text} {FILLER}",
+        lambda text: f"{FILLER} {text}",
         lambda text: f"{FILLER} {text} {FILLER}",
         lambda text: f'{{"question": "{text}"}}',
     ],
-    ids=["verbatim", "case", "blanks", "punctuation", "compatibility", "inside a long document", "json"],
+    ids=["verbatim", "case", "blanks", "punctuation", "compatibility", "at the start", "at the end", "inside", "json"],
 )
 def test_planted_items_are_found(index, item, disguise):
     assert found_in(index, disguise(item.text)) == {item.id}
@@ -78,7 +80,9 @@ def test_planted_items_are_found(index, item, disguise):
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
 def test_the_order_of_options_does_not_count(index, item, order):
     assert found_in(index, with_options(item, order)) == {item.id}
-    assert found_in(index, f"{FILLER} {with_options(item, order)} {FILLER}") == {item.id}
+    disguised = with_options(item, order).upper().replace(" ", " \n ")
+    for text in (f"{FILLER} {disguised} {FILLER}", f"{disguised} {FILLER}", f"{FILLER} {disguised}"):
+        assert found_in(index, text) == {item.id}
 
 
 @pytest.mark.parametrize("ngram", [8, 13, 60])
