@@ -1,14 +1,14 @@
 """Stage `corpus`: documents tokenised, mixed by tokens and packed into a token store.
 
 Content: `data/store` (token store), `data/order` (every unit at its place, in one part per file of the store),
-`data/heldout.parquet` (DOCUMENT), `data/card.json`, `data/account.json`. Order and mixture are pure functions of
-hashes: the number of parts changes nothing. Parts are tokenised, their order is planned from numbers alone, and then
-every file of the store gathers its own tokens: each is a shard that a stopped run goes on from.
+`data/heldout.parquet` (DOCUMENT), `data/card.json`, the data card as a page in `data/card.html`, `data/dropped.parquet`
+(all that the steps dropped) and `data/account.json`. Order and mixture are pure functions of hashes: the number of parts
+changes nothing. Parts are tokenised, their order is planned from numbers alone, and then every file of the store gathers
+its own tokens: each is a shard that a stopped run goes on from.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -19,12 +19,12 @@ from pydantic import Field, field_validator
 from medray.core.artifact import Artifact
 from medray.core.config import Config
 from medray.core.workspace import Workspace
-from medray.corpus.steps import StepPlacement, joined, keep_parts, parts_of, read_account, write_account
-from medray.tables.shards import Shard, run_shards
+from medray.corpus.steps import StepPlacement, keep_parts, parts_of, write_account
+from medray.tables.shards import Shard, run_remote, run_shards
 from medray.text.evidence import EvidencePolicy
 
 NAME = "corpus"
-VERSION = 4
+VERSION = 5
 
 
 class CorpusConfig(Config):
@@ -63,7 +63,7 @@ class CorpusConfig(Config):
 
 
 def run(config: CorpusConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
-    """Build the corpus of inputs["documents"] for the tokenizer of inputs["model"].
+    """Build the corpus of inputs["documents"] for the tokenizer of inputs["model"]; other inputs: steps before.
 
     Raises UserError where no document is left, or a category cannot fill its part. Counters: documents in, used or held
     out, unused; tokens; and per source how many documents and tokens were used.
@@ -88,7 +88,7 @@ def run(config: CorpusConfig, inputs: dict[str, Artifact], workspace: Workspace)
     assert counted["num_tokens"] == order["num_tokens"], f"packed {counted['num_tokens']} of {order['num_tokens']}"
     where = workspace.data / "store"
     store = write_facts(where, "causal_lm", order["tokenizer"], config.block_tokens, files, **counted)
-    return _account(card_of(list(parts.values()), order, store), documents, workspace)
+    return _account(card_of(list(parts.values()), order, store), config, inputs, workspace)
 
 
 def _plan(
@@ -106,8 +106,12 @@ def _plan(
     return {**facts, "tokenizer": tokenizer_digest(model)}
 
 
-def _account(card: dict[str, Any], documents: Artifact, workspace: Workspace) -> dict[str, int | float | str]:
+def _account(
+    card: dict[str, Any], config: CorpusConfig, inputs: dict[str, Artifact], workspace: Workspace
+) -> dict[str, int | float | str]:
     """Write the account and the data card; the counters."""
+    from medray.corpus.card import write_card
+
     counts = {}
     for name, source in card["sources"].items():
         dropped = {"unused": source["unused"]} | ({"low_evidence": n} if (n := source["low_evidence"]) else {})
@@ -115,17 +119,9 @@ def _account(card: dict[str, Any], documents: Artifact, workspace: Workspace) ->
             {"in": source["train"] + source["heldout"], "out": source["used"] + source["heldout"]}
             | {f"dropped.{reason}": number for reason, number in dropped.items()}
         )
-    found = write_account(workspace, NAME, [counts], documents)
-    card |= {"conservation": joined(read_account(workspace.data)), "certificates": _certificates(documents)}
-    (workspace.data / "card.json").write_text(json.dumps(card, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    found = write_account(workspace, NAME, [counts], inputs["documents"])
+    run_remote(write_card, card, config.proportions, inputs, workspace.data)
     return found | _counters(card)
-
-
-def _certificates(documents: Artifact) -> list[dict[str, Any]]:
-    """What was looked for in the documents and found, without the matches."""
-    path = documents.data / "certificates.json"
-    found = json.loads(path.read_text()) if path.exists() else []
-    return [{name: value for name, value in one.items() if name != "matches"} for one in found]
 
 
 def _counters(card: dict[str, Any]) -> dict[str, int | float | str]:
