@@ -2,9 +2,9 @@
 
 Content: `data/store` (token store), `data/order` (every unit at its place, in one part per file of the store),
 `data/heldout.parquet` (DOCUMENT), `data/card.json`, the data card as a page in `data/card.html`, `data/dropped.parquet`
-(all that the steps dropped) and `data/account.json`. Order and mixture are pure functions of hashes: the number of parts
-changes nothing. Parts are tokenised, their order is planned from numbers alone, and then every file of the store gathers
-its own tokens: each is a shard that a stopped run goes on from.
+(all that the steps dropped) and `data/account.json`. Order and mixture are pure functions of hashes: the number of
+parts changes nothing. Parts are tokenised, their order is planned from numbers alone, and then every file of the store
+gathers its own tokens: each is a shard that a stopped run goes on from.
 """
 
 from __future__ import annotations

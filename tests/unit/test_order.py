@@ -118,7 +118,8 @@ def test_store_and_order_are_those_of_a_plain_loop_to_the_byte(tmp_path, num_par
     have = {name: sum(r["num_tokens"] for r in rows if r["category"] == name) * max_epochs for name in PARTS}
     budget = min(have[name] * 20 // part for name, part in PARTS.items())
     order = plain_store(settings, rows, budget, tmp_path / "plain")
-    assert order_of(workspace) == [{name: row[name] for name in order_of(workspace)[0]} for row in order]
+    found = order_of(workspace)
+    assert found == [{name: row[name] for name in found[0]} for row in order]
     assert len({row["epoch"] for row in order}) == max_epochs
     files = sorted(path.name for path in (tmp_path / "plain").iterdir())
     assert len(files) > 8 and sorted(path.name for path in (workspace.data / "store").iterdir()) == files
@@ -126,7 +127,7 @@ def test_store_and_order_are_those_of_a_plain_loop_to_the_byte(tmp_path, num_par
         assert (workspace.data / "store" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes(), name
     used = {(row["source"], row["id"]) for row in order}
     for name, source in planned["sources"].items():
-        assert source["used"] == sum(found == name for found, _ in used)
+        assert source["used"] == sum(of == name for of, _ in used)
         assert source["tokens"] == sum(row["num_tokens"] for row in order if row["source"] == name)
     assert planned["num_tokens"] == sum(category["tokens"] for category in planned["categories"].values())
     assert sum(category["units"] for category in planned["categories"].values()) == len(order)
