@@ -84,10 +84,11 @@ def digest_directory(directory: Path) -> tuple[str, dict[str, str]]:
     """Digest of a directory's content, and of each part of it by relative name.
 
     All parquet files of one folder are one part (digested by rows); every other file is a part (digested by bytes).
+    Hidden files are locks and what a killed process has left, never content.
     """
     parts: dict[str, str] = {}
     tables: dict[str, list[Path]] = {}
-    for path in sorted(p for p in directory.rglob("*") if p.is_file()):
+    for path in sorted(p for p in directory.rglob("*") if p.is_file() and not p.name.startswith(".")):
         relative = path.relative_to(directory)
         if path.suffix == ".parquet":
             # part-00000.parquet ... are shards of one table; a table of another stem is its own part
