@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medray.tables.blocks import BlockStore, BlockWriter
 from medray.tables.row_order import permutation, row_order
 
 
@@ -55,3 +58,22 @@ def test_any_position_is_found_alone() -> None:
     assert row_order(1000, 64, 5, 0, by_shard=True)(613) == whole[613]
     assert whole != [row_order(1000, 64, 5, 1, by_shard=True)(i) for i in range(1000)]
     assert whole != [row_order(1000, 64, 6, 0, by_shard=True)(i) for i in range(1000)]
+
+
+@pytest.mark.parametrize(("kind", "num_visits"), [("causal_lm", 5), ("sft", None)])
+def test_training_reads_a_corpus_one_shard_after_the_other(tmp_path: Path, kind: str, num_visits: int | None) -> None:
+    pytest.importorskip("torch")
+    from medray.recipes.demo import optimization
+    from medray.train.batches import step_rows
+
+    writer = BlockWriter(tmp_path, kind, "digest", 4, 32)
+    for row in range(150):
+        writer.add([row] * 4, [4], [1] * 4)
+    writer.close()
+    settings = optimization(1e-4, global_batch=7, weight_decay=0.0, warmup_fraction=0.0, epochs=2.0)
+    store = BlockStore(tmp_path)
+    rows = [row for step in range(settings.num_steps(150)) for row in step_rows(step, store, settings)]
+    assert sorted(rows[:150]) == sorted(rows[150:]) == list(range(150)) and rows[:150] != rows[150:]
+    shards = [row // 32 for row in rows[:150]]
+    visits = sum(a != b for a, b in zip([-1, *shards], shards, strict=False))
+    assert visits == num_visits if num_visits else visits > 50
