@@ -83,7 +83,7 @@ def test_many_spans_of_a_messy_text():
     ],
 )
 def test_reasons(text, reason):
-    assert clean(text, [], RULES)[2] == reason
+    assert clean([text], [()], RULES)[2] == [reason]
 
 
 def test_key_ignores_case_and_blanks_but_not_punctuation():
