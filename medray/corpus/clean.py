@@ -189,7 +189,8 @@ def _document(row: Row, stated: dict[str, Any]) -> tuple[dict[str, Any] | None, 
     if row.fields is None or not row.is_good:
         return None, row.reason
     fields = {**_DEFAULTS, **stated, **{k: v for k, v in row.fields.items() if v is not None}}
-    fields.setdefault("id", f"{fields.get('source', '')}/{duplicate_key(fields['text'])}")
+    if "id" not in fields:
+        fields["id"] = f"{fields.get('source', '')}/{duplicate_key(fields['text'])}"
     if isinstance(fields["id"], int):
         fields["id"] = str(fields["id"])
     names = [*DOCUMENT.names, *PROVENANCE.names]
