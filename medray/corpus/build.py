@@ -1,13 +1,13 @@
 """Stage `corpus`: documents tokenised, mixed by tokens and packed into a token store.
 
 Content: `data/store` (token store), `data/order.parquet` (every unit at its place), `data/heldout.parquet`
-(DOCUMENT), `data/card.json`, `data/account.json`. Order and mixture are pure functions of hashes: the number of parts
+(DOCUMENT), `data/card.json`, the data card as a page in `data/card.html`, `data/dropped.parquet` (all that the steps
+dropped) and `data/account.json`. Order and mixture are pure functions of hashes: the number of parts
 changes nothing.
 """
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from typing import Any
 
@@ -16,10 +16,10 @@ from pydantic import Field, field_validator
 from medray.core.artifact import Artifact
 from medray.core.config import Config
 from medray.core.workspace import Workspace
-from medray.corpus.steps import StepPlacement, joined, parts_of, read_account, write_account
+from medray.corpus.steps import StepPlacement, parts_of, write_account
 
 NAME = "corpus"
-VERSION = 3
+VERSION = 4
 
 
 class CorpusConfig(Config):
@@ -51,12 +51,13 @@ class CorpusConfig(Config):
 
 
 def run(config: CorpusConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
-    """Build the corpus of inputs["documents"] for the tokenizer of inputs["model"].
+    """Build the corpus of inputs["documents"] for the tokenizer of inputs["model"]; other inputs: steps before.
 
     Raises UserError where no document is left, or a category cannot fill its part. Counters: documents in, used or held
     out, unused; tokens; and per source how many documents and tokens were used.
     """
     from medray.corpus.assemble import assemble
+    from medray.corpus.card import write_card
     from medray.corpus.tokenise import tokenise_part
     from medray.tables.shards import Shard, run_remote, run_shards
 
@@ -74,16 +75,8 @@ def run(config: CorpusConfig, inputs: dict[str, Artifact], workspace: Workspace)
     found = write_account(workspace, NAME, [counts], documents)
     placed = sum(category["tokens"] for category in card["categories"].values())
     assert placed == card["store"]["num_tokens"], f"packed {card['store']['num_tokens']} of {placed} tokens"
-    card |= {"conservation": joined(read_account(workspace.data)), "certificates": _certificates(documents)}
-    (workspace.data / "card.json").write_text(json.dumps(card, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    run_remote(write_card, card, config.proportions, inputs, workspace.data)
     return found | _counters(card)
-
-
-def _certificates(documents: Artifact) -> list[dict[str, Any]]:
-    """What was looked for in the documents and found, without the matches."""
-    path = documents.data / "certificates.json"
-    found = json.loads(path.read_text()) if path.exists() else []
-    return [{name: value for name, value in one.items() if name != "matches"} for one in found]
 
 
 def _counters(card: dict[str, Any]) -> dict[str, int | float | str]:
