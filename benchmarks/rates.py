@@ -38,12 +38,9 @@ from medray.corpus.steps import parts_of  # noqa: E402
 from medray.corpus.tokenise import tokenise_part  # noqa: E402
 from medray.pipeline import find  # noqa: E402
 from medray.plan.rates import Rates  # noqa: E402
-from medray.recipes.open_corpus import RULES, open_corpus  # noqa: E402
+from medray.recipes.open_corpus import open_corpus  # noqa: E402
 from medray.tables.rows import Piece, read_piece  # noqa: E402
 from medray.tables.shards import Shard  # noqa: E402
-from medray.text.contamination import ContaminationIndex, Item  # noqa: E402
-
-BATCH = 256
 
 
 def main() -> None:
@@ -64,7 +61,7 @@ def main() -> None:
 
 
 def measure(sealed: dict[str, Artifact], root: Root, repeats: int) -> dict[str, float]:
-    """Every field of Rates that can be measured."""
+    """Every field of Rates, but for decontamination's, which benchmarks/decontaminate.py measures."""
     recipe, near = open_corpus(), open_corpus().dedup.near
     files = files_with_documents(sealed["sources"].data)
     where = {name: Workspace(root, name, "0", name) for name in ("clean", "dedup", "corpus")}
@@ -79,7 +76,6 @@ def measure(sealed: dict[str, Artifact], root: Root, repeats: int) -> dict[str, 
         "read": _timed(lambda: [_read(path, origin) for path, origin in files.items()], repeats),
         "clean": _timed(lambda: clean_shard(clean, rules=recipe.clean.rules, workspace=where["clean"]), repeats),
         "dedup": _timed(lambda: _dedup(part, recipe.dedup, where["dedup"]), repeats),
-        "decontaminate": _timed(_search(texts, recipe), repeats),
     }
     model = sealed["base"].data / "model"
     shard = Shard("tokens-0", {"path": last})
@@ -94,7 +90,7 @@ def measure(sealed: dict[str, Artifact], root: Root, repeats: int) -> dict[str, 
     store = sum(path.stat().st_size for path in where["corpus"].data.rglob("*") if path.is_file())
     return {
         "copy_mb_per_s": compressed / seconds["copy"] / 1e6,
-        **{f"{name}_mb_per_s": num_bytes / seconds[name] / 1e6 for name in ("read", "clean", "dedup", "decontaminate")},
+        **{f"{name}_mb_per_s": num_bytes / seconds[name] / 1e6 for name in ("read", "clean", "dedup")},
         "tokenise_tokens_per_s": num_tokens / tokenise,
         "pack_tokens_per_s": packed / pack,
         "source_fraction": compressed / num_bytes,
@@ -140,19 +136,6 @@ def _dedup(part: Path, config: Any, where: Workspace) -> None:
     shard = Shard("keys-0", {"path": part})
     fingerprint_part(shard, source_priority=config.source_priority, near=config.near, workspace=where)
     decide(where.scratch, [part.stem], config.near, 1_000_000, where.data / "duplicates.parquet")
-
-
-def _search(texts: list[str], recipe: Any) -> Callable[[], None]:
-    """A search for made items, as many as Me-LLaMA's benchmarks have test items, none of which is there."""
-    items = [Item("made", str(n), " ".join(f"made{n}x{i}" for i in range(40))) for n in range(60_000)]
-    index = ContaminationIndex.build(items, RULES)
-
-    def run() -> None:
-        for start in range(0, len(texts), BATCH):
-            some = texts[start : start + BATCH]
-            index.find([str(n) for n in range(len(some))], some)
-
-    return run
 
 
 if __name__ == "__main__":

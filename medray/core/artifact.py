@@ -43,6 +43,9 @@ class Manifest(Config):
     num_quarantined: int
     access: Access
     licences: tuple[str, ...]
+    passed_access: Access | None = None
+    """Access class and licences of what is made of it, where the stage's own terms bind only what it quotes."""
+    passed_licences: tuple[str, ...] | None = None
     commit: str
     packages: dict[str, str]
     started_at: float
@@ -86,6 +89,12 @@ class Artifact:
     def licences(self) -> tuple[str, ...]:
         """Licences of everything it derives from."""
         return self.manifest.licences
+
+    @property
+    def passed_terms(self) -> tuple[Access, tuple[str, ...]]:
+        """Access class and licences that flow to what is made of it."""
+        passed = self.manifest.passed_access, self.manifest.passed_licences
+        return self.access if passed[0] is None else passed[0], self.licences if passed[1] is None else passed[1]
 
     def journal_history(self) -> list[dict[str, Any]]:
         """Metrics logged while the stage ran, one record per step."""

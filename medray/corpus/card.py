@@ -52,7 +52,7 @@ def write_card(
     from medray.corpus.page import render_card  # matplotlib is needed here only
 
     shown = _examples(certificates, is_hidden, closed)
-    access = strictest(artifact.access for artifact in inputs.values())
+    access = strictest(artifact.passed_terms[0] for artifact in inputs.values())
     card = json.loads(text)  # in whatever order the steps have counted, the page is the same
     page = render_card(card, shown, sample, _quarantine(steps), is_hidden, access)
     (data / "card.html").write_text(page, encoding="utf-8")

@@ -22,7 +22,8 @@ class Rates(Config):
     clean_mb_per_s: float = Field(3.7, gt=0)
     dedup_mb_per_s: float = Field(8.0, gt=0)
     """Fingerprints, and the decision what stays."""
-    decontaminate_mb_per_s: float = Field(43.0, gt=0)
+    decontaminate_mb_per_s: float = Field(12.0, gt=0)
+    """`benchmarks/decontaminate.py`, 17,834 items."""
     tokenise_tokens_per_s: float = Field(350_000.0, gt=0)
     pack_tokens_per_s: float = Field(3_200_000.0, gt=0)
     source_fraction: float = Field(0.18, gt=0)

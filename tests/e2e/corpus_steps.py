@@ -12,14 +12,13 @@ import zstandard
 
 from medray.core.artifact import Artifact
 from medray.core.config import Config
-from medray.core.schema import QUESTION, write_table
+from medray.core.schema import EXAMPLE, PROMPT, QUESTION, write_table
 from medray.core.stage import Stage, execute
 from medray.core.workspace import Root, Workspace
 from medray.corpus import base, build, clean, decontaminate, dedup, sources
 from medray.corpus.benchmarks import BenchmarkFile
 from medray.corpus.sources import SourceConfig, SourceLocation, SourcesConfig, SourcesPlacement
 from medray.corpus.steps import CLEANED, StepPlacement
-from medray.session import SessionPlacement, ray_session
 from medray.text.contamination import ContaminationRules
 from medray.text.minhash import FINEWEB
 from medray.text.normalize import CleanRules
@@ -119,13 +118,38 @@ def write_raw(raw: Path) -> None:
 def make(config: Config, inputs: dict[str, Artifact], workspace: Workspace) -> dict:
     """Stands for `synthesize`: documents and questions."""
     rows = made_documents()
-    for number, some in enumerate((rows[:100], rows[100:])):
+    return _write_made([rows[:100], rows[100:]], workspace)
+
+
+def make_in_another_order(config: Config, inputs: dict[str, Artifact], workspace: Workspace) -> dict:
+    """The same rows, the last first. (Rows of one id stay in two files: of those in one file the first is taken.)"""
+    rows = made_documents()[::-1]
+    return _write_made([rows[:30], rows[30:-100], rows[-100:-50], rows[-50:]], workspace)
+
+
+def _write_made(files: list[list[dict]], workspace: Workspace) -> dict:
+    for number, some in enumerate(files):
         write_table(workspace.data / "documents" / f"part-{number:05d}.parquet", some, CLEANED)
     questions = [
         {"id": id, "task": task, "prompt": prompt, "options": ["Eye", "Ear"], "gold": 0, "group": "", "split": split}
         for id, task, prompt, split in QUESTIONS
     ]
     write_table(workspace.data / "questions.parquet", questions, QUESTION)
+    asked = {"clean": "Name a sign of anaemia.", "planted": ITEMS[0]["question"].upper(), "own": QUESTIONS[0][2]}
+    said = {id: [{"role": "user", "content": prompt}] for id, prompt in asked.items()}
+    answer = {"role": "assistant", "content": "Ear"}
+    examples = [
+        {"id": id, "source": "made", "messages": [*said[id], answer], "group": "", "licence": "CC0-1.0",
+         "split": "train"}
+        for id in ("clean", "planted")
+    ]  # fmt: skip
+    prompts = [
+        {"id": id, "task": "", "messages": said[id], "options": [], "gold": -1, "reference": "", "group": "",
+         "split": "round_1"}
+        for id in ("clean", "own")
+    ]  # fmt: skip
+    write_table(workspace.data / "examples.parquet", examples, EXAMPLE)
+    write_table(workspace.data / "prompts.parquet", prompts, PROMPT)
     return {}
 
 
@@ -147,7 +171,8 @@ def stages(directory: Path, num_shards: int = 2, concurrency: int = 2, **changes
     config = SourcesConfig(sources=(SourceConfig(**general, **terms),), placement=SourcesPlacement(locations=(place,)))
     shape = base.TinyShape(vocab_size=400, hidden_size=16, num_layers=1, max_positions=256, rng_seed=0)
     exam = BenchmarkFile(
-        name="exam", id_field="id", text_field="question", option_fields=("options",), **terms,
+        name="exam", id_field="id", text_field="question", option_fields=("options",),
+        licence="Terms of the exam", access="restricted",
         placement={"path": str(directory / "exam.jsonl")},
     )  # fmt: skip
     shared = {"placement": StepPlacement(concurrency=concurrency)}
@@ -186,9 +211,3 @@ def stages(directory: Path, num_shards: int = 2, concurrency: int = 2, **changes
 def run_all(found: dict[str, Stage], root: Root) -> dict[str, Artifact]:
     """Every stage, sealed."""
     return {name: execute(stage, root) for name, stage in found.items()}
-
-
-def run_for_kill(directory: str, root: str) -> None:
-    """A process to be killed: the steps slowly, one shard at a time."""
-    with ray_session(SessionPlacement(logical_cpus=2, object_store_bytes=80 * 2**20)):
-        run_all(stages(Path(directory), num_shards=7, concurrency=1), Root(root))

@@ -8,7 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,8 @@ from medray.corpus.steps import parts_of, read_account
 from medray.session import SessionPlacement, ray_session
 from medray.tables.blocks import BlockStore
 from medray.text.mixture import split_lengths
-from tests.e2e.corpus_steps import RULES, STEPS, run_all, stages, text
+from tests.e2e.corpus_faults import bad_files, dying, measured, sources_of
+from tests.e2e.corpus_steps import RULES, STEPS, make_in_another_order, run_all, stages, text
 
 pytest.importorskip("ray")
 
@@ -58,6 +60,10 @@ def root_with(built, tmp_path):
         return Root(str(tmp_path / "root"))
 
     return make
+
+
+def files_of(artifact: Artifact) -> list[list[str]]:
+    return [pq.read_table(path)["id"].to_pylist() for path in sorted((artifact.data / "documents").iterdir())]
 
 
 def rows_of(artifact: Artifact, name: str) -> list[dict]:
@@ -120,9 +126,10 @@ def test_planted_items_are_found_certified_and_their_documents_gone(built):
     certificates = {
         c["benchmark"]: c for c in json.loads((built["decontaminate"].data / "certificates.json").read_text())
     }
-    counts = ("items_checked", "items_found", "documents_dropped", "documents_kept")
+    counts = ("items_checked", "items_found", "documents_dropped", "documents_kept", "instructions_found")
     assert {name: tuple(c[key] for key in counts) for name, c in certificates.items()} == {
-        "exam": (4, 3, 4, 0), "questions:definition_to_term": (1, 1, 0, 1), "questions:term_to_system": (1, 1, 1, 0),
+        "exam": (4, 3, 4, 1, 1), "questions:definition_to_term": (1, 1, 0, 1, 0),
+        "questions:term_to_system": (1, 1, 1, 0, 1),
     }  # fmt: skip
     matches = {(m["item"], m["document"]): m["text"] for m in certificates["exam"]["matches"]}
     assert matches["eight", "papers/has-eight"] == "which nerve innervates the stapedius muscles distal belly"
@@ -134,10 +141,23 @@ def test_planted_items_are_found_certified_and_their_documents_gone(built):
         "held-vignette",
     }
     table = {row["id"]: row["dropped"] for row in rows_of(built["decontaminate"], "contaminated")}
-    assert table.pop("has-quoted") is False
+    assert table.pop("has-quoted") is table.pop("held-vignette") is False
     assert table == dict.fromkeys(["has-vignette", "has-eight", "has-options", "has-blanks", "has-own"], True)
+    instructions = rows_of(built["decontaminate"], "instructions.parquet")
+    assert {(row["source"], row["id"], row["item"]) for row in instructions} == {
+        ("examples", "planted", "vignette"), ("prompts", "own", "own"),
+    }  # fmt: skip
     card = json.loads((built["corpus"].data / "card.json").read_text())
     assert [c["benchmark"] for c in card["certificates"]] == sorted(certificates)
+
+
+def test_the_terms_of_benchmarks_bind_the_certificates_that_quote_them_and_not_the_corpus(built):
+    checked, corpus = built["decontaminate"].manifest, built["corpus"].manifest
+    assert (checked.access, checked.licences) == ("restricted", ("CC0-1.0", "Terms of the exam"))
+    assert (corpus.access, corpus.licences) == ("public", ("CC0-1.0",))
+    assert json.loads((built["decontaminate"].data / "certificates.json").read_text())[0]["matches"]
+    assert "stapedius" not in (built["corpus"].data / "card.json").read_text()
+    assert "stapedius" not in " ".join(row["text"] for row in rows_of(built["decontaminate"], "documents")).lower()
 
 
 def test_the_card_joins_what_all_steps_say(built):
@@ -161,7 +181,8 @@ def test_the_card_joins_what_all_steps_say(built):
     assert len(lost) == sum(dropped) + contaminated
     assert sum(card["lengths"]["papers"].values()) == papers["used"]
     page = (built["corpus"].data / "card.html").read_text()
-    assert "which nerve innervates the stapedius muscles distal belly" in page and "near duplicate" in page
+    assert "which body system is affected in people with cystic dysplasia" in page and "near duplicate" in page
+    assert "which nerve innervates" not in page  # the exam's own terms restrict it
 
 
 def test_the_store_holds_the_documents_in_the_stated_order(built):
@@ -215,24 +236,42 @@ def test_another_number_of_shards_after_a_stop_leaves_no_trace_of_the_first(buil
     assert len(list((where.data / "documents").iterdir())) == len(list((where.data / "dropped").iterdir())) == 2
 
 
-def test_a_run_killed_between_shards_of_every_step_goes_on_where_it_was(built, here, root_with):
-    """The driver is killed by SIGKILL after the first mark of each step; finished shards are not done again."""
+def test_neither_the_order_of_files_nor_of_rows_changes_what_stays(built, here, tmp_path):
+    turned = stages(here, 3, dedup={"placement": {"rows_at_once": 37}})
+    turned["synthesize"] = replace(turned["synthesize"], run=make_in_another_order)
+    found = run_all(turned, Root(str(tmp_path / "root")))
+    assert found["synthesize"].manifest.digest == built["synthesize"].manifest.digest
+    assert files_of(found["synthesize"]) != files_of(built["synthesize"])
+    for name in STEPS[1:]:
+        assert found[name].manifest.parts == built[name].manifest.parts, name
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_worker_killed_in_a_shard_of_a_step_is_replaced_and_no_row_is_lost_or_doubled(built, here, root_with, step):
+    root = root_with("sources", "base", "synthesize", *STEPS[: STEPS.index(step)])
+    with dying(step):
+        found = execute(stages(here, 7 if step == "clean" else 2)[step], root)
+    assert sorted(path.name for path in found.directory.glob("*.died")) == ["mark.died", "table.died"]
+    assert found.manifest.parts == built[step].manifest.parts
+    assert found.manifest.num_quarantined == built[step].manifest.num_quarantined
+    assert not list(found.data.rglob(".*"))
+
+
+def test_a_run_killed_inside_a_shard_of_every_step_goes_on_where_it_was(built, here, root_with):
+    """The driver is killed by SIGKILL inside a shard of each step; those that are finished are not done again."""
     root = root_with("sources", "base", "synthesize")
     found = stages(here, 7)
-    code = "import sys; from tests.e2e.corpus_steps import run_for_kill; run_for_kill(*sys.argv[1:])"
+    code = "import sys; from tests.e2e.corpus_faults import run_until_killed; run_until_killed(*sys.argv[1:])"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    stamps = {}
     for name in STEPS:
         where = root.directory(name, found[name].id)
-        command = [sys.executable, "-c", code, str(here), root.url]
-        child = subprocess.Popen(command, env=environment, start_new_session=True)
-        deadline = time.monotonic() + 300
-        while not list(where.glob("marks/[!.]*")) and child.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        assert list(where.glob("marks/[!.]*")) and not root.is_sealed(name, found[name].id), name
-    stamps = {path: path.stat().st_mtime_ns for path in where.glob("marks/[!.]*")}
-    time.sleep(1)
+        command = [sys.executable, "-c", code, str(here), root.url, name]
+        child = subprocess.run(command, env=environment, start_new_session=True, capture_output=True, timeout=300)
+        assert child.returncode == -signal.SIGKILL and not root.is_sealed(name, found[name].id), child.stderr[-3000:]
+        marks = list(where.glob("marks/[!.]*"))
+        assert len(marks) >= 2 and list(where.glob("*.died"))
+        stamps |= {path: path.stat().st_mtime_ns for path in marks}
     done = run_all(found, root)
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     for name in STEPS:
@@ -261,6 +300,70 @@ def test_whole_sources_set_the_budget(here, root_with):
     assert counters["made_medical.used"] == counters["made_medical.train"] == 150
     assert counters["tokens_medical"] / counters["num_tokens"] == pytest.approx(0.75, abs=0.02)
     assert {row["epoch"] for row in rows_of(corpus, "order.parquet") if row["category"] == "medical"} == {0}
+
+
+BAD_ROWS = [
+    ("part-00000.jsonl.zst:7", "the file is torn"),
+    ("part-00000.csv.gz:6", "the file is torn"),
+    ("part-00001.csv:2", r"SUBJECT_ID is '', expected \d+: are the columns shifted?"),
+    ("part-00001.csv:3", "10 columns, expected 11"),
+    ("part-00001.csv:4", "12 columns, expected 11"),
+    ("part-00000.xml:2", "broken XML: mismatched tag: line 1, column 32"),
+    ("part-00001.xml:2", "the file ends inside the record"),
+    ("part-00000.xml:3", "id pmid:1 stood in the file before"),
+    ("part-00000.jsonl:2", "not UTF-8 at byte 10"),
+    ("part-00000.jsonl:3", "no text"),
+    ("part-00000.jsonl:4", "no text"),
+    ("part-00000.jsonl:5", "NUL character at 1"),
+    ("part-00000.jsonl:7", "id x stood in the file before"),
+    ("part-00000.jsonl:8", "not JSON"),
+    ("part-00001.jsonl:0", "no row in the file"),
+    ("part-00002.csv:0", "no row in the file"),
+    ("part-00003.jsonl.zst:1", "220,000,013 bytes, expected at most 4,000,000"),
+]
+
+
+def test_bad_files_of_every_kind_are_counted_row_by_row(here, tmp_path, monkeypatch):
+    """in = out + dropped + quarantined, of every source; a document of 200 MB never comes into memory."""
+    monkeypatch.setattr(clean, "clean_shard", partial(measured, log=str(tmp_path / "grown")))
+    adopted = sources_of(tmp_path / "files", bad_files())
+    config = stages(here, clean={"max_quarantine_fraction": 0.5})["clean"].config
+    cleaned = Stage.of("clean", clean, config, sources=adopted)
+    root = Root(str(tmp_path / "root"))
+    execute(adopted, root)
+    step = read_account(execute(cleaned, root).data)[0]
+    counts = {name: (c["in"], c["out"], c["dropped"], c["quarantined"]) for name, c in step["sources"].items()}
+    assert counts == {
+        "pile": (7, 5, {"other_set": 1}, 1), "mimic": (11, 6, {"marked_as_error": 1}, 4), "papers": (5, 3, {}, 2),
+        "abstracts": (3, 2, {}, 1), "tables": (12, 3, {}, 9),
+    }  # fmt: skip
+    where = Workspace(root, "clean", cleaned.id, "clean")
+    found = sorted((row["where"], row["reason"].split(" (")[0]) for row in where.quarantined())
+    assert found == sorted(BAD_ROWS)
+    assert max(map(int, (tmp_path / "grown").read_text().split())) < 60_000_000
+    strict = config.model_copy(update={"max_quarantine_fraction": 0.4})
+    with pytest.raises(UserError, match="17 of 38 rows are bad, at most 40.00% may be; first: part-0000"):
+        execute(Stage.of("clean", clean, strict, sources=adopted), root)
+
+
+def test_a_source_that_vanishes_while_it_is_read_is_one_line(here, tmp_path):
+    adopted = sources_of(tmp_path / "files", {"lines": ("documents", {"a.jsonl": b'{"text": "one"}\n'})})
+    root = Root(str(tmp_path / "root"))
+    there = execute(adopted, root)
+    cleaned = Stage.of("clean", clean, stages(here)["clean"].config, sources=adopted)
+
+    def listed_then_gone(inputs):
+        files = list_files(inputs)
+        (there.data / "lines" / "part-00000.jsonl").unlink()
+        return files
+
+    list_files, clean._files = clean._files, listed_then_gone
+    try:
+        with pytest.raises(UserError, match="part-00000.jsonl: vanished before it was read: put it back") as error:
+            execute(cleaned, root)
+    finally:
+        clean._files = list_files
+    assert "\n" not in str(error.value) and not root.is_sealed("clean", cleaned.id)
 
 
 MISTAKES = [
