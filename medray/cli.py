@@ -106,7 +106,7 @@ def show(
     place = Root(root)
     manifest = pipeline.find(place, name)
     console.print_json(manifest.model_dump_json())
-    directory = place.open(manifest.kind, manifest.id).directory
+    directory = place.directory(manifest.kind, manifest.id)
     console.print(f"{directory}", soft_wrap=True)
     for what, path in pages(directory):
         console.print(f"{what}: {path}", soft_wrap=True)
