@@ -14,6 +14,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,12 @@ import pyarrow.parquet as pq  # noqa: E402
 from medray.core.artifact import Artifact  # noqa: E402
 from medray.core.identity import digest_file  # noqa: E402
 from medray.core.workspace import Root, Workspace  # noqa: E402
-from medray.corpus.assemble import assemble  # noqa: E402
+from medray.corpus.assemble import pack_file  # noqa: E402
 from medray.corpus.build import CorpusConfig  # noqa: E402
 from medray.corpus.clean import clean_shard  # noqa: E402
 from medray.corpus.fates import decide  # noqa: E402
 from medray.corpus.fingerprints import fingerprint_part  # noqa: E402
+from medray.corpus.order import plan_order  # noqa: E402
 from medray.corpus.readers.formats import reader_of  # noqa: E402
 from medray.corpus.sources import files_with_documents  # noqa: E402
 from medray.corpus.steps import parts_of  # noqa: E402
@@ -78,12 +80,13 @@ def measure(sealed: dict[str, Artifact], root: Root, repeats: int) -> dict[str, 
         "dedup": _timed(lambda: _dedup(part, recipe.dedup, where["dedup"]), repeats),
     }
     model = sealed["base"].data / "model"
-    shard = Shard("tokens-0", {"path": last})
-    tokenise = _timed(lambda: tokenise_part(shard, model=model, workspace=where["corpus"]), repeats)
-    num_tokens = tokenise_part(shard, model=model, workspace=where["corpus"])["tokens"]
     config = CorpusConfig.model_validate(sealed["corpus"].manifest.config)
-    tokens = where["corpus"].scratch / "tokens-0.parquet"
-    pack = _timed(lambda: assemble(config, [last], [tokens], model, where["corpus"].data), repeats)
+    tokens = where["corpus"].scratch / "tokens-0.tokens"
+    tokenised = partial(tokenise_part, Shard("tokens-0", {"path": last}), model=model, workspace=where["corpus"])
+    tokenise = _timed(tokenised, repeats)
+    facts = {"tokens-0": tokenised()}
+    num_tokens = tokens.stat().st_size // facts["tokens-0"]["token_bytes"]
+    pack = _timed(lambda: _pack(config, facts, where["corpus"]), repeats)
     packed = json.loads((sealed["corpus"].data / "card.json").read_text())["store"]["num_tokens"]
     keys, ngrams = (where["dedup"].scratch / f"part-0.{kind}.arrow" for kind in ("keys", "ngrams"))
     compressed = sum(Path(path).stat().st_size for path in files)
@@ -130,6 +133,13 @@ def _timed(work: Callable[[], Any], repeats: int) -> float:
 def _read(path: str, origin: Any) -> None:
     for _ in read_piece(Piece(path), reader_of(origin.format, origin.reading)):
         pass
+
+
+def _pack(config: CorpusConfig, parts: dict[str, Any], where: Workspace) -> None:
+    order = plan_order(config, where.scratch, list(parts))
+    (where.data / "store").mkdir(exist_ok=True)
+    for number in range(-(-order["num_tokens"] // (config.block_tokens * config.blocks_per_file))):
+        pack_file(Shard(f"store-{number}", {"number": number}), config=config, parts=parts, workspace=where)
 
 
 def _dedup(part: Path, config: Any, where: Workspace) -> None:

@@ -35,7 +35,7 @@ def write_card(
     is_hidden, closed = hidden_sources(card["sources"]), _closed_benchmarks(inputs["documents"])
     sample, duplicates = gather(sorted(steps, key=lambda step: step.kind), data / "dropped.parquet", is_hidden, closed)
     certificates = _certificates(inputs["documents"])
-    account, order = read_account(data), sorted([*data.glob("order.parquet"), *data.glob("order/part-*.parquet")])
+    account, order = read_account(data), sorted(data.glob("order/part-*.parquet"))
     card = card | {
         "proportions": dict(proportions),
         "mixture": mixture_along(order, proportions, card["store"]["num_tokens"]),
