@@ -27,37 +27,21 @@ from pathlib import Path
 
 import numpy as np
 
-from medray.corpus.benchmarks import BenchmarkFile, read_items
+from medray.corpus.benchmarks import BenchmarkPlacement, read_items
 from medray.corpus.readers.formats import reader_of
 from medray.corpus.readers.rules import ReadRules
 from medray.corpus.vectors import VectorFile, VectorPlacement, load
+from medray.recipes.open_corpus import BENCHMARKS, RULES
 from medray.tables.rows import Piece, read_piece
 from medray.text.contamination import (
     ContaminationIndex,
-    ContaminationRules,
     DenseRules,
     Item,
     certify,
 )
 from medray.text.dense import Embed
 
-RULES = ContaminationRules(ngram=13, min_alone_words=8, min_aligned_fraction=0.6)
 DENSE = DenseRules(min_words=20, min_cosine=0.7, min_shared_fraction=0.6)
-FILES = {
-    "bc5cdr_ner.jsonl.zst": ("", "tokens"),
-    "ddi_test.jsonl.zst": ("", "text"),
-    "hoc.jsonl.zst": ("id", "text"),
-    "kqa.jsonl": ("", "Question"),
-    "medinstruct_test.jsonl": ("", "instruction"),
-    "medmcqa.jsonl": ("id", "question", "options"),
-    "medqa.jsonl": ("id", "question", "options"),
-    "medqa_5options.jsonl": ("id", "question", "options"),
-    "mmlu-pro.jsonl": ("id", "question", "options"),
-    "mmlu.jsonl": ("id", "question", "options"),
-    "mts_dialog_summarization.jsonl": ("ID", "section_text"),
-    "pubmedqa.jsonl": ("id", "question"),
-}
-"""File: id, text and option fields."""
 ASKED = ("medqa", "medmcqa", "mmlu", "pubmedqa", "kqa", "medinstruct_test")
 """Benchmarks of questions, which are paraphrased."""
 OTHER_WORDS = dict(
@@ -80,13 +64,9 @@ OTHER_WORDS = dict(
 
 def items_of(directory: Path) -> list[Item]:
     """All items of all files."""
-    found = []
-    for name, (id_field, text_field, *option_fields) in FILES.items():
-        fields = {"id_field": id_field, "text_field": text_field, "option_fields": tuple(option_fields)}
-        place = {"path": str(directory / name)}
-        terms = {"name": name.split(".")[0], "licence": "see its README", "access": "public"}
-        found += read_items(BenchmarkFile(**terms, **fields, placement=place))
-    return found
+    places = [BenchmarkPlacement(path=str(directory / Path(file.placement.path).name)) for file in BENCHMARKS]
+    files = [file.model_copy(update={"placement": place}) for file, place in zip(BENCHMARKS, places, strict=True)]
+    return [item for file in files for item in read_items(file)]
 
 
 def documents_of(directory: Path) -> dict[str, str]:

@@ -142,7 +142,7 @@ def me_llama() -> Recipe:
             benchmarks=BENCHMARKS, question_splits=(), quoted_tasks=(), placement=StepPlacement(concurrency=64),
         ),
         corpus=CorpusConfig(
-            proportions=PROPORTIONS, token_budget=NUM_TOKENS,
+            proportions=PROPORTIONS, token_budget=NUM_TOKENS, evidence=None,  # the paper weighs nothing
             # once is not enough (EXPECTED); Muennighoff et al. 2023: up to 4 times are nearly as good as new text
             max_epochs=4,
             max_unit_tokens=CONTEXT_TOKENS, block_tokens=CONTEXT_TOKENS, blocks_per_file=16_384, rng_seed=7,

@@ -22,8 +22,8 @@ RATES = Rates(
     key_bytes=100, ngram_fraction=1.5, store_bytes_per_token=5, scratch_token_bytes=2,
 )  # fmt: skip
 MIX = Mix(
-    proportions={"medical": 3, "general": 1}, token_budget=1_000_000_000, max_epochs=2, block_tokens=4096,
-    blocks_per_file=1000, num_shards=10, num_bands=14, keeps_ngrams=True,
+    proportions={"medical": 3, "general": 1}, token_budget=1_000_000_000, max_epochs=2, source_epochs={},
+    block_tokens=4096, blocks_per_file=1000, num_shards=10, num_bands=14, keeps_ngrams=True,
 )  # fmt: skip
 
 
@@ -60,13 +60,15 @@ def test_equal_texts_only_need_no_bands_and_no_ngrams():
 def test_a_mixture_that_cannot_be_filled_says_what_could():
     found = estimate(EXPECTED, MIX._replace(token_budget=2_000_000_000))
     assert found.shortage == (
-        "medical needs 1,500,000,000 tokens of 500,000,000 x 2 epochs: at most 1,333,333,333 tokens can be filled; "
-        "lower corpus.token_budget, or add a source"
+        "medical needs 1,500,000,000 tokens, has 1,000,000,000 with all its epochs: "
+        "at most 1,333,333,333 tokens can be filled; lower corpus.token_budget, or add a source"
     )
     assert estimate(EXPECTED, MIX._replace(token_budget=1_333_333_333)).shortage == ""
     assert estimate(EXPECTED, MIX._replace(token_budget=0)).num_tokens == 1_333_333_333
     nothing = Expected(sources=(source("medical", 500_000_000),), rates=RATES)
-    assert "general needs 250,000,000 tokens of 0 x 2" in estimate(nothing, MIX).shortage
+    more = estimate(EXPECTED, MIX._replace(token_budget=0, source_epochs={"medical": 3}))
+    assert more.num_tokens == 2_000_000_000  # 500M x 3 of medical text is three quarters of it
+    assert "general needs 250,000,000 tokens, has 0 with" in estimate(nothing, MIX).shortage
 
 
 def test_training_by_hand():
