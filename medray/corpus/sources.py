@@ -220,7 +220,10 @@ def _find(source: SourceConfig, place: SourceLocation) -> list[str]:
     else:
         files, where = list_files(place.path, _kinds(source)), place.path
     if not files:
-        raise UserError(f"sources.{source.name}: nothing at {where}, expected a file: correct the location")
+        raise UserError(
+            f"sources.{source.name}: nothing at {where}, expected a file: correct the location, or "
+            "files.directory, where relative paths start"
+        )
     if len(files) > 1 and source.format in _FILES:
         raise UserError(f"sources.{source.name}: {len(files)} files at {where}, expected one: name it exactly")
     return files
