@@ -145,19 +145,24 @@ def paraphrases(items: list[Item], documents: dict[str, str], general: str, embe
             recalls[name].append(len(hits) / len(texts))
         print(f"{change:28} {'  '.join(f'{recalls[name][-1]:{len(name)}.3f}' for name in found)}")
     foreign = {i: text for i, text in documents.items() if not i.startswith("pubmed")}
-    started = time.process_time()
-    with_dense = certify(dense, list(foreign), list(foreign.values()), embed)[0]
-    seconds = time.process_time() - started
-    plain = {m.document for m in certify(found["13-grams"][0], list(foreign), list(foreign.values()))[0]}
-    only = [match for match in with_dense if match.document not in plain]
-    texts = {(item.benchmark, item.id): item.text for item in items}
-    for match in only[:10]:
-        print(f"dense only: {match.document}: {match.text[:150]} | {texts[match[:2]][:150]}")
+    num_mb = sum(len(text.encode()) for text in foreign.values()) / 1e6
+    known: set[str] = set()
+    for name, (index, vectors) in found.items():
+        started = time.process_time()
+        matches, _ = certify(index, list(foreign), list(foreign.values()), vectors)
+        speed = num_mb / (time.process_time() - started)
+        known = known or {match.document for match in matches}
+        fresh = [match for match in matches if match.document not in known]
+        documents_fraction = len({match.document for match in fresh}) / len(foreign)
+        print(f"{name}: {documents_fraction:.2%} of {len(foreign):,} other documents, {speed:.2f} MB/s, as these:")
+        for match in fresh[:5]:
+            text = next(item.text for item in items if (item.benchmark, item.id) == match[:2])
+            print(f"    {match.document}: {match.text[:120]} | {text[:120]}")
     return {
         "paraphrase_recall": round(float(np.mean(recalls["13-grams, dense"])), 4),
         "paraphrase_recall_ngrams": round(float(np.mean(recalls["13-grams"])), 4),
-        "dense_documents_fraction": round(len({m.document for m in only}) / len(foreign), 5),
-        "dense_mb_per_s": round(sum(len(text.encode()) for text in foreign.values()) / 1e6 / seconds, 3),
+        "dense_documents_fraction": round(documents_fraction, 5),
+        "dense_mb_per_s": round(speed, 3),
     }
 
 

@@ -31,7 +31,7 @@ from tests.e2e.corpus_faults import bad_files, dying, measured, sources_of
 from tests.e2e.corpus_steps import RULES, STEPS, make_in_another_order, run_all, stages, text
 from tests.unit.plain_mixture import split_lengths
 
-pytest.importorskip("ray")
+ray = pytest.importorskip("ray")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -219,11 +219,13 @@ def test_heldout_documents_are_whole_and_their_parts_right(built):
         assert row["text"][part["start"] : part["stop"]] == text(int(row["id"][8:]), 8 + int(row["id"][8:]) % 30)
 
 
-@pytest.mark.parametrize("num_shards", [1, 7])
+@pytest.mark.parametrize("num_shards", [1, 7, 23])
 def test_the_number_of_shards_changes_nothing(built, here, root_with, num_shards):
+    """With 23 some shards are empty."""
     changed = {"dedup": {"placement": {"rows_at_once": num_shards * 30}}}
     found = run_all(stages(here, num_shards, **changed), root_with("sources", "base", "synthesize"))
-    assert len(parts_of(found["decontaminate"])) == num_shards
+    sizes = [pq.read_metadata(path).num_rows for path in parts_of(found["decontaminate"])]
+    assert len(sizes) == num_shards and (0 in sizes) == (num_shards == 23)
     for name in STEPS:
         assert found[name].manifest.parts == built[name].manifest.parts, name
         assert found[name].manifest.counters == built[name].manifest.counters
@@ -252,9 +254,10 @@ def test_neither_the_order_of_files_nor_of_rows_changes_what_stays(built, here, 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_worker_killed_in_a_shard_of_a_step_is_replaced_and_no_row_is_lost_or_doubled(built, here, root_with, step):
     root = root_with("sources", "base", "synthesize", *STEPS[: STEPS.index(step)])
-    with dying(step):
-        found = execute(stages(here, 7 if step == "clean" else 2)[step], root)
-    assert sorted(path.name for path in found.directory.glob("*.died")) == ["mark.died", "table.died"]
+    faults = ("table",) if step == "corpus" else ("mark", "table")  # each costs the corpus an import of transformers
+    with dying(step, faults=faults):
+        found = execute(stages(here, 7 if step == "clean" else 2, concurrency=1)[step], root)
+    assert sorted(path.stem for path in found.directory.glob("*.died")) == list(faults)
     assert found.manifest.parts == built[step].manifest.parts
     assert found.manifest.num_quarantined == built[step].manifest.num_quarantined
     assert not list(found.data.rglob(".*"))
@@ -263,7 +266,8 @@ def test_a_worker_killed_in_a_shard_of_a_step_is_replaced_and_no_row_is_lost_or_
 def run_until_killed(here: Path, root: Root, step: str, *after: str) -> None:
     """The steps in another process, which SIGKILL ends inside a shard of one of them."""
     code = "import sys; from tests.e2e.corpus_faults import run_until_killed; run_until_killed(*sys.argv[1:])"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    address = ray.get_runtime_context().gcs_address  # it joins this Ray: another start takes longer than all else
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "RAY_ADDRESS": address}
     command = [sys.executable, "-c", code, str(here), root.url, step, *after]
     child = subprocess.run(command, env=environment, start_new_session=True, capture_output=True, timeout=300)
     assert child.returncode == -signal.SIGKILL, child.stderr[-3000:]
