@@ -1,0 +1,156 @@
+"""Dates and ages over 89 in clinical text: found, read, and moved by a number of days in the form they had."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+from medray.text.phi.found import Found
+from medray.text.phi.words import MONTHS
+
+_NAMES = (f"{m[:3]}(?:{m[3:]})?" if m != "september" else "sept?(?:ember)?" for m in MONTHS)
+_B = rf"(?P<b>(?:{'|'.join(_NAMES)})\b\.?|(?:{'|'.join(m[:3] for m in MONTHS)})(?=\d))"
+_D, _M = r"(?P<d>3[01]|[12]\d|0?[1-9])", r"(?P<m>1[0-2]|0?[1-9])"
+_TH, _S = r"(?P<t>st|nd|rd|th)?", r"(?P<s>[-/.])"
+_LONG = r"(?:1[89]|2[0-2])\d{2}"
+_Y, _ANY_YEAR = rf"(?P<y>{_LONG})", rf"(?P<y>{_LONG}|\d{{2}})"
+
+# The groups say how a date is read and written again: y year, m month as a number, b month by name, d day, t th.
+_FORMS = {
+    "ymd": rf"{_Y}{_S}{_M}(?P=s){_D}",
+    "mdy": rf"{_M}{_S}{_D}(?P=s){_ANY_YEAR}",
+    "dmy": rf"{_D}{_S}{_M}(?P=s){_Y}",
+    "bdy": rf"{_B}[ -]?{_D}{_TH}(?:,?\s|-){_Y}",
+    "dby": rf"{_D}{_TH}(?:[ ]of)?[ -]?{_B}(?:[ ,-]{{0,2}}{_Y}|[ -]'?(?P<z>\d{{2}})(?![\d:/%.]))",
+    "by": rf"{_B}(?:,|[ ]of)?[ /-]?{_Y}",
+    "my": rf"{_M}/{_Y}",
+    "bd": rf"{_B}[ ]?{_D}{_TH}",
+    "db": rf"{_D}{_TH}(?:[ ]of)?[ -]?{_B}",
+    "md": rf"{_M}/{_D}",
+}
+READABLE = {name: re.compile(form, re.I) for name, form in _FORMS.items()}
+_FIND = {
+    name: re.compile(rf"(?<![\w/.:-])(?:{form})(?![\w]|[/]\d|\.\d|{'-' if name in ('mdy', 'ymd', 'dmy', 'my') else '/'}\d)", re.I)
+    for name, form in _FORMS.items() if name != "md"
+}  # fmt: skip
+_CUE = (
+    r"\b(?:on|from|since|of|until|till|thru|through|between|and|dated?|by|after|before|starting|ending|began|begun|due|"
+    r"last|next|visit|meeting|admitted|admission|seen|done|drawn|sent|born|dob|cxr|ct|cta|mri|tte|echo|us|ekg|eeg|"
+    r"cultures?|bcx|ucx|scan|surgery|clinic|appointment|appt|exam|eval|labs?|transferred|discharged?|intubated|"
+    r"extubated|consult|note|d/c|dc'?d|vs|to)\b[ :(]{1,2}"
+)
+_NO_DATE = (
+    r"(?! ?-? ?(?:of|strength|motor|murmur|systolic|diastolic|pain|positive|negative|nodes|bottles|throughout|power|"
+    r"ns|cups?|tab\w*|sirs|criteria|doses?|hours|pulses|normal|miles?|inch\w*|packs?|in (?:all|both|the [lr])|on the)\b)"
+)
+_MONTH_DAY = re.compile(
+    rf"(?:{_CUE}|\(|^|(?<![\w/.-])(?=\d+/\d+ ?-{{1,2}} ?\d+/\d+(?![\w/]))|(?<=\d/\d-)|(?<=\d/\d\d-))"
+    rf"(?P<date>{_FORMS['md']})(?![\w/%]|\.\d){_NO_DATE}",
+    re.I | re.M,
+)
+_SHARE = re.compile(
+    r"(?:strength|motor|power|reflex\w*|pulses|murmur|pain|apgars?|score|gleason|scale|ratio|acuity|bp)[^\n.;]{0,16}$",
+    re.I,
+)
+_ORAL_TEN = "one|two|three|four|five|six|seven|eight|nine"
+_OLD_AGE = r"(?P<v>9\d|1[0-2]\d)"
+_OLD = tuple(
+    re.compile(pattern, re.I)
+    for pattern in (
+        rf"(?<![\w./-]){_OLD_AGE}(?=[ -]?(?:year|yr|y/o|y\.o|yo\b|y\b|F\b|M\b))(?!-?\w+ (?:ago|history))",
+        rf"\bage[ds]?(?: of| is|:)? {{1,3}}{_OLD_AGE}(?![\w%/.]\w|\w)",
+        rf"\b(?:is|was|turned|turns) {_OLD_AGE}(?=,? (?:and|alive|when|years|now|but)\b|[,;.](?!\d))(?=[^%\n]{{0,40}})",
+        rf"\b(?P<v>ninety(?:[- ](?:{_ORAL_TEN}))?|(?:one|a) hundred(?: and \w+)?)(?=[- ]years?[- ]old)",
+    )
+)
+_VITAL_BEFORE = re.compile(r"(?:HR|rate|sats?|pulse|MAP|BP|SpO2|SBP|DBP|pressure|weight|glucose|PTT|temp\w*)\b[^\n.]{0,12}$", re.I)
+
+
+def find_dates(text: str) -> Iterator[Found]:
+    """Dates that name a month and a day or year, and ages over 89; finds may overlap, the longer forms come first.
+
+    A year alone stays by the rule itself.
+    Choices: a month alone stays too (as in "influenza vaccine each October").
+    """
+    for form, pattern in _FIND.items():
+        for m in pattern.finditer(text):
+            if _is_date(m, form):
+                yield Found(*m.span(), "date", form)
+    for m in _MONTH_DAY.finditer(text):
+        if not _SHARE.search(text, max(0, m.start() - 24), m.start("date")):
+            yield Found(*m.span("date"), "date", "md")
+    for pattern in _OLD:
+        for m in pattern.finditer(text):
+            if not _VITAL_BEFORE.search(text, max(0, m.start() - 24), m.start() + 3):
+                yield Found(*m.span("v"), "age")
+
+
+def read_date(text: str, form: str, near: date | None = None) -> date | None:
+    """The day that a found date names, or None (31 February). A date without a year is the one closest to `near`.
+
+    Choices: two digits of a year are of 1930 to 2029; a month without a day counts as its 15th.
+    """
+    m = READABLE[form].fullmatch(text)
+    assert m, f"{text!r} has not the form {form}"
+    g = m.groupdict()
+    month = int(g["m"]) if g.get("m") else [n[:3] for n in MONTHS].index(g["b"][:3].lower()) + 1
+    day, year = int(g.get("d") or 15), g.get("y") or g.get("z")
+    if year and len(year) == 2:
+        year = f"{'19' if int(year) >= 30 else '20'}{year}"
+    around = near or date(2000, 7, 1)
+    years = [int(year)] if year else [around.year - 1, around.year, around.year + 1]
+    days = [date(y, month, day) for y in years if _exists(y, month, day)]
+    return min(days, key=lambda d: abs(d - around)) if days else None
+
+
+def shift_date(text: str, form: str, days: int, near: date | None = None) -> str:
+    """The date `days` later, written as it was: order, separators, width, case, ordinal; unreadable ones stay.
+
+    A date that no calendar has (31 February) is taken as the 28th of its month.
+    """
+    m = READABLE[form].fullmatch(text)
+    old = read_date(text, form, near)
+    if old is None:
+        m = READABLE[form].fullmatch(text[: m.start("d")] + "28" + text[m.end("d") :])
+        old = read_date(m.string, form, near)
+    new, out = old + timedelta(days=days), m.string
+    padded = all(len(m[g]) == 2 for g in "md" if g in m.re.groupindex and m[g])
+    fresh = {
+        "y": lambda was: f"{new.year:04d}"[-len(was) :], "z": lambda was: f"{new.year % 100:02d}",
+        "m": lambda was: f"{new.month:0{2 if padded else 1}d}", "d": lambda was: f"{new.day:0{2 if padded else 1}d}",
+        "t": lambda was: _like(_ordinal(new.day), was), "b": lambda was: _like(_month_name(new.month, was), was),
+    }  # fmt: skip
+    spans = sorted((m.span(g), g) for g in fresh if g in m.re.groupindex and m[g])
+    for (start, stop), group in reversed(spans):
+        out = out[:start] + fresh[group](out[start:stop]) + out[stop:]
+    return out
+
+
+def _is_date(m: re.Match[str], form: str) -> bool:
+    g = m.groupdict()
+    if g.get("s") == "." and len(g["y"]) == 2:
+        return False  # 3.4.19 is a list of figures
+    # "march 4 times", "may 2 of them": these two are verbs where nothing else says month
+    if (g.get("b") or "").lower() in ("may", "march", "mar", "sun") and g["b"].islower() and not (g.get("y") or g.get("t")):
+        return False
+    return read_date(m[0], form) is not None or form in ("mdy", "ymd", "dmy")
+
+
+def _exists(year: int, month: int, day: int) -> bool:
+    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    return 1 <= day <= (31, 29 if leap else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)[month - 1]
+
+
+def _ordinal(day: int) -> str:
+    return "th" if 10 < day < 14 else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
+
+
+def _month_name(month: int, was: str) -> str:
+    name, dot = MONTHS[month - 1], "." if was.endswith(".") else ""
+    abbreviated = len(was.rstrip(".")) < 5 and was.lower() not in ("may", "june", "july") or dot
+    return (name[:3] if abbreviated else name) + (dot if len(name) > 3 else "")
+
+
+def _like(word: str, was: str) -> str:
+    return word.upper() if was.isupper() else word.title() if was[0].isupper() else word

@@ -1,0 +1,163 @@
+"""Places smaller than a state: streets, towns, counties, postal codes, hospitals and homes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from medray.text.phi.found import Found
+from medray.text.phi.names import EPONYM_NOUN, STOP
+from medray.text.phi.words import MONTHS, STATE_CODES, STATES, TOWNS, is_common, is_rare, is_term
+
+_CAP = r"(?:(?:St|Ste|Mt|Ft|Pt)\.|[A-Z][\w'’-]*\w(?!\.\w)|[NSEW]\.)"
+_STATE_NAMES = "|".join(("New (?:York|Jersey|Mexico|Hampshire)", "(?:North|South) (?:Carolina|Dakota)", "West Virginia", "Rhode Island",
+                         *(s.title() for s in sorted(STATES) if s not in ("hampshire", "jersey", "mexico", "york", "carolina", "dakota", "rhode", "columbia"))))  # fmt: skip
+_STATE = rf"(?:{'|'.join(sorted(STATE_CODES))}|{_STATE_NAMES})"
+_SUFFIX = (
+    r"(?:street|st|avenue|ave|road|rd|drive|dr|lane|ln|boulevard|blvd|court|ct|circle|cir|place|pl|terrace|ter|way|"
+    r"parkway|pkwy|highway|hwy|trail|trl|row|square|sq|plaza|loop|path|walk|pike|crossing|alley|turnpike|mews|close|crescent)"
+)
+_UNIT = r"(?:,? (?:apt|apartment|unit|suite|ste|no|#|floor|fl|room|rm)\b\.? ?#?\w{1,5})"
+_STREET_WORD = rf"(?:{_CAP}|\d{{1,3}}(?:st|nd|rd|th)|d[eu]l?|l[ao]s?|of|the|and)"
+_STREETS = (
+    re.compile(rf"(?<![\w/.-])\d{{1,6}}[A-Z]?,? (?:{_STREET_WORD} ){{1,5}}?(?i:{_SUFFIX})\b\.?(?i:{_UNIT})?"),
+    re.compile(rf"(?<![\w/.-])\d{{1,6}} (?:(?:Old |East |West |North |South )?(?:County Road|County Rd|State Road|Route|Rte|Highway|Hwy|Rural Route|RR) \d+|"
+               rf"(?:Avenida|Calle|Camino|Via|Rue|Avenue|Paseo|Rua|Piazza)(?: (?:de[l]?|la|los|las|du|des))*(?: {_CAP}){{1,2}}|Broadway)(?i:{_UNIT})?"),
+    re.compile(rf"\b(?:[NSEW]{{1,2}}\.? )?(?:{_CAP} |\d{{1,3}}(?:st|nd|rd|th) ){{1,3}}(?:Street|Avenue|Ave|Road|Rd|Lane|Boulevard|Blvd|Parkway|Pkwy)\b\.?"),
+    re.compile(r"(?<!\w)P\.? ?O\.? ?(?:Box|BOX) \d{1,7}", re.I),
+)  # fmt: skip
+_CODES = (
+    re.compile(rf"(?<=\b)(?:{_STATE})[.,]? {{1,2}}(?P<v>\d{{5}}(?:-\d{{4}})?)(?![\w-])"),
+    re.compile(r"\b(?:zip|zip ?code|postal code|postcode)(?: (?:is|of))?[ :#]{1,3}(?P<v>[A-Z0-9][A-Z0-9 -]{3,8}[A-Z0-9])\b", re.I),
+    re.compile(r"(?<![\w-])(?P<v>\d{5}-\d{4})(?![\w-])"),
+    re.compile(r"\b(?P<v>(?:[A-Z]{1,2}\d{1,2}[A-Z]? \d[A-Z]{2}|[A-Z]\d[A-Z] \d[A-Z]\d))\b"),
+)  # fmt: skip
+_TOWN = rf"{_CAP}(?:[ -](?:{_CAP}|d[eu]|la|las|los|or|of|sur|on)){{0,3}}"
+_BEFORE_STATE = re.compile(rf"(?P<v>{_TOWN})(?:,\s(?:{_STATE})|[ ](?:{_STATE})(?=[. ]{{1,3}}\d{{5}}(?!\d)))\b")
+_BEFORE_CODE = re.compile(rf"(?P<v>{_TOWN}),? \d{{5}}(?:-\d{{4}})?(?![\w-])")
+_AFTER_STREET = re.compile(rf"[,.]?\s{{1,4}}(?P<v>{_TOWN})(?=[,.;\n]|$)")
+_NATURE = re.compile(rf"\b(?:Mount|Mt\.?|Fort|Ft\.|Port|San|Santa|Los|Las|El|Lake|Cape|Sault|Saint|Ste\.) {_CAP}(?: {_CAP})?")
+_COUNTY = re.compile(rf"\b{_CAP}(?: (?:{_CAP}|or|du|des?|la|las)){{0,3}} (?:County|COUNTY|Parish|Township|Borough)\b")
+_HOUSE = (
+    r"(?:(?i:(?:(?:regional|memorial|general|community|university|medical|health|rehabilitation|rehab|nursing|skilled nursing|dialysis|"
+    r"surgery|cancer|heart|children's|veterans|va|assisted|senior|family|psychiatric|behavioral|recovery|wellness|adult day|long term care) )*"
+    r"(?:hospital|medical center|med ctr|medical ctr|clinic|infirmary|nursing home|nursing facility|nursing center|center|centre|facility|"
+    r"hospice|rehab|rehabilitation|assisted living|senior living|living|manor|villa|lodge|family practice|pediatrics|medical associates|associates|"
+    r"medical group|healthcare|health care|health system|retirement community|care home|convalescent home|high school|elementary|"
+    r"middle school|university|college|academy|church|synagogue|mosque|prison|correctional facility|shelter|pharmacy))\b)"
+)
+_FACILITY = re.compile(rf"(?P<lead>(?:{_CAP}(?:['’]s)?|of|at|de|the|and|&)(?: (?:{_CAP}(?:['’]s)?|of|the|at|de|and|&)){{0,4}}?) (?P<house>{_HOUSE})(?! (?:of|[Cc]ourse|[Dd]ays?|COURSE|[Ss]tay|[Nn]ote|[Vv]isit|[Aa]dmission|[Dd]ischarge)\b)")
+_UNIVERSITY = re.compile(rf"\b(?:University|College|Hospital|Sisters|Church) of (?:the )?{_CAP}(?: {_CAP}){{0,3}}")
+# Words that make no hospital's name: its department, its rank, its trade.
+_GENERIC = frozenset(
+    """
+    the a an of at and & brief for our your this that his her their in to from any each other another new old former local outside area
+    emergency urgent primary care medical surgical surgery medicine pain oncology cardiology neurology heart failure diabetes wound
+    device coumadin anticoagulation infusion dialysis renal hematology transplant pulmonary sleep orthopedic orthopaedic spine hand
+    eye ear nose throat dental psychiatric psychiatry behavioral mental health general community regional memorial university children
+    children's pediatric women's men's veterans va rehabilitation rehab nursing skilled acute long term adult day senior assisted
+    family internal outpatient inpatient ambulatory allergy asthma dermatology endocrine endocrinology rheumatology gi gyn ob urology
+    fertility genetics geriatric gerontology infectious disease id hepatology liver kidney breast cancer tumor radiation trauma burn
+    stroke vascular cardiac thoracic cardiothoracic plastic research clinical state county city national american public private home
+    school high middle elementary catholic baptist methodist lutheran presbyterian jewish islamic christian poison control call data
+    please follow-up followup telephone fax visit tertiary referring referral accepting admitting he she pt patient no on per cvs
+    walgreens living retail mail order recovery chest stem cell bone marrow attending message voice contact
+    """.split()
+)  # fmt: skip
+_CUE = re.compile(
+    r"\b(?:(?:liv(?:es|ed|ing)|resid(?:es|ed|ing|ent)|born|raised|grew up|moved(?: here| back)?|relocat\w+|travel\w*|transferred|vacation\w*|"
+    r"visit\w*|commut\w+|native|home|house|apartment|farm|work(?:s|ed|ing)?|fell|collision|accident|crash|gardening|incarcerated|"
+    r"camp\w*|hospitali[sz]ed|closer|presents?|presented|comes?|came|originally|referred|admitted|back|returned|stay\w*|drove|flew|"
+    r"family|daughter|son|wife|husband|mother|father|man|woman|lady|gentleman|female|male|"
+    r"brother|sister|RN)\b[^.;:\n]{0,18}?)?(?:\b(?:in|from|at|near|to|of|outside|around|via|leaving|nearby)) (?P<v>(?P<w>\w+)\b)",
+    re.I,
+)
+
+
+def find_places(text: str) -> Iterator[Found]:
+    """Identifiers (B) of 45 CFR 164.514(b)(2)(i) and the names of hospitals, homes and schools; finds may overlap.
+
+    States and countries stay.
+    Choices: the whole postal code goes, not only its last two digits.
+    """
+    for pattern in _STREETS:
+        for m in pattern.finditer(text):
+            if _is_street(m[0]):
+                yield Found(*m.span(), "location")
+                town = _AFTER_STREET.match(text, m.end())
+                if town and _is_town(town["v"]):
+                    yield Found(*town.span("v"), "location")
+    for pattern in _CODES:
+        yield from (Found(*m.span("v"), "location") for m in pattern.finditer(text))
+    for m in _FACILITY.finditer(text):
+        yield from _facility(m)
+    yield from (Found(*m.span(), "location") for m in _UNIVERSITY.finditer(text) if not _all_generic(m[0].split(" of ")[1]))
+    for m in _COUNTY.finditer(text):
+        lead = _lead_in(m[0])
+        if not _all_generic(m[0][lead:].rsplit(" ", 1)[0]):
+            yield Found(m.start() + lead, m.end(), "location")
+    for pattern in (_BEFORE_STATE, _BEFORE_CODE):
+        for m in pattern.finditer(text):
+            lead = _lead_in(m["v"])
+            if _is_town(m["v"][lead:]):
+                yield Found(m.start("v") + lead, m.end("v"), "location")
+    yield from (Found(*m.span(), "location") for m in _NATURE.finditer(text) if not EPONYM_NOUN.match(text, m.end()))
+    yield from _after_cues(text)
+    yield from _cities(text)
+
+
+def _is_street(street: str) -> bool:
+    return not re.search(r"\b(?:Dr\. |mg|Patient|Date)\b", street)
+
+
+def _facility(m: re.Match[str]) -> Iterator[Found]:
+    lead = _lead_in(m["lead"])
+    if not _all_generic(m["lead"][lead:]):
+        yield Found(m.start("lead") + lead, m.end(), "location")
+
+
+def _lead_in(name: str) -> int:
+    """Characters of the words before a name that only begin its sentence: "The ", "At ", "Mammogram at "."""
+    at = 0
+    for m in re.finditer(r"\S+ ", name):
+        word = m[0].strip().lower().rstrip(".")
+        if at != m.start() or not (word in STOP and word not in ("st", "our", "all") or word in MONTHS):
+            break
+        at = m.end()
+    return at
+
+
+def _all_generic(name: str) -> bool:
+    words = [w.strip(".,'’").lower().removesuffix("'s") for w in name.split()]
+    return all(w in _GENERIC or w in STOP or w in STATES or w.isdigit() for w in words)
+
+
+def _is_town(name: str) -> bool:
+    words = name.replace("-", " ").lower().split()
+    if any(w.strip(".") in STOP for w in words if w not in ("of", "or", "on")) or words[0] in MONTHS or len(words[0]) < 2:
+        return False
+    return name.upper() not in STATE_CODES and not all(w in STATES for w in words)
+
+
+def _after_cues(text: str) -> Iterator[Found]:
+    for m in _CUE.finditer(text):
+        start = m.start("v")
+        name = re.compile(_TOWN).match(text, start)
+        if not name or EPONYM_NOUN.match(text, name.end()):
+            continue
+        words = [w.lower().strip(".") for w in re.split(r"[ -]", name[0])]
+        if any(w in STOP or (is_term(w) and w not in TOWNS and len(words) == 1) for w in words):
+            continue
+        upper = name[0].isupper()
+        rare = any((is_rare(w) and (len(w) > 4 or not upper)) or w in TOWNS for w in words)
+        moved = m.start() < m.start("v") - 8 and not upper and len(name[0]) > 3 and re.match(r"[,.; ]?", text[name.end() :])
+        known = all(is_common(w) or is_term(w) for w in words)
+        if rare or (moved and len(words) > 1 and known and not any(is_term(w) for w in words)):
+            yield Found(*name.span(), "location")
+
+
+def _cities(text: str) -> Iterator[Found]:
+    for m in re.finditer(r"\b[A-Z][a-z]+\b|\b[A-Z]{5,}\b", text):
+        if m[0].lower() in TOWNS and not is_common(m[0].lower()) and not is_term(m[0].lower()):
+            if not EPONYM_NOUN.match(text, m.end()):
+                yield Found(*m.span(), "location")

@@ -1,0 +1,215 @@
+"""What single words are: common vocabulary, terms that are written with a capital but name nobody, names of people."""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+from importlib.resources import files
+
+GIVEN = frozenset(
+    """
+aaron adam alan albert alexander alexandra alex alfred alice alicia allison amanda amber amy andrea andrew angel
+angela angelina ann anna anne annie anthony antonio arthur ashley barbara barry benjamin bernard beth betty beverly
+bill billy bob bobby bonnie bradley brandon brenda brian brittany bruce bryan calvin carl carla carlos carmen carol
+caroline carolyn carrie catherine cathy cecilia charles cheryl chris christian christina christine christopher cindy
+claire clara claudia clifford connie corey craig crystal curtis cynthia daisy dale dana daniel danielle danny darlene
+darrell david dawn dean deborah debra denise dennis derek derrick diana diane dolores donald donna dorothy douglas
+duane dustin dylan earl eddie edgar edith edna edward edwin eileen elaine eleanor elena elizabeth ella ellen emily
+emma eric erica erin ernest esther ethan eugene eva evelyn faith fernando florence frances francis francisco frank
+franklin frederick gabriel gail gary gene george gerald geraldine gilbert gina gladys glenn gloria gordon grace greg
+gregory gwendolyn harold harry harvey hazel heather hector heidi helen henry herbert herman hope howard hugh ian irene
+isaac isabel isabella ivan jack jackie jacob jacqueline jaime james jamie jane janet janice jared jason javier jay
+jean jeff jeffery jeffrey jennifer jenny jeremy jerome jerry jesse jessica jesus jill jim jimmy joan joann joanne joe
+joel john johnny jonathan jordan jorge jose joseph josephine joshua joy joyce juan juanita judith judy julia julian
+julie june justin karen karl katherine kathleen kathryn kathy katie keith kelly kenneth kevin kim kimberly kristen
+kristin kyle larry laura lauren laurie lawrence leah lee leo leon leonard leroy leslie lester lewis lillian linda lisa
+lloyd logan lois lonnie loretta lori lorraine louis louise lucas lucille lucy luis luke luz lydia lynn mabel madison
+manuel marc marcia marcus margaret margarita maria marian marie marilyn mario marion marjorie mark marlene marsha
+martha martin marvin mary mathew matthew maureen maurice max maxine megan melanie melissa melvin mercedes michael
+michele michelle miguel mike milton minnie miranda mitchell molly monica morris myrtle nancy natalie nathan nathaniel
+neil nicholas nicole noah nora norma norman olivia oscar pamela patricia patrick paul paula pauline pearl pedro peggy
+penny peter philip phillip phyllis rachel rafael ralph ramon randall randy raul ray raymond rebecca regina renee
+ricardo rita robert roberta roberto rodney roger roland ron ronald ronnie rosa rosemary roy ruben ruby russell ruth
+ryan sally salvador samantha samuel sandra sara sarah scott sean sergio shane shannon sharon shawn sheila shelly
+shirley sidney sofia sophia stacy stanley stella stephanie stephen steve steven stuart sue susan suzanne sylvia tamara
+tammy tanya tara ted teresa terrance terry thelma theodore theresa thomas tiffany tim timothy tina todd tom tommy tony
+tonya tracy travis troy tyler valerie vanessa vera vernon veronica vicki victor victoria vincent viola violet virgil
+virginia vivian wallace walter wanda warren wayne wendy wesley willie william wilma yvonne zachary rose will mohammed
+ahmed ali fatima wei ming raj anil sunil priya deepak sergei natasha olga igor pierre hans klaus
+""".split()
+)
+"""Given names frequent in the United States, and a few of the most frequent elsewhere."""
+
+FAMILY = frozenset(
+    """
+adams alexander allen alvarez anderson andrews armstrong arnold austin bailey baker banks barnes bell bennett berry
+bishop black boyd bradley brooks brown bryant burke burns butler campbell carpenter carroll carter castillo chapman
+chavez chen clark coleman collins cooper cox crawford cruz cunningham daniels davis day diaz dixon duncan dunn edwards
+elliott ellis evans ferguson fernandez fields fisher fleming flores ford foster fowler fox franklin freeman fuller
+garcia gardner garza gibson gomez gonzalez gordon graham grant gray green greene griffin guzman hall hamilton hansen
+hanson harper harris harrison hart harvey hawkins hayes henderson henry hernandez herrera hicks hill hoffman holland
+holmes howard howell hudson hughes hunt hunter jackson jacobs jenkins jensen jimenez johnson johnston jones kelley
+kelly kennedy khan kim king knight lane larson lawson lee lewis little lopez lynch marshall martin martinez mason
+matthews mcdonald medina mendoza meyer miller mills mitchell moore morales moreno morgan morris murphy murray myers
+nelson newman nguyen nichols obrien oliver olson ortiz owens palmer parker patel patterson payne perez perkins perry
+peters peterson phillips pierce porter powell price pham ramirez ramos reed reid reyes reynolds rice richards
+richardson riley rivera roberts robertson robinson rodriguez rogers romero rose ross ruiz russell ryan salazar sanchez
+sanders santiago schmidt schultz scott shaw silva simmons simpson singh smith snyder soto spencer stanley stephens
+stevens stewart stone sullivan taylor thomas thompson torres tran tucker turner vargas vasquez wagner walker wallace
+walsh ward warren washington watkins watson weaver webb weber webster welch wells west wheeler white williams
+williamson willis wilson wong wood woods wright young cohen levy kaplan friedman goldberg yang liu lin wang zhao zhou
+shah sharma gupta kumar rao das ahmed hussain ivanov mueller becker rossi silva santos pereira costa long bond cook
+bush bird snow frost winter summers love church cross bowman rivers waters marsh brook glass drake hobbs
+""".split()
+)
+"""Family names frequent in the United States, among them ordinary words (Price, Stone, Long)."""
+
+STATES = frozenset(
+    """alabama alaska arizona arkansas california colorado connecticut delaware florida georgia hawaii idaho illinois
+indiana iowa kansas kentucky louisiana maine maryland massachusetts michigan minnesota mississippi missouri montana
+nebraska nevada ohio oklahoma oregon pennsylvania tennessee texas utah vermont virginia washington wisconsin wyoming
+hampshire jersey mexico york carolina dakota rhode columbia""".split()
+)
+STATE_CODES = frozenset(
+    """AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR PA
+RI SC SD TN TX UT VT VA WA WV WI WY DC PR""".split()
+)
+MONTHS = tuple("january february march april may june july august september october november december".split())
+
+TOWNS = frozenset(
+    """albany albuquerque anaheim anchorage atlanta augusta bakersfield baltimore boise boston bronx brooklyn brookline
+buffalo burlington cambridge charleston charlotte chicago cincinnati cleveland dallas denver detroit durham fresno
+fairfax hartford honolulu houston indianapolis jacksonville kansas knoxville lexington louisville lowell lynn madison
+manhattan memphis miami milwaukee minneapolis modesto nashville newark newton norfolk oakland omaha orlando
+philadelphia phoenix pittsburgh plymouth portland providence quincy raleigh richmond roanoke rochester sacramento
+savannah seattle somerville spokane springfield stamford syracuse tacoma tampa toledo topeka tucson tulsa waltham
+wichita wilmington worcester yonkers london dublin paris rome moscow mumbai delhi beijing shanghai lagos nairobi
+manila bogota""".split()
+)
+"""Cities of more than about 100,000 people, single words."""
+
+_TERMS = """
+addison addisonian allis alzheimer alzheimers angelchik apgar argyll asherman asperger austin auer babinski babcock
+baker balthazar barlow barr barre barrett bartholin bartonella bartter basedow bassini beck becker becks behcet bell
+bence bennett bethesda billroth binswanger bishop bitot blalock blom boerhaave borg borrelia bosniak bouchard bovie
+braden brca broca brooke brudzinski brugada budd buerger burkitt caldwell castleman celsius chadwick chagas charcot
+chevron cheyne chiari child childs chvostek clostridium cobb codman colles coombs cornell cotton courvoisier cowden
+coxsackie creutzfeldt crohn crohns cullen cushing cushings dandy darier debakey denonvilliers dercum desault diels
+dix dixon doppler douglas down dressler duchenne duke dukes dupuytren eaton ebstein ehlers eisenmenger epley epstein
+erb escherichia ewing fabry fallot fanconi fazekas felty finkelstein fitzpatrick fogarty foley fontan fournier frank
+french frenchay friedreich froment fuchs gaucher gelpi gerota giemsa gilbert glasgow gleason goldman goodpasture gore
+gottron gower gram graves grave greenfield grey guillain gustilo haemophilus hallpike hamman hampton hartmann
+hashimoto hawkins heberden hegar heimlich heinz heller henoch hesselbach hibiclens hickman hill hirschsprung hodgkin
+hodgkins hoffmann hohmann holter homan homans horner horners howell howship hunt hunter huntington hurler hurthle
+jackson jefferson jobe jones kaposi kartagener kawasaki kayser kegel kehr kelly kelvin kernig kerley killip kirschner
+klatskin klebsiella klinefelter klippel kocher koplik korotkoff korsakoff krukenberg kupffer kussmaul lachman laennec
+lambert langerhans langhans lasegue leder legg legionella leishmania leopold leriche lesch levine lewy leydig lhermitte
+liddle likert lisfranc lister listeria luer ludwig lugol lyme lynch macintosh maddrey malassezia mallampati mallory
+marfan marshall mayfield mayo mccune mcburney mcmurray mcroberts meckel meige meigs mendelson meniere merkel metzenbaum
+miller milwaukee mirizzi mobitz mohs moro morton munchausen murphy neer neisseria nelaton nissen noonan norton
+nottingham ogilvie ortolani osgood osler paget pancoast papanicolaou pap parkinson parkinsons parkland passy patrick
+peutz peyronie pfannenstiel phalen pick pickwick pierre pneumocystis poland pott potter potts prader prinzmetal
+pringle proteus pseudomonas purkinje quincke ramsay ransohoff ranson rapidfire raynaud raynauds refsum reiter rett reye
+richter rickettsia riedel rinne ringer ringers rokitansky romberg rorschach roth rouviere roux rovsing salmonella
+scarpa schatzki scheuermann schiller schirmer schlatter schlemm schmorl schwann seldinger sengstaken serratia sezary
+sharpey sheehan shigella simmonds simpson sims sipple sjogren sjögren skene sly smith snellen spigelian spurling
+staphylococcus starling stein stevens steri still streptococcus stokes sturge sudeck swan sweet sydenham takayasu
+takotsubo tanner tarlov tay thomas thompson tietze tinel todd tourette treitz trendelenburg treponema trousseau turner
+valsalva vater venturi verhoeff virchow waddell wagner waldenstrom waller wallenberg wangensteen warthin waterhouse
+watson weber wegener weil weitlaner welch wenckebach werdnig wernicke wharton wheeler whipple whitaker wilms wilson
+wirsung wolff wood wright yankauer yersinia zenker ziehl zollinger ganz
+acinetobacter actinomyces aspergillus bacteroides candida chlamydia citrobacter corynebacterium cryptococcus
+enterobacter enterococcus giardia helicobacter histoplasma lactobacillus mycobacterium mycoplasma plasmodium
+toxoplasma trichomonas
+abilify accolate aciphex actonel actos adderall advair advil afrin aggrenox albuterol aldactone aleve allegra amaryl
+ambien amoxil ancef aricept armour arimidex ativan atrovent augmentin avandia avapro avelox bactrim bactroban benadryl
+benicar betadine biaxin botox bumex buspar bystolic calan cardizem cardura catapres celebrex celexa cellcept cialis
+cipro clarinex claritin cleocin clonidine colace combivent compazine concerta coreg coumadin cozaar crestor cymbalta
+cytoxan darvocet decadron demerol depakote depo dermabond detrol diflucan dilantin dilaudid diovan ditropan duoneb
+duragesic dyazide ecotrin effexor eliquis enbrel epogen evista feosol flagyl flexeril flomax flonase flovent floxin
+foradil fosamax geodon gleevec glucophage glucotrol glucovance haldol herceptin humalog humira humulin hytrin hyzaar
+imdur imitrex imodium inderal indocin isordil januvia kayexalate keflex kenalog keppra kefzol klonopin klor lamictal
+lanoxin lantus lasix levaquin levemir levitra levothroid levoxyl lexapro librium lidoderm lipitor lomotil lopid
+lopressor lortab lotensin lotrel lovenox lunesta lupron lyrica maalox macrobid marcaine maxzide medrol metamucil
+micronase minipress miralax mobic motrin mucinex mylanta namenda naprosyn nasonex neosporin neulasta neupogen neurontin
+nexium niaspan nitro norco normodyne norvasc novolin novolog optiray omnipaque orapred oxycontin pamelor parafon
+paxil pepcid percocet peridex phenergan plaquenil plavix pravachol premarin prevacid prilosec prinivil procardia
+procrit prograf protonix proventil provera prozac pulmicort reglan relafen remeron remicade restoril retin risperdal
+ritalin robaxin robitussin rocephin roxicet seroquel senokot sinemet singulair skelaxin solu spiriva strattera
+sudafed symbicort synthroid tagamet tamiflu tegretol tenormin tessalon tobradex topamax toprol toradol trazodone tricor
+tums tylenol ultracet ultram unasyn valium valtrex vancocin vaseline vasotec ventolin versed viagra vicodin vioxx
+visine vistaril voltaren vytorin warfarin wellbutrin xanax xarelto xopenex xylocaine zantac zaroxolyn zestoretic
+zestril zetia ziac zithromax zocor zofran zoloft zometa zosyn zovirax zyprexa zyrtec zyvox
+medtronic abbott guidant boston globus stryker synthes zimmer biomet ethicon covidien cook cordis philips siemens
+bard arrow hemovac jackson-pratt vicryl monocryl prolene ethibond nylon ioban chloraprep gelfoam surgicel seprafilm
+steri-strips kerlix xeroform adaptic webril kerrison penfield rongeur leksell ligasure endo endocatch gia harmonic
+toyota honda chevrolet chevy nissan hyundai subaru mazda volkswagen volvo jeep harley davidson camry civic corolla
+aetna cigna humana anthem kaiser medicare medicaid tricare hipaa google facebook zoom skype walmart costco mcdonald
+mcdonalds excel windows epic cerner
+english spanish french german italian portuguese russian chinese mandarin cantonese vietnamese korean japanese arabic
+hindi tagalog haitian creole polish greek hebrew farsi urdu american african asian hispanic latino latina caucasian
+european indian mexican cuban dominican ethiopian somali nigerian jamaican irish british canadian jewish catholic
+christian protestant muslim baptist hindu buddhist jehovah jehovahs
+america africa asia europe canada mexico guatemala honduras salvador nicaragua panama cuba haiti jamaica colombia
+venezuela ecuador peru bolivia brazil chile argentina uruguay england scotland wales ireland france spain portugal
+italy germany austria switzerland belgium netherlands denmark norway sweden finland iceland poland ukraine russia
+romania bulgaria greece turkey egypt morocco algeria nigeria ghana kenya uganda ethiopia somalia sudan congo israel
+lebanon syria iraq iran afghanistan pakistan india nepal bangladesh china taiwan japan korea vietnam laos cambodia
+thailand burma malaysia singapore indonesia philippines australia zealand puerto rico usa uk
+monday tuesday wednesday thursday friday saturday sunday mon tues wed thurs fri christmas thanksgiving easter
+jan feb mar apr jun jul aug sep sept oct nov dec
+internet covid sars ebola gleason breslow clark lauren dukes figo bi-rads birads tirads pirads caprini wells
+sulfa sulfas pcn neuro abd resp cardio pulm heme endo musc msk heent psych gi gu id ext skin labs meds apgar apgars allergies
+dtr echo neph rheum ortho onc derm cv pulse tele sono vitals afeb cxr ekg hgb hct plt tmax tcurr tbili alk phos trop nihss cn bmp cbc dx hx rx tx sx fx px ddx appt addendum etoh tob
+icu ecog karnofsky katz lawton montreal moca tinetti romberg
+"""
+TERMS = frozenset(_TERMS.split()) | STATES | frozenset(MONTHS)
+"""Eponyms, organisms, brands, makers, languages, peoples, countries: with a capital, and yet nobody's name."""
+
+_ENDINGS = (
+    ("ies", ("y",)), ("es", ("", "e")), ("s", ("",)), ("ed", ("", "e")), ("ing", ("", "e")), ("ly", ("",)),
+    ("er", ("", "e")), ("ers", ("", "e")), ("ness", ("",)), ("ized", ("ize",)),
+)  # fmt: skip
+_PREFIXES = re.compile(r"(?:non|pre|post|re|un|sub|hyper|hypo|peri|para|retro|inter|intra|extra|trans|anti|micro|neuro|"
+                       r"cardio|gastro|hemi|hemo|hepato|broncho|thoraco|laparo|supra|infra|antero|postero|naso|oro|endo)")  # fmt: skip
+_MEDICAL = re.compile(
+    r"\w{3,}(?:ectom(?:y|ies)|otom(?:y|ies)|ostom(?:y|ies)|oscop(?:y|e|ic)|itis|osis|oses|emi[ac]|uria|opath(?:y|ic)|"
+    r"plast(?:y|ies)|graph(?:y|ic|s)?|gram|grams|olog(?:y|ist|ic|ical)|algia|plegi[ac]|megaly|lysis|trop(?:ic|hy)|"
+    r"ectasis|rrhage|rrhea|rrhaphy|centesis|cyt(?:e|es|ic|osis)|oma|omas|pnea|pnoea|therapy|azole|olol|pril|sartan|"
+    r"statin|mycin|micin|cillin|floxacin|mab|tinib|vir|parin|caine|zepam|zolam|dipine|prazole|setron|triptan|oxetine|"
+    r"azine|idine|amine|olone|asone|onide|cycline|platin|taxel|rubicin|formin|gliptin|gliflozin|thiazide|semide|"
+    r"phylline|terol|tropium|lukast|dronate|ketamine|barbital|codone|morphone|profen|xaban|gatran|grel|tide|amide|"
+    r"tion|sion|ical|ous|able|ized|izing|ment|ness|ially|ively|ory|otic|edly|osterone|ysteine|ular|eal)"
+)
+
+
+@cache
+def _lexicon() -> frozenset[str]:
+    text = files(__package__).joinpath("lexicon.txt").read_text(encoding="utf-8")
+    return frozenset(word for line in text.splitlines() if not line.startswith("#") for word in line.split())
+
+
+@lru_cache(1 << 16)
+def is_common(word: str) -> bool:
+    """Whether a lower-case word, or every part of a hyphenated one, is English or medical vocabulary."""
+    if "-" in word:
+        return all(len(part) < 3 or is_common(part) for part in word.split("-"))
+    stems = [word, *(word[: -len(end)] + new for end, news in _ENDINGS if word.endswith(end) for new in news)]
+    if any(stem in _lexicon() for stem in stems) or _MEDICAL.fullmatch(word):
+        return True
+    prefix = _PREFIXES.match(word)
+    return prefix is not None and len(word) - prefix.end() > 3 and is_common(word[prefix.end() :])
+
+
+@lru_cache(1 << 16)
+def is_term(word: str) -> bool:
+    """Whether a lower-case word is one of TERMS, or a hyphenated one has such a part ("swan-ganz")."""
+    return word in TERMS or ("-" in word and any(part in TERMS for part in word.split("-")))
+
+
+@lru_cache(1 << 16)
+def is_rare(word: str) -> bool:
+    """Whether a lower-case word of at least three letters is none of vocabulary, term, frequent name or city."""
+    return len(word) > 2 and not (
+        is_common(word) or is_term(word) or word in GIVEN or word in FAMILY or word in TOWNS
+    )
