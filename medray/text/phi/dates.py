@@ -34,21 +34,19 @@ _FIND = {
     name: re.compile(rf"(?<![\w/.:-])(?:{form})(?![\w]|[/]\d|\.\d|{'-' if name in ('mdy', 'ymd', 'dmy', 'my') else '/'}\d)", re.I)
     for name, form in _FORMS.items() if name != "md"
 }  # fmt: skip
-_CUE = (
-    r"\b(?:on|from|since|of|until|till|thru|through|between|and|dated?|by|after|before|starting|ending|began|begun|due|"
+_CUE = re.compile(
+    r"(?:\b(?:on|from|since|of|until|till|thru|through|between|and|dated?|by|after|before|starting|ending|began|begun|due|"
     r"last|next|visit|meeting|admitted|admission|seen|done|drawn|sent|born|dob|cxr|ct|cta|mri|tte|echo|us|ekg|eeg|"
     r"cultures?|bcx|ucx|scan|surgery|clinic|appointment|appt|exam|eval|labs?|transferred|discharged?|intubated|"
-    r"extubated|consult|note|d/c|dc'?d|vs|to)\b[ :(]{1,2}"
+    r"extubated|consult|note|d/c|dc'?d|vs|to)\b[ :(]{1,2}|\(|\n|^|\d/\d{1,2} ?- ?)$",
+    re.I,
 )
 _NO_DATE = (
-    r"(?! ?-? ?(?:of|strength|motor|murmur|systolic|diastolic|pain|positive|negative|nodes|bottles|throughout|power|"
+    r"(?! ?-? ?(?:of|strength|motor|murmur|systolic|diastolic|pain|positive|negative|nodes|bottles|throughout|power|distal|proximal|weakness|"
     r"ns|cups?|tab\w*|sirs|criteria|doses?|hours|pulses|normal|miles?|inch\w*|packs?|in (?:all|both|the [lr])|on the)\b)"
 )
-_MONTH_DAY = re.compile(
-    rf"(?:{_CUE}|\(|^|(?<![\w/.-])(?=\d+/\d+ ?-{{1,2}} ?\d+/\d+(?![\w/]))|(?<=\d/\d-)|(?<=\d/\d\d-))"
-    rf"(?P<date>{_FORMS['md']})(?![\w/%]|\.\d){_NO_DATE}",
-    re.I | re.M,
-)
+_MONTH_DAY = re.compile(rf"(?<![\w/.])(?:{_FORMS['md']})(?![\w/%]|\.\d){_NO_DATE}", re.I)
+_RANGE_AFTER = re.compile(r" ?-{1,2} ?\d{1,2}/\d{1,2}(?![\w/])")
 _SHARE = re.compile(
     r"(?:strength|motor|power|reflex\w*|pulses|murmur|pain|apgars?|score|gleason|scale|ratio|acuity|bp)[^\n.;]{0,16}$",
     re.I,
@@ -78,8 +76,9 @@ def find_dates(text: str) -> Iterator[Found]:
             if _is_date(m, form):
                 yield Found(*m.span(), "date", form)
     for m in _MONTH_DAY.finditer(text):
-        if not _SHARE.search(text, max(0, m.start() - 24), m.start("date")):
-            yield Found(*m.span("date"), "date", "md")
+        before = text[max(0, m.start() - 24) : m.start()]
+        if (_CUE.search(before) or _RANGE_AFTER.match(text, m.end())) and not _SHARE.search(before):
+            yield Found(*m.span(), "date", "md")
     for pattern in _OLD:
         for m in pattern.finditer(text):
             if not _VITAL_BEFORE.search(text, max(0, m.start() - 24), m.start() + 3):

@@ -20,9 +20,9 @@ from medray.core.config import Config
 from medray.text.phi.dates import find_dates, read_date
 from medray.text.phi.found import Found, settle
 from medray.text.phi.marks import find_marks, has_broken_mark
-from medray.text.phi.names import split_words
+from medray.text.phi.cues import split_words
 from medray.text.phi.numbers import find_numbers
-from medray.text.phi.people import NameReader
+from medray.text.phi.names import NameReader
 from medray.text.phi.places import find_places
 from medray.text.phi.surrogates import Key, surrogate
 from medray.text.phi.words import is_common

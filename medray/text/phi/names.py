@@ -1,4 +1,4 @@
-"""Names of people: runs of capitalised words that a title, a label, a credential, a relation or their rarity gives away.
+"""Names of people: runs of capitalised words that a cue or their rarity gives away, and where they occur again.
 
 A word that neither vocabulary nor terms know (`words`) is suspect by itself; a known word (Field, Rose, Price) needs a
 cue. A name once found is found wherever its words occur again in the note.
@@ -7,136 +7,240 @@ cue. A name once found is found wherever its words occur again in the note.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Iterator
 
-from medray.text.phi.words import FAMILY, GIVEN, is_rare, is_term
+from medray.text.phi import cues
+from medray.text.phi.found import Found
+from medray.text.phi.cues import Word
+from medray.text.phi.words import GIVEN, TOWNS, is_common, is_rare, is_term
 
-_WORD = re.compile(r"(?<!\w)[^\W\d_]++(?:['’](?![sS]\b)[^\W\d_]++|-[^\W\d_]++)*+(?!\d)")
-PERSON_VERB = re.compile(
-    r" (?:is|was|has|had|slept|den(?:ies|ied)|reports?|reported|states|stated|tolerated|remains|remained|ambulat\w+|underwent|"
-    r"received|presents|presented|continue[sd]|did|does|wants|aware|agrees|lives|works|will|helps|called|says|said|takes)\b"
-)
-LOWER_AFTER = re.compile(r"(?: (?:notified|aware|from|re|called|updated|paged|informed|in|at|and|for|on|saw|with|to|here|will|made)\b|['’]s|[,;)])")
-PARTICLES = frozenset(
-    "van von der den de la las los da di do dos das du del della le el al bin ben ibn abu ter ten zu st san santa".split()
-)
-
-TITLE = re.compile(
-    r"(?<![\w.])(?<!\d )(?:drs?|mr|mrs|ms|mx|miss|prof|professor|doctor|rev|reverend|rabbi|father|sgt|sergeant|capt|"
-    r"captain|officer|detective|judge|sir|madam|sister mary|dame|señora?|monsieur|madame)\b\.?[ \n]{1,2}(?=[^\W\d_])",
-    re.I,
-)
-_BY = (
-    r"dictated|signed(?: out)?|electronically signed(?: out)?|e-signed|transcribed|reviewed|read|performed|interpreted|authenticated|"
-    r"verified|prepared|requested|ordered|referred|submitted|attested|cosigned|co-signed|entered|seen|approved|witnessed|confirmed|"
-    r"reported|completed|written|recorded|administered|collected|received|electronically authenticated"
-)
-_ROLE = (
-    r"attending|surgeon|assistant|anesthesiologist|anesthetist|physician|provider|doctor|resident|fellow|intern|nurse|"
-    r"practitioner|therapist|technologist|technician|sonographer|radiologist|pathologist|cardiologist|oncologist|neurologist|"
-    r"neonatologist|psychiatrist|psychologist|hospitalist|pediatrician|obstetrician|midwife|pharmacist|dietitian|"
-    r"nutritionist|interpreter|translator|chaplain|social worker|case manager|manager|navigator|coordinator|liaison|"
-    r"paramedic|emt|clerk|secretary|scribe|author|guarantor|insured|subscriber|policyholder|proxy|hcp|poa|"
-    r"next of kin|nok|kin|emergency contact|contact|pcp|attn|cc|copy to|copies to|dear|aide|attorney|lawyer|employer|teacher|"
-    r"principal|witness|agent|consultant|dentist|examiner|investigator|counselor|supervisor|md|rn|np|crna|"
-    r"performing|operator|operators|primary|interviewer|informant|rt|cna|hha|student"
-)
-_RELATION = (
-    r"(?:ex-|step|half-|great[- ]|grand)*(?:wife|husband|son|daughter|dtr|mother|mom|mum|father|dad|brother|sister|sibling|aunt|uncle|"
-    r"niece|nephew|cousin|grandmother|grandfather|grandma|grandpa|grandson|granddaughter|partner|spouse|"
-    r"fianc[eé]e?|girlfriend|boyfriend|friend|neighbou?r|roommate|caregiver|guardian|companion|parent|twin|landlord|"
-    r"boss|coworker|colleague|mother-in-law|father-in-law|brother-in-law|sister-in-law|son-in-law|daughter-in-law)s?"
-)
-LABEL = re.compile(
-    rf"(?<![\w-])(?:(?:(?:patient|pt|client|full|last|first|maiden|legal|preferred|mother|father)(?:'s)? ?)?names?|patients?|pt|client|member|"
-    rf"re|baby (?:boy|girl)|(?:\w+ )?(?:{_ROLE})(?: (?:name|md|physician|provider|surgeon))?|{_RELATION}|(?:{_BY})(?: by)?)"
-    r"(?:[ ]?(?:\([^)\n]{0,20}\))?[ \t]*(?::|\.{3,})[ \t]*|[ ](?=Dr))",
-    re.I,
-)
-BARE_LABEL = re.compile(rf"(?<![\w-])(?:(?:{_BY})(?: by|,)|dear|attn|cc|goes by|known as|called|named|name is|signed|baby (?:boy|girl)|"
-                         rf"signed out)[ ]{{1,3}}(?=[^\W\d_])", re.I)  # fmt: skip
-NEAR = re.compile(
-    rf"(?<![\w-])(?:(?P<person>(?:{_RELATION})(?: (?:is|was|named|called))?,?|(?:{_ROLE}),?)|"
-    r"(?:with|w/|by|to|per|and|via|contact|called|call|paged|page|notified|informed|told|met|thank|thanks|"
-    r"seeing|meeting|saw|evaluated|examined|both))(?:[ ]\((?:\w+ ){0,2}\w+\))?(?:[ ]{1,2}|\n)(?=[^\W\d_])",
-    re.I,
-)
-CREDENTIAL = re.compile(
-    r",?[ ]{1,2}(?:M\.?D\b\.?|D\.?O\b\.?|R\.?N\b\.?|N\.?P\b\.?|P\.?A\b(?:-C)?\.?|Ph\.?D\b\.?|LPN|LVN|CRNA|APRN|ARNP|ANP|FNP|NNP|PNP|CNM|MSW|LICSW|"
-    r"LCSW|RDCS|RDMS|RVT|R\.?T\b(?:\(R\))?|RRT|Esq\b\.?|DDS|DMD|DPM|OD|PharmD|RPh|RD|LDN|DPT|PT|OTR(?:/L)?|OT|SLP|CNA|HHA|CCM|BSN|MSN|MPH|MBBS|"
-    r"FACC|FACS|FACP|EMT(?:-P)?|PGY-?\d|MS[1-4]|CCRN|CRT|PCT|MA(?=\b(?! \d))|Jr\b\.?|Sr\b\.?)(?![\w'])"
-)
-ROLE_AFTER = re.compile(
-    rf"(?:,? \(|, | is |, (?:his|her|their|the|our|an?) | \((?:his|her|their|the|our|an?|pt'?s|patient'?s) )(?:(?:his|her|the|pt'?s|patient'?s|icu|social|"
-    rf"nurse|\w+) )?(?:{_ROLE}|{_RELATION})\b",
-    re.I,
-)
-# Words that begin or follow a run of capitals without being part of the name.
-STOP = frozenset(
-    """
-    the a an and or of for with by to from in on at is was are were has had he she they it his her him their this that
-    these those there who will be been not no yes per re patient pt pts client family unknown none see seen signed
-    dictated date time name unit mr mrs ms dr drs md rn do np pa phd esq sex dob mrn service attending admission
-    discharge phone tel fax cell home work email address ssn age male female icu ed er or pacu micu sicu ccu nicu
-    medicine surgery cardiology neurology oncology radiology pathology orthopedics psychiatry pediatrics neurosurgery
-    urology gynecology obstetrics anesthesia anesthesiology gi renal id ent pulmonary hematology endocrinology dermatology
-    office clinic hospital center team staff on call note report exam history plan assessment impression findings dear
-    sincerely thank thanks we i you please if when after before then also left right both all any each your our my
-    electronically approved transcribed acct account relationship contact am pm cc status post pre
-    however although because since while during today yesterday tomorrow currently previously recently doctor nurse son
-    daughter wife husband mother father brother sister followup follow up scheduled surgeon mrs hcp pcp attn
-    aware notified states reports denies called calls says said wants aide speaking told asked present here back regarding
-    discussed reviewed transcribed read performed interpreted verified prepared requested ordered referred submitted reported
-    completed written recorded administered collected received entered witnessed confirmed operative procedure
-    about again agrees agree came comes did does given gave recommends recommended updated saw sees
-    """.split()
-)
-EPONYM_NOUN = re.compile(
-    r"(?:['’]s)?[ -](?!(?:in|is|was|on|at|to|has|had|for|and|or|with|from|of|by|who|re)\b)(?:\w+ )?(?:disease|syndrome|sign|signs|catheter|line|drain|tube|procedure|test|maneuver|criteria|classification|"
-    r"class|grade|scale|score|index|fracture|fx|lymphoma|sarcoma|tumou?r|dementia|palsy|phenomenon|contracture|cyst|esophagus|"
-    r"thyroiditis|encephalopathy|respirations?|diverticul\w+|joint|point|triad|resection|bypass|stain|blade|retractors?|forceps|clamp|"
-    r"needle|stent|valve|graft|suture|mesh|approach|technique|incision|position|dissector|rongeurs?|cage|method|biplane|network|"
-    r"scissors|elevator|screws?|pins?|wires?|rods?|nail|plates?|system|device|pacemaker|implants?|lens|laser|balloon|sheath|trocar|"
-    r"dressing|tablets?|capsules?|cream|ointment|inhaler|drops|solution|injection|insulin|gel|spray|patch|virus|bacteri\w+|species|"
-    r"sp|spp|fever|anemia|ulcers?|nodes?|bodies|cells|reflex|reaction|operation|repair|sling|brace|cast|splint|collar|boot|"
-    r"ligament|tendon|canal|duct|gland|fascia|fossa|space|membrane|pouch|loop|papules?|nodules?|rash|spots?|lines|rings?|hernia)\b",
-    re.I,
-)  # fmt: skip
-DOSE_AFTER = re.compile(r"(?: (?:XR|XL|SR|ER|CR|HFA))? ?(?:\d[\d.,/-]* ?(?:mg|mcg|g|ml|cc|units?|meq|%|tab|puffs?|iu)\b|(?:p\.?o|iv|q\.?d|b\.?i\.?d|prn)\b)", re.I)
+_MAX_WORDS = 5
+_AND = re.compile(r"(?:,? (?:and|&) |, )(?=[^\W\d_])")
 
 
-_SHAPE = re.compile(r"[^\W\d_](?:['’]|(?=[^\W\d_])[^A-Z])")  # Xu, N'Diaye, but neither BCx nor COPD
+def _solid(run: list[Word]) -> list[Word]:
+    """The words of a run that are neither initials nor particles."""
+    return [w for w in run if len(w.text) > 1 and w.lower not in cues.PARTICLES]
 
 
-class Word(NamedTuple):
-    """A word at characters [start, stop), as written and in lower case."""
+class NameReader:
+    """Finds the names of one note; surest cues first."""
 
-    start: int
-    stop: int
-    text: str
-    lower: str
+    def __init__(self, text: str, words: list[Word]) -> None:
+        self.text = text
+        self.words = words
+        self.at = {word.start: number for number, word in enumerate(words)}
 
-    @property
-    def is_capital(self) -> bool:
-        """Whether it begins with a capital letter."""
-        return self.text[0].isupper()
+    def find(self) -> Iterator[Found]:
+        """Every name, the surer cues first; finds may overlap."""
+        found = [*self._cued(), *self._with_credential(), *self._uncued()]
+        yield from found
+        yield from self._again(found)
 
-    @property
-    def is_listed(self) -> bool:
-        """Whether it, or a part of it, is a frequent name."""
-        return any(part in GIVEN or part in FAMILY for part in (self.lower, *self.lower.split("-")))
+    def _cued(self) -> Iterator[Found]:
+        """Names after titles, labels, roles, relations and words such as "with" and "by"."""
+        text, before = self.text, ""
+        for word in self.words:
+            low = word.lower
+            if low in cues.TITLES and (m := cues.TITLE_GAP.match(text, word.stop)) and not text[word.start - 2 : word.start - 1].isdigit():
+                yield from self._listed_runs(m.end(), "title")
+            if low in cues.LABELS and (m := cues.COLON.match(text, word.stop)):
+                yield from self._listed_runs(m.end(), "label")
+            elif (low == "by" and before in cues.SIGNED) or low in cues.BARE_LABELS:
+                if m := cues.BLANK.match(text, word.stop):
+                    yield from self._listed_runs(m.end(), "label")
+            person = low in cues.ROLES or low in cues.RELATIONS
+            if (person or low in cues.NEAR) and (m := cues.NEAR_GAP.match(text, word.stop)):
+                yield from self._listed_runs(m.end(), "person" if person else "near")
+            before = low
 
-    @property
-    def is_suspect(self) -> bool:
-        """Whether it is written like a name, and vocabulary does not know it."""
-        return is_rare(self.lower) and (_SHAPE.match(self.text) is not None or (self.text.isupper() and len(self.text) > 4))
+    def _listed_runs(self, start: int, cue: str) -> Iterator[Found]:
+        """The run at a place, and those joined to it by commas and "and"."""
+        run = self._run(start, cue)
+        while run:
+            yield self._name(run)
+            credential = cues.CREDENTIAL.match(self.text, run[-1].stop)
+            joint = _AND.match(self.text, credential.end() if credential else run[-1].stop)
+            run = self._run(joint.end(), "near" if cue == "label" else cue) if joint else []
 
-    @property
-    def may_be_name(self) -> bool:
-        """Whether a cue is enough to take it for a name."""
-        return self.lower not in STOP and (self.is_listed or not is_term(self.lower))
+    def _name(self, run: list[Word]) -> Found:
+        """A run as a find, the dot of a last initial with it."""
+        stop = run[-1].stop
+        return Found(run[0].start, stop + (len(run) > 1 and len(run[-1].text) == 1 and self.text[stop : stop + 1] == "."), "name")
 
+    def _run(self, start: int, cue: str) -> list[Word]:
+        """The words of the name that begins at a place, or [] where its first word does not suit the cue."""
+        first = self.at.get(start)
+        if first is None:
+            return []
+        run: list[Word] = []
+        comma = False
+        for word in self.words[first : first + _MAX_WORDS]:
+            if run:
+                gap = self.text[run[-1].stop : word.start]
+                joined = gap in (" ", "\n") or (gap == ". " and (len(run[-1].text) == 1 or run[-1].lower == "st"))
+                if gap in (", ", ",") and not comma and self._may_turn(run, word, cue, gap):
+                    comma = joined = True
+                if not joined or (gap == "\n" and not word.is_suspect):
+                    break
+            if not self._belongs(word, run, cue, comma):
+                break
+            run.append(word)
+        run = self._trimmed(run, comma)
+        return run if run and self._suits(run, cue, comma) else []
 
-def split_words(text: str) -> list[Word]:
-    """The words of a text in order, possessive endings left out."""
-    return [Word(*m.span(), m[0], m[0].lower()) for m in _WORD.finditer(text)]
+    def _may_turn(self, run: list[Word], word: Word, cue: str, gap: str) -> bool:
+        """Whether a comma may stand between a family name and the given name after it."""
+        if not word.is_capital or cues.CREDENTIAL.match(self.text, run[-1].stop):
+            return False
+        return (cue in ("label", "plain") or gap == ",") and len(_solid(run)) == 1
+
+    def _belongs(self, word: Word, run: list[Word], cue: str, comma: bool) -> bool:
+        """Whether a word may go on a run (or begin it)."""
+        if word.lower in cues.PARTICLES and self._next_is_name(word, cue == "title" and not word.is_capital):
+            return True
+        if not word.is_capital:
+            begins = not any(w.lower not in cues.PARTICLES for w in run)
+            surname = word.is_listed or is_rare(word.lower) or cues.LOWER_AFTER.match(self.text, word.stop)
+            return cue == "title" and begins and word.may_be_name and bool(surname)
+        if len(word.text) == 1:
+            return True
+        if not run:
+            return word.may_be_name or (cue == "title" and word.lower not in cues.STOP)
+        if word.is_listed or (is_rare(word.lower) and word.text.isupper() == run[0].text.isupper()):
+            return word.may_be_name
+        if not word.may_be_name or word.text.isupper() != (run[-1].text.isupper() and len(run[-1].text) > 1):
+            # "Xu" and "Ng" are as short as abbreviations: they pass after a name
+            return word.may_be_name and len(run[-1].text) == 1 and not word.text.isupper()
+        return comma or (len(_solid(run)) < 2 and self._ends_here(word))
+
+    def _ends_here(self, word: Word) -> bool:
+        """Whether no further capitalised word follows at once: "Keoni Field." but not "Kwon Small Bowel"."""
+        after = self.text[word.stop : word.stop + 2]
+        return not (after[:1] == " " and (after[1:].isupper() or (word.text.isupper() and after[1:].isalpha())))
+
+    def _next_is_name(self, word: Word, in_lower_case: bool) -> bool:
+        number = self.at[word.start] + 1
+        if number >= len(self.words) or self.text[word.stop : self.words[number].start] not in (" ", ". "):
+            return False
+        after = self.words[number]
+        if after.lower in cues.PARTICLES and self._next_is_name(after, in_lower_case):
+            return True
+        return after.may_be_name and (after.is_capital or (in_lower_case and is_rare(after.lower) or after.is_listed))
+
+    def _trimmed(self, run: list[Word], comma: bool) -> list[Word]:
+        """The run without a particle at its end, or an initial that is none."""
+        while run and (run[-1].lower in cues.PARTICLES and len(run) > 1 and not run[-1].is_capital):
+            run = run[:-1]
+        if run and len(run) > 1 and len(run[-1].text) == 1 and self.text[run[-1].stop : run[-1].stop + 1] != ".":
+            run = run[:-1]
+        return run
+
+    def _suits(self, run: list[Word], cue: str, comma: bool) -> bool:
+        solid = _solid(run)
+        if not solid:
+            return False
+        if cue == "title":
+            return True
+        if cues.EPONYM_NOUN.match(self.text, run[-1].stop) or cues.DOSE_AFTER.match(self.text, run[-1].stop):
+            return cue in ("label", "person") and len(solid) > 1 and solid[0].lower in GIVEN
+        known = [w for w in solid if w.is_suspect or (w.is_listed and not is_common(w.lower))]
+        given = solid[0].lower in GIVEN
+        if cue == "label":
+            return bool(known) or given or (comma and any(is_rare(w.lower) or w.is_listed for w in solid))
+        if cue == "person":
+            ends_line = self.text[solid[0].start - 1] == "\n"
+            return bool(known) or given or (not ends_line and not solid[0].text.isupper() and self._ends_here(solid[-1]) and len(run) == 1)
+        return bool(known) or (given and (len(solid) > 1 or (cue == "plain" and not solid[0].text.isupper())))
+
+    def _with_credential(self) -> Iterator[Found]:
+        ends = {word.stop: number for number, word in enumerate(self.words)}
+        for m in cues.CREDENTIAL.finditer(self.text):
+            number = ends.get(m.start())
+            if number is None:
+                continue
+            run: list[Word] = []
+            for word in reversed(self.words[max(0, number + 1 - _MAX_WORDS) : number + 1]):
+                gap = self.text[word.stop : run[0].start] if run else " "
+                if gap not in (" ", ". ", ", ", ",") or (gap == ". " and len(word.text) > 1 and word.lower != "st"):
+                    break
+                if not (word.is_capital or word.lower in cues.PARTICLES) or word.lower in cues.STOP:
+                    break
+                run.insert(0, word)
+            while run and (run[0].lower in cues.PARTICLES and len(run) == 1):
+                run = run[1:]
+            if run and any(len(w.text) > 1 and (not is_term(w.lower) or w.is_listed) for w in run):
+                yield self._name(run)
+
+    def _uncued(self) -> Iterator[Found]:
+        stop = 0
+        for word in self.words:
+            if word.start < stop or not word.is_capital:
+                continue
+            if cues.PERSON_ONLY_VERB.match(self.text, word.stop) and word.may_be_name and (
+                word.is_listed or not is_common(word.lower)
+            ):
+                yield Found(word.start, word.stop, "name")
+            if not (word.is_suspect or word.lower in GIVEN):
+                continue
+            run = self._run(word.start, "plain")
+            if not run or not self._stands_alone(run):
+                continue
+            stop = run[-1].stop
+            yield self._name(run)
+
+    def _stands_alone(self, run: list[Word]) -> bool:
+        """Whether a run without any cue is a name: a rare word, or a frequent given name that is no other word."""
+        solid = _solid(run)
+        if any(w.is_suspect for w in solid):
+            return not solid[0].text.isupper() or len(solid) > 1 or self._in_capitals(solid[0])
+        if cues.ROLE_AFTER.match(self.text, run[-1].stop):
+            return True
+        first = solid[0]
+        if len(solid) > 1:
+            return True
+        if first.lower in GIVEN and cues.PERSON_VERB.match(self.text, run[-1].stop):
+            return True
+        return first.lower in GIVEN and not (is_common(first.lower) or is_term(first.lower) or first.lower in TOWNS)
+
+    def _in_capitals(self, word: Word) -> bool:
+        """Whether the words around one in capitals are in capitals too: what is not is an abbreviation."""
+        number = self.at[word.start]
+        around = [w for w in self.words[max(0, number - 2) : number + 3] if w is not word]
+        return len(around) > 2 and all(w.text.isupper() for w in around)
+
+    def _again(self, found: list[Found]) -> Iterator[Found]:
+        """Other occurrences of the words of found names."""
+        parts = {
+            word.lower
+            for name in found
+            for word in self.words[self._first(name.start) : self._first(name.stop)]
+            if len(word.text) > 1 and word.lower not in cues.PARTICLES and word.lower not in cues.STOP
+        }
+        for number, word in enumerate(self.words):
+            if word.lower in parts and self._is_again(word):
+                start = word.start
+                while number and self.words[number - 1].lower in cues.PARTICLES and start - self.words[number - 1].stop == 1:
+                    number -= 1
+                    start = self.words[number].start
+                yield Found(start, word.stop, "name")
+
+    def _first(self, place: int) -> int:
+        """Number of the first word that begins at or after a place."""
+        low, high = 0, len(self.words)
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (middle + 1, high) if self.words[middle].start < place else (low, middle)
+        return low
+
+    def _is_again(self, word: Word) -> bool:
+        if cues.EPONYM_NOUN.match(self.text, word.stop):
+            return False
+        if is_common(word.lower) or is_term(word.lower):
+            if word.is_capital and (
+                cues.PERSON_VERB.match(self.text, word.stop) or cues.PERSON_ONLY_VERB.match(self.text, word.stop)
+            ):
+                return True
+            before = self.text[max(0, word.start - 2) : word.start]
+            return word.text.istitle() and before[1:] == " " and before[:1] not in (".", ":", "?", "!", " ")
+        return word.is_capital or len(word.text) > 4

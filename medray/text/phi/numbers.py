@@ -22,24 +22,24 @@ _LAB_BEFORE = re.compile(r"\b(?:glucose|fsbs|fs|bg|ck|plt|platelets?|bun|ld|wbc|
 _EXTENSION = re.compile(rf"\b(?:pager|beeper|bleep|pgr|page (?:me|him|her) at|paged at|ext\b\.?|extension){_LINK}(?P<v>\d{{4,7}})(?![\w-])", re.I)
 
 _LABELLED = (
-    ("medical_record", r"MRNs?|MR(?=[ ]?[#:]|[ ]no\b|[ ]num)|med(?:ical)?[. ]{1,2}rec(?:ord)?s?\b\.?|unit(?= (?:no|num|#))|hosp(?:ital)?\.?(?= ?(?:no|num|#|id))|patient (?:id|identifier)|chart(?= (?:no|num|#|\w*\d{4}))|MPI|UR(?=[ ]?(?:no|num|#))"),
+    ("medical_record", r"MRNs?|MR(?=[ ]?[#:]|[ ]no\b|[ ]num)|med(?:ical)?[. ]{1,2}rec(?:ord)?s?\b\.?|unit(?= (?:no|num|#))|hosp(?:ital)?\.?(?= ?(?:no|num|#|id))|patient (?:id|identifier)|chart(?= (?:no|num|#|$))|MPI|UR(?=[ ]?(?:no|num|#))"),
     ("ssn", r"SSN|SS(?=[ ]?#)|social security(?: num\w*)?|last[ -](?:4|four)(?:(?: digits)? of)?(?: SSN| social\w*)?|SSN last (?:4|four)"),
     ("health_plan", r"member(?:ship)?(?: ?(?=#|no|num|id))(?: id)?|subscriber(?: id)?|policy(?= ?(?:#|no|num|id))|group(?:/policy)?(?= ?(?:#|num\w*:|no\b|id))|medicare(?: ?(?=#|no|num|id|:))(?: id)?|medicaid(?: id)?|beneficiary(?: id)?|(?:health )?(?:insurance|plan)(?= ?(?:#|no|num|id))(?: id)?|insured id|HICN?|MBI|health card|aetna,? id|(?:blue cross|cigna|humana|payer),? id"),
     ("account", r"acct\b\.?|account|billing(?= ?(?:#|no|num|id))|FIN|CSN|HAR|encounter(?= ?(?:#|no|num|id))(?: id)?|visit(?= ?(?:#|num|id))|invoice|claim file|guarantor(?= (?:no|num|#))|credit card|card(?= (?:no|num|ending))"),
     ("licence", r"DEA|NPI|UPIN|(?:(?:driver'?s?|medical|nursing|state|RN|PA|NP|MD|pharmacy|professional)\b ?){0,3}(?:licen[cs]e|lic\b\.?)(?! (?:plate|tag))|DL(?=[ ]?(?:#|no|:))|certificate|cert\b\.?(?= ?(?:#|no))|passport"),
     ("vehicle", r"VIN|vehicle (?:id\w*|registration)|reg(?:istration)? (?:plate|no)"),
     ("device", r"ser(?:ial)?\b\.?|S/N|UDI|device (?:id\w*|number|#)|(?<=SN)[:#]|model/serial|implant (?:id|no)"),
-    ("other", r"accession|clip(?= ?#| no)|job(?= ?(?:#|id|no|num|\d))(?: id)?|(?:(?:study|trial|research) )?(?:subject|participant|study|trial)(?= ?(?:id|no|num|#|[A-Z]{0,4}-?\d))(?: ?id\w*)?|specimen|badge|employee(?: id)?|interpreter id|case(?= ?(?:#|no|num|id))|kit(?= ?(?:#|no))|claim(?= ?(?:#|no|num|id))|ref(?:erence)?(?= ?(?:#|no|num|:))|protocol(?= ?(?:id|no|num|#))|dictation(?: id)?|document(?= ?(?:id|no|#))|order(?= ?(?:#|num|id))|requisition|prescription(?= ?(?:no|#))|rx(?= ?#)|confirmation(?= ?(?:#|no|num|code))|military|prisoner id|inmate(?= ?(?:#|no|id))|student id|user ?id|docket|(?:state |national |tax )?id(?=[ ]?(?:#|no\b|num|:))(?! ?: ?\w+,)|identifi\w+(?= ?(?:#|no|num))"),
+    ("other", r"accession|clip(?= ?#| no)|job(?= ?(?:#|id|no|num|$))(?: id)?|(?:(?:study|trial|research) )?(?:subject|participant|study|trial)(?= ?(?:id|no|num|#|$))(?: ?id\w*)?|specimen|badge|employee(?: id)?|interpreter id|case(?= ?(?:#|no|num|id))|kit(?= ?(?:#|no))|claim(?= ?(?:#|no|num|id))|ref(?:erence)?(?= ?(?:#|no|num|:))|protocol(?= ?(?:id|no|num|#))|dictation(?: id)?|document(?= ?(?:id|no|#))|order(?= ?(?:#|num|id))|requisition|prescription(?= ?(?:no|#))|rx(?= ?#)|confirmation(?= ?(?:#|no|num|code))|military|prisoner id|inmate(?= ?(?:#|no|id))|student id|user ?id|docket|(?:state |national |tax )?id(?=[ ]?(?:#|no\b|num|:))(?! ?: ?\w+,)|identifi\w+(?= ?(?:#|no|num))"),
 )  # fmt: skip
-_LABELS = tuple(
-    (kind, re.compile(rf"(?<![A-Za-z])(?:{label})(?![A-Za-z]){_LINK}(?:ID{_LINK})?(?P<v>{_CODE})", re.I)) for kind, label in _LABELLED
-)
+_LABEL_BEFORE = tuple((kind, re.compile(rf"(?<![A-Za-z])(?:{label})(?![A-Za-z]){_LINK}(?:ID{_LINK})?$", re.I)) for kind, label in _LABELLED)
+_CODES = re.compile(rf"(?<![\w-])(?<![\w][./]){_CODE}", re.I)
+_LONGEST_LABEL = 48
 _SSN_SPACED = re.compile(rf"\b(?:SSN?|social security)\b(?:[^\d\n]{{0,20}})(?P<v>\d{{3}} \d{{2}} \d{{4}})\b", re.I)
 _UDI = re.compile(r"\(01\)\d{14}(?:\(\d{2}\)[\w-]+)*")
 _SHAPES = (
     ("email", re.compile(r"(?<![\w.])[\w.+'-]+@[\w-]+(?:\.[\w-]+)+")),
     ("url", re.compile(r"\b(?:https?|ftp)://[^\s<>()\"']+[^\s<>()\"'.,;:?!]|\bwww\.[\w.-]+\.\w{2,}(?:/[\w./%?=&#~-]*\w)?"
-                       r"|(?<![\w@.-])[a-z][\w-]*(?:\.[a-z][\w-]*)*\.(?:com|org|net|edu|gov|info|io|us|uk|health|int)\b(?:/[\w./%?=&#~-]*\w)?", re.I)),
+                       r"|(?<![\w@.-])(?=[a-z][\w-]*+\.[a-z])[a-z][\w-]*(?:\.[a-z][\w-]*)*\.(?:com|org|net|edu|gov|info|io|us|uk|health|int)\b(?:/[\w./%?=&#~-]*\w)?", re.I)),
     ("ip", re.compile(r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w]|\.\d)"
                       r"|(?<![\w:])(?=[\da-f:]*(?:::|(?::[^:\s]+){7}))(?=[\da-f:]*[\da-f]{3})[\da-f]{0,4}(?::[\da-f]{0,4}){2,7}(?![\w:])", re.I)),
     ("ssn", re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])")),
@@ -59,10 +59,18 @@ def find_numbers(text: str) -> Iterator[Found]:
     yield from (Found(*m.span(), "device") for m in _UDI.finditer(text))
     for m in _PLATE.finditer(text):
         yield Found(*m.span("v" if m["v"] else "w"), "vehicle")
-    yield from (Found(*m.span("v"), kind) for kind, pattern in _LABELS for m in pattern.finditer(text))
+    yield from _labelled(text)
     yield from (Found(*m.span(), kind) for kind, pattern in _SHAPES[3:] for m in pattern.finditer(text))
     yield from (Found(*m.span("v"), "ssn") for m in _SSN_SPACED.finditer(text))
     yield from _phones(text)
+
+
+def _labelled(text: str) -> Iterator[Found]:
+    for code in _CODES.finditer(text):
+        before = text[max(0, code.start() - _LONGEST_LABEL) : code.start()]
+        kind = next((kind for kind, pattern in _LABEL_BEFORE if pattern.search(before)), None)
+        if kind:
+            yield Found(*code.span(), kind)
 
 
 def _phones(text: str) -> Iterator[Found]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from medray.text.phi.found import Found
-from medray.text.phi.names import EPONYM_NOUN, STOP
+from medray.text.phi.cues import EPONYM_NOUN, STOP, is_suspect
 from medray.text.phi.words import MONTHS, STATE_CODES, STATES, TOWNS, is_common, is_rare, is_term
 
 _CAP = r"(?:(?:St|Ste|Mt|Ft|Pt)\.|[A-Z][\w'’-]*\w(?!\.\w)|[NSEW]\.)"
@@ -32,7 +32,7 @@ _CODES = (
     re.compile(r"(?<![\w-])(?P<v>\d{5}-\d{4})(?![\w-])"),
     re.compile(r"\b(?P<v>(?:[A-Z]{1,2}\d{1,2}[A-Z]? \d[A-Z]{2}|[A-Z]\d[A-Z] \d[A-Z]\d))\b"),
 )  # fmt: skip
-_TOWN = rf"{_CAP}(?:[ -](?:{_CAP}|d[eu]|la|las|los|or|of|sur|on)){{0,3}}"
+_TOWN = rf"{_CAP}(?:[ -](?:{_CAP}|(?:d[eu]|la|las|los|or|of|sur|on)\b)){{0,3}}"
 _BEFORE_STATE = re.compile(rf"(?P<v>{_TOWN})(?:,\s(?:{_STATE})|[ ](?:{_STATE})(?=[. ]{{1,3}}\d{{5}}(?!\d)))\b")
 _BEFORE_CODE = re.compile(rf"(?P<v>{_TOWN}),? \d{{5}}(?:-\d{{4}})?(?![\w-])")
 _AFTER_STREET = re.compile(rf"[,.]?\s{{1,4}}(?P<v>{_TOWN})(?=[,.;\n]|$)")
@@ -46,7 +46,7 @@ _HOUSE = (
     r"medical group|healthcare|health care|health system|retirement community|care home|convalescent home|high school|elementary|"
     r"middle school|university|college|academy|church|synagogue|mosque|prison|correctional facility|shelter|pharmacy))\b)"
 )
-_FACILITY = re.compile(rf"(?P<lead>(?:{_CAP}(?:['’]s)?|of|at|de|the|and|&)(?: (?:{_CAP}(?:['’]s)?|of|the|at|de|and|&)){{0,4}}?) (?P<house>{_HOUSE})(?! (?:of|[Cc]ourse|[Dd]ays?|COURSE|[Ss]tay|[Nn]ote|[Vv]isit|[Aa]dmission|[Dd]ischarge)\b)")
+_FACILITY = re.compile(rf"\b(?P<lead>(?:{_CAP}(?:['’]s)?|of|at|de|the)(?: (?:{_CAP}(?:['’]s)?|of|the|at|de|and|&)){{0,4}}?) (?P<house>{_HOUSE})(?! (?:of|[Cc]ourse|[Dd]ays?|COURSE|[Ss]tay|[Nn]ote|[Vv]isit|[Aa]dmission|[Dd]ischarge)\b)")
 _UNIVERSITY = re.compile(rf"\b(?:University|College|Hospital|Sisters|Church) of (?:the )?{_CAP}(?: {_CAP}){{0,3}}")
 # Words that make no hospital's name: its department, its rank, its trade.
 _GENERIC = frozenset(
@@ -64,12 +64,14 @@ _GENERIC = frozenset(
     walgreens living retail mail order recovery chest stem cell bone marrow attending message voice contact
     """.split()
 )  # fmt: skip
-_CUE = re.compile(
-    r"\b(?:(?:liv(?:es|ed|ing)|resid(?:es|ed|ing|ent)|born|raised|grew up|moved(?: here| back)?|relocat\w+|travel\w*|transferred|vacation\w*|"
-    r"visit\w*|commut\w+|native|home|house|apartment|farm|work(?:s|ed|ing)?|fell|collision|accident|crash|gardening|incarcerated|"
-    r"camp\w*|hospitali[sz]ed|closer|presents?|presented|comes?|came|originally|referred|admitted|back|returned|stay\w*|drove|flew|"
-    r"family|daughter|son|wife|husband|mother|father|man|woman|lady|gentleman|female|male|"
-    r"brother|sister|RN)\b[^.;:\n]{0,18}?)?(?:\b(?:in|from|at|near|to|of|outside|around|via|leaving|nearby)) (?P<v>(?P<w>\w+)\b)",
+_IN = re.compile(r"\b(?i:in|from|at|near|to|of|outside|around|via|leaving|nearby) (?=[A-Z])")
+_TOWN_HERE = re.compile(_TOWN)
+_MOVED = re.compile(
+    r"\b(?:liv(?:es|ed|ing)|resid(?:es|ed|ing|ent)|born|raised|grew up|moved|relocat\w+|travel\w*|transferred|vacation\w*|"
+    r"visit\w*|commut\w+|native|home|house|apartment|farm|work(?:s|ed|ing)?|fell|collision|accident|crash|gardening|"
+    r"incarcerated|camp\w*|hospitali[sz]ed|closer|presents?|presented|comes?|came|originally|referred|admitted|back|"
+    r"returned|stay\w*|drove|flew|family|daughter|son|wife|husband|mother|father|man|woman|lady|gentleman|female|male|"
+    r"brother|sister)\b[^.;:\n]{0,18}$",
     re.I,
 )
 
@@ -140,17 +142,17 @@ def _is_town(name: str) -> bool:
 
 
 def _after_cues(text: str) -> Iterator[Found]:
-    for m in _CUE.finditer(text):
-        start = m.start("v")
-        name = re.compile(_TOWN).match(text, start)
+    for m in _IN.finditer(text):
+        name = _TOWN_HERE.match(text, m.end())
         if not name or EPONYM_NOUN.match(text, name.end()):
             continue
         words = [w.lower().strip(".") for w in re.split(r"[ -]", name[0])]
         if any(w in STOP or (is_term(w) and w not in TOWNS and len(words) == 1) for w in words):
             continue
         upper = name[0].isupper()
-        rare = any((is_rare(w) and (len(w) > 4 or not upper)) or w in TOWNS for w in words)
-        moved = m.start() < m.start("v") - 8 and not upper and len(name[0]) > 3 and re.match(r"[,.; ]?", text[name.end() :])
+        in_capitals = upper and text[max(0, m.start() - 12) : m.start()].isupper()
+        rare = any(is_suspect(w) or w.lower() in TOWNS or (in_capitals and is_rare(w.lower())) for w in name[0].split())
+        moved = not upper and _MOVED.search(text, max(0, m.start() - 32), m.start())
         known = all(is_common(w) or is_term(w) for w in words)
         if rare or (moved and len(words) > 1 and known and not any(is_term(w) for w in words)):
             yield Found(*name.span(), "location")

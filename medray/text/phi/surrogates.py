@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from medray.core.identity import stable_hash
 from medray.text.phi.dates import READABLE, shift_date
-from medray.text.phi.names import PARTICLES
+from medray.text.phi.cues import PARTICLES
 from medray.text.phi.words import GIVEN, MONTHS
 
 _GIVEN = (

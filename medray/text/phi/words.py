@@ -163,12 +163,46 @@ sulfa sulfas pcn neuro abd resp cardio pulm heme endo musc msk heent psych gi gu
 dtr echo neph rheum ortho onc derm cv pulse tele sono vitals afeb cxr ekg hgb hct plt tmax tcurr tbili alk phos trop nihss cn bmp cbc dx hx rx tx sx fx px ddx appt addendum etoh tob
 icu ecog karnofsky katz lawton montreal moca tinetti romberg
 """
-TERMS = frozenset(_TERMS.split()) | STATES | frozenset(MONTHS)
+_CLINICAL = """
+abd adnexal afebrile ambulate ambulated ambulating ambulation anasarca aneurysmal angulated anteverted anticoagulated anxiolytic
+aorto arousable asynclitism atraumatic auscultated auscultation autoimmune bandemia bibasilar bimanual biopsied bolus bradycardic
+bruit bruits bunion cannulated carotids catheterized cath cautery cephalad cholangitis claudication coags comorbidities conjunctiva
+conjunctivae contralateral cooccurring creatinine crepitus curvilinear cyanotic debrided debridement decannulated deconditioning
+deoxygenated depressor desaturated desaturation diaphoresis diaphoretic diuresed diuresis dorsum downgoing dyspneic dysuria
+ecchymoses edematous effacement electrocautery enteral enteric eos epinephrine erythematous etiology eval extensor extraocular
+extremities extubate extubated fasciculations febrile fiberoptic fossae fundi gastro glossopharyngeal gluteus gravida guaiac
+guarding guidewire hallux hemodynamics hemostasis herniated hiatal hematochezia hemoglobin hepatobiliary hilar homatropine
+hospitalist humeral hyperdynamic hypotonic icteric ideation idiopathic iliac ileus impinging indurated infiltrate infiltrates
+insufflated interspace intubate intubated intravenous ipsilateral ischemic jugular lidocaine ligated lucency lungs lymphocytes
+lymphs macules maxillary meconium medially menarche meninges menisci mesenteric metatarsal midclavicular midline monos mottled
+mucosa mucosal mucus myocardium nares nasogastric neurovascular nonicteric nontender nondistended normocephalic normotensive
+obtunded occluded ocular oliguric opacities opacity optokinetic organomegaly orthopnea osteopenia osteopenic osteopenia otic
+oximetry palpable palpated pancreas paranasal paresthesias patent pelvis perfusing perihilar periorbital peritoneum petechiae
+photic photophobia phototherapy pigtail plantar platelets pneumoboots polys postauricular postop preop prandial prodrome prolapse
+pulsatile purulent pupils quadrant radicular radiculopathy rales rebound reapproximated reflexes regurgitation repleted resected
+retroflexed retroperitoneum rhonchi sacrum saphenous sclera sclerae scleral seatbelt sedated sedation segs septal serous sinuses
+stable subchondral subcutaneous subcuticular subdural subq suctioned supple supraspinatus synovial syncopal systolic tachycardic
+takedown thready thyroid tibial titrate titrated tonsillar trabecular tracheostomy transaminitis transect trocar troponin
+turgor urethral uvula vagal varices varicosities vasculature vasopressor vasopressors ventral vertebrae viscoelastic wheezing
+weaned wheezes zygoma acetaminophen albumin aspirin atropine bacitracin bicarbonate bupivacaine caffeine calcium captopril
+carvedilol cefazolin cefepime ceftriaxone chlorhexidine ciprofloxacin clopidogrel dexamethasone digoxin diltiazem dopamine
+docusate enoxaparin famotidine fentanyl ferrous fluconazole furosemide gabapentin gentamicin glargine glipizide guaifenesin
+haloperidol heparin hydralazine hydrochlorothiazide hydrocodone hydromorphone ibuprofen insulin ipratropium ketorolac lactulose
+levetiracetam levothyroxine loperamide lorazepam magnesium mannitol meropenem metformin methotrexate methylprednisolone
+metoclopramide metoprolol midazolam milrinone morphine multivitamin naloxone nitroglycerin norepinephrine nystatin ondansetron
+oxycodone pantoprazole phenylephrine phenytoin piperacillin potassium prednisone propofol quetiapine ranitidine rifampin
+risperidone senna sertraline simvastatin tamoxifen tazobactam trazodone trimethoprim valproate vancomycin vasopressin verapamil
+persantine pitocin methergine vigamox acular cyclogyl visipaque isovue tensilon lamisil cetaphil elavil chantix clozaril integrilin
+praziquantel duramorph astramorph healon viscoat elastoplast opsite duoderm velcro coban kling dexon subq miostat latin swiss
+filipino port-a-cath bipap cpap vas hgt wgt coord gyn bariatric methodist olympus pentax esmarch ochsner balfour heaney
+"""
+TERMS = frozenset(_CLINICAL.split()) | frozenset(_TERMS.split()) | STATES | frozenset(MONTHS)
 """Eponyms, organisms, brands, makers, languages, peoples, countries: with a capital, and yet nobody's name."""
 
 _ENDINGS = (
     ("ies", ("y",)), ("es", ("", "e")), ("s", ("",)), ("ed", ("", "e")), ("ing", ("", "e")), ("ly", ("",)),
     ("er", ("", "e")), ("ers", ("", "e")), ("ness", ("",)), ("ized", ("ize",)),
+    ("al", ("", "e")), ("ist", ("", "y")), ("ity", ("", "e")), ("ic", ("", "y")),
 )  # fmt: skip
 _PREFIXES = re.compile(r"(?:non|pre|post|re|un|sub|hyper|hypo|peri|para|retro|inter|intra|extra|trans|anti|micro|neuro|"
                        r"cardio|gastro|hemi|hemo|hepato|broncho|thoraco|laparo|supra|infra|antero|postero|naso|oro|endo)")  # fmt: skip
