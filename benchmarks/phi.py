@@ -39,7 +39,9 @@ class Tally:
             whole = covered.issuperset(range(p.start, p.stop))
             self.planted[p.kind] += 1
             self.recalled[p.kind] += whole
-            if p.kind == "name" and not set(text[p.start : p.stop].lower().replace(",", " ").split()) & (GIVEN | FAMILY):
+            if p.kind == "name" and not set(text[p.start : p.stop].lower().replace(",", " ").split()) & (
+                GIVEN | FAMILY
+            ):
                 self.unlisted["planted"] += 1
                 self.unlisted["recalled"] += whole
             if not whole:
@@ -109,7 +111,9 @@ def main() -> None:
     size = sum(len(note.text.encode()) for note in everything)
     print(f"\nwhole gate: {size / 1e6 / seconds:.2f} MB/s; strict refuses {refused} of {len(everything)} notes")
     recall, precision, worst = _figures(list(tallies.values()))
-    print(json.dumps({"recall": round(recall, 4), "precision": round(precision, 4), "worst_kind_recall": round(worst, 4)}))
+    print(
+        json.dumps({"recall": round(recall, 4), "precision": round(precision, 4), "worst_kind_recall": round(worst, 4)})
+    )
 
 
 if __name__ == "__main__":

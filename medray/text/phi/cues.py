@@ -10,59 +10,78 @@ from medray.text.phi.words import FAMILY, GIVEN, is_rare, is_term
 
 _WORD = re.compile(r"(?<!\w)[^\W\d_]++(?:['’](?![sS]\b)[^\W\d_]++|-[^\W\d_]++)*+(?!\d)")
 PERSON_VERB = re.compile(
-    r" (?:is|was|has|had|presents|presented|underwent|received|remains|remained|continue[sd]|did|does|called|helps|tolerated)\b"
+    r" (?:is|was|has|had|presents|presented|underwent|received|remains|remained|continue[sd]|did|does|called|"
+    r"helps|tolerated)\b"
 )
 PERSON_ONLY_VERB = re.compile(
-    r" (?:slept|den(?:ies|ied)|reports|reported|states|stated|wants|aware|agrees|agreed|lives|works|will (?:visit|call|be)|says|said|"
+    r" (?:slept|den(?:ies|ied)|reports|reported|states|stated|wants|aware|agrees|agreed|lives|works|"
+    r"will (?:visit|call|be)|says|said|"
     r"takes|ambulat\w+|enjoys|smokes|drinks|complains)\b"
 )
-LOWER_AFTER = re.compile(r"(?: (?:notified|aware|from|re|called|updated|paged|informed|in|at|and|for|on|saw|with|to|here|will|made)\b|['’]s|[,;)])")
+AGED = re.compile(r" is an? (?:\w+ )?\d{1,3}[ -]?(?:y|m)", re.I)
+LOWER_AFTER = re.compile(
+    r"(?: (?:notified|aware|from|re|called|updated|paged|informed|in|at|and|for|on|saw|with|to|here|will|made)\b|"
+    r"['’]s|[,;)])"
+)
 PARTICLES = frozenset(
-    "van von der den de la las los da di do dos das du del della le el al bin ben ibn abu ter ten zu st san santa".split()
+    "van von der den de la las los da di do dos das du del della le el al bin ben ibn abu ter ten st san santa".split()
 )
 
 TITLES = frozenset("dr drs mr mrs ms mx miss prof professor doctor rev reverend rabbi sgt señor señora".split())
 SIGNED = frozenset(
     """
-    dictated signed e-signed transcribed reviewed read performed interpreted authenticated verified prepared requested ordered
-    referred submitted attested cosigned co-signed entered seen approved witnessed confirmed reported completed written recorded
-    administered collected received out
+    dictated signed e-signed transcribed reviewed read performed interpreted authenticated verified prepared
+    requested ordered referred submitted attested cosigned co-signed entered seen approved witnessed confirmed
+    reported completed written recorded administered collected received out
     """.split()
 )
 """What stands before "by"."""
 ROLES = frozenset(
     """
-    attending surgeon assistant anesthesiologist anesthetist physician provider resident fellow intern nurse practitioner therapist
-    technologist technician sonographer radiologist pathologist cardiologist oncologist neurologist neonatologist psychiatrist
-    psychologist hospitalist pediatrician obstetrician midwife pharmacist dietitian nutritionist interpreter translator chaplain
-    worker manager navigator coordinator liaison paramedic emt clerk secretary scribe author guarantor insured subscriber
-    policyholder proxy hcp poa kin nok contact pcp aide attorney lawyer teacher principal witness agent consultant dentist examiner
-    investigator counselor supervisor md rn np crna operator interviewer informant rt cna hha student officer
+    attending surgeon assistant anesthesiologist anesthetist physician provider resident fellow intern nurse
+    practitioner therapist technologist technician sonographer radiologist pathologist cardiologist oncologist
+    neurologist neonatologist psychiatrist psychologist hospitalist pediatrician obstetrician midwife pharmacist
+    dietitian nutritionist interpreter translator chaplain worker manager navigator coordinator liaison paramedic
+    emt clerk secretary scribe author guarantor insured subscriber policyholder proxy hcp poa kin nok contact pcp
+    aide attorney lawyer teacher principal witness agent consultant dentist examiner investigator counselor
+    supervisor md rn np crna operator interviewer informant rt cna hha student officer
     """.split()
 )
 RELATIONS = frozenset(
     """
-    wife husband son daughter dtr mother mom mum father dad brother sister sibling aunt uncle niece nephew cousin grandmother
-    grandfather grandma grandpa grandson granddaughter partner spouse fiancé fiancée fiance fiancee girlfriend boyfriend friend
-    neighbor neighbour roommate caregiver guardian companion parent twin landlord boss coworker colleague mother-in-law
-    father-in-law brother-in-law sister-in-law son-in-law daughter-in-law stepson stepdaughter stepmother stepfather ex-wife
-    ex-husband sons daughters brothers sisters siblings friends nieces nephews parents grandsons twins
+    wife husband son daughter dtr mother mom mum father dad brother sister sibling aunt uncle niece nephew cousin
+    grandmother grandfather grandma grandpa grandson granddaughter partner spouse fiancé fiancée fiance fiancee
+    girlfriend boyfriend friend neighbor neighbour roommate caregiver guardian companion parent twin landlord boss
+    coworker colleague mother-in-law father-in-law brother-in-law sister-in-law son-in-law daughter-in-law stepson
+    stepdaughter stepmother stepfather ex-wife ex-husband sons daughters brothers sisters siblings friends nieces
+    nephews parents grandsons twins
     """.split()
 )
-LABELS = ROLES | RELATIONS | frozenset("name names patient patients pt client re by attn cc to dear boy girl performing primary".split())
+LABELS = (
+    ROLES
+    | RELATIONS
+    | frozenset("name names patient patients pt client re by attn cc to dear boy girl performing primary".split())
+)
 """Last words of a label: a colon or dots after one of these, and then a name."""
 BARE_LABELS = frozenset("dear attn cc signed called named boy girl".split())
 NEAR = frozenset(
-    """with by to per and via contact called call paged page notified informed told met thank thanks seeing meeting saw evaluated
-    examined both d/w w""".split()
+    """
+with by to per and via contact called call paged page notified informed told met thank thanks seeing meeting saw
+evaluated examined both d/w w
+""".split()
 )
 COLON = re.compile(r"(?:['’]s)?(?: ?\([^)\n]{0,20}\))?[ \t]*(?::|\.{3,})[ \t]*(?=[^\W\d_])")
 BLANK = re.compile(r"[ ]{1,3}(?=[^\W\d_])")
 TITLE_GAP = re.compile(r"\.?[ \n]{1,2}(?=[^\W\d_])")
-NEAR_GAP = re.compile(r"(?:['’]s)?,?(?: (?:is|was|named|called))?(?: \((?:\w+ ){0,2}\w+\))?(?:[ ]{1,2}|\n)(?=[^\W\d_])")
+NEAR_GAP = re.compile(
+    r"(?:['’]s)?,?(?: (?:is|was|named|called))?(?: \((?:\w+ ){0,2}\w+\))?(?:[ ]{1,2}|"
+    r"\n)(?=[^\W\d_])"
+)
 CREDENTIAL = re.compile(
-    r",?[ ]{1,2}(?:M\.?D\b\.?|D\.?O\b\.?|R\.?N\b\.?|N\.?P\b\.?|P\.?A\b(?:-C)?\.?|Ph\.?D\b\.?|LPN|LVN|CRNA|APRN|ARNP|ANP|FNP|NNP|PNP|CNM|MSW|LICSW|"
-    r"LCSW|RDCS|RDMS|RVT|R\.?T\b(?:\(R\))?|RRT|Esq\b\.?|DDS|DMD|DPM|OD|PharmD|RPh|RD|LDN|DPT|PT|OTR(?:/L)?|OT|SLP|CNA|HHA|CCM|BSN|MSN|MPH|MBBS|"
+    r",?[ ]{1,2}(?:M\.?D\b\.?|D\.?O\b\.?|R\.?N\b\.?|N\.?P\b\.?|P\.?A\b(?:-C)?\.?|Ph\.?D\b\.?|LPN|LVN|CRNA|APRN|"
+    r"ARNP|ANP|FNP|NNP|PNP|CNM|MSW|LICSW|"
+    r"LCSW|RDCS|RDMS|RVT|R\.?T\b(?:\(R\))?|RRT|Esq\b\.?|DDS|DMD|DPM|OD|PharmD|RPh|RD|LDN|DPT|PT|OTR(?:/L)?|OT|"
+    r"SLP|CNA|HHA|CCM|BSN|MSN|MPH|MBBS|"
     r"FACC|FACS|FACP|EMT(?:-P)?|PGY-?\d|MS[1-4]|CCRN|CRT|PCT|MA(?=\b(?! \d))|Jr\b\.?|Sr\b\.?)(?![\w'])"
 )
 ROLE_AFTER = re.compile(
@@ -73,35 +92,48 @@ ROLE_AFTER = re.compile(
 # Words that begin or follow a run of capitals without being part of the name.
 STOP = frozenset(
     """
-    the a an and or of for with by to from in on at is was are were has had he she they it his her him their this that
-    these those there who will be been not no yes per re patient pt pts client family unknown none see seen signed
-    dictated date time name unit mr mrs ms dr drs md rn do np pa phd esq sex dob mrn service attending admission
-    discharge phone tel fax cell home work email address ssn age male female icu ed er or pacu micu sicu ccu nicu
-    medicine surgery cardiology neurology oncology radiology pathology orthopedics psychiatry pediatrics neurosurgery
-    urology gynecology obstetrics anesthesia anesthesiology gi renal id ent pulmonary hematology endocrinology dermatology
-    office clinic hospital center team staff on call note report exam history plan assessment impression findings dear
-    sincerely thank thanks we i you please if when after before then also left right both all any each your our my
-    electronically approved transcribed acct account relationship contact am pm cc status post pre
-    however although because since while during today yesterday tomorrow currently previously recently doctor nurse son
-    daughter wife husband mother father brother sister followup follow up scheduled surgeon mrs hcp pcp attn
-    aware notified states reports denies called calls says said wants aide speaking told asked present here back regarding
-    discussed reviewed transcribed read performed interpreted verified prepared requested ordered referred submitted reported
-    completed written recorded administered collected received entered witnessed confirmed operative procedure
-    about again agrees agree came comes did does given gave recommends recommended updated saw sees
+    the a an and or of for with by to from in on at is was are were has had he she they it his her him their this
+    that these those there who will be been not no yes per re patient pt pts client family unknown none see seen
+    signed dictated date time name unit mr mrs ms dr drs md rn do np pa phd esq sex dob mrn service attending
+    admission discharge phone tel fax cell home work email address ssn age male female icu ed er or pacu micu sicu
+    ccu nicu medicine surgery cardiology neurology oncology radiology pathology orthopedics psychiatry pediatrics
+    neurosurgery urology gynecology obstetrics anesthesia anesthesiology gi renal id ent pulmonary hematology
+    endocrinology dermatology office clinic hospital center team staff on call note report exam history plan
+    assessment impression findings dear sincerely thank thanks we i you please if when after before then also left
+    right both all any each your our my electronically approved transcribed acct account relationship contact am pm
+    cc status post pre however although because since while during today yesterday tomorrow currently previously
+    recently doctor nurse son daughter wife husband mother father brother sister followup follow up scheduled
+    surgeon mrs hcp pcp attn aware notified states reports denies called calls says said wants aide speaking told
+    asked present here back regarding discussed reviewed transcribed read performed interpreted verified prepared
+    requested ordered referred submitted reported completed written recorded administered collected received entered
+    witnessed confirmed operative procedure mom dad baby infant boy girl man woman gentleman lady child someone
+    everyone nobody about again agrees agree came comes did does given gave recommends recommended updated saw sees
     """.split()
 )
 EPONYM_NOUN = re.compile(
-    r"(?:['’]s)?[ -](?!(?:in|is|was|on|at|to|has|had|for|and|or|with|from|of|by|who|re)\b)(?:\w+ )?(?:disease|syndrome|sign|signs|catheter|line|drain|tube|procedure|test|maneuver|criteria|classification|"
-    r"class|grade|scale|score|index|fracture|fx|lymphoma|sarcoma|tumou?r|dementia|palsy|phenomenon|contracture|cyst|esophagus|"
-    r"thyroiditis|encephalopathy|respirations?|diverticul\w+|joint|point|triad|resection|bypass|stain|blade|retractors?|forceps|clamp|"
-    r"needle|stent|valve|graft|suture|mesh|approach|technique|incision|position|dissector|rongeurs?|cage|method|biplane|network|"
-    r"scissors|elevator|screws?|pins?|wires?|rods?|nail|plates?|system|device|pacemaker|implants?|lens|laser|balloon|sheath|trocar|"
-    r"dressing|tablets?|capsules?|cream|ointment|inhaler|drops|solution|injection|insulin|gel|spray|patch|virus|bacteri\w+|species|"
-    r"sp|spp|fever|anemia|ulcers?|nodes?|bodies|cells|reflex|reaction|operation|repair|sling|brace|cast|splint|collar|boot|"
-    r"ligament|tendon|canal|duct|gland|fascia|fossa|space|membrane|pouch|loop|papules?|nodules?|rash|spots?|lines|rings?|hernia)\b",
+    r"(?:['’]s)?[ -](?!(?:in|is|was|on|at|to|has|had|for|and|or|with|from|of|by|who|re)\b)(?:\w+ )?(?:disease|"
+    r"syndrome|sign|signs|catheter|line|drain|tube|procedure|test|maneuver|criteria|classification|"
+    r"class|grade|scale|score|index|fracture|fx|lymphoma|sarcoma|tumou?r|dementia|palsy|phenomenon|contracture|"
+    r"cyst|esophagus|"
+    r"thyroiditis|encephalopathy|respirations?|diverticul\w+|joint|point|triad|resection|bypass|stain|blade|"
+    r"retractors?|forceps|clamp|"
+    r"needle|stent|valve|graft|suture|mesh|approach|technique|incision|position|dissector|rongeurs?|cage|method|"
+    r"biplane|network|"
+    r"scissors|elevator|screws?|pins?|wires?|rods?|nail|plates?|system|device|pacemaker|implants?|lens|laser|"
+    r"balloon|sheath|trocar|"
+    r"dressing|tablets?|capsules?|cream|ointment|inhaler|drops|solution|injection|insulin|gel|spray|patch|virus|"
+    r"bacteri\w+|species|"
+    r"sp|spp|fever|anemia|ulcers?|nodes?|bodies|cells|reflex|reaction|operation|repair|sling|brace|cast|splint|"
+    r"collar|boot|"
+    r"ligament|tendon|canal|duct|gland|fascia|fossa|space|membrane|pouch|loop|papules?|nodules?|rash|spots?|"
+    r"lines|rings?|hernia)\b",
     re.I,
 )  # fmt: skip
-DOSE_AFTER = re.compile(r"(?: (?:XR|XL|SR|ER|CR|HFA))? ?(?:\d[\d.,/-]* ?(?:mg|mcg|g|ml|cc|units?|meq|%|tab|puffs?|iu)\b|(?:p\.?o|iv|q\.?d|b\.?i\.?d|prn)\b)", re.I)
+DOSE_AFTER = re.compile(
+    r"(?: (?:XR|XL|SR|ER|CR|HFA))? ?(?:\d[\d.,/-]* ?(?:mg|mcg|g|ml|cc|units?|meq|%|tab|puffs?|iu)\b|(?:p\.?o|iv|"
+    r"q\.?d|b\.?i\.?d|prn)\b)",
+    re.I,
+)
 
 
 _SHAPE = re.compile(r"[^\W\d_](?:['’]|(?=[^\W\d_])[^A-Z])")  # Xu, N'Diaye, but neither BCx nor COPD
@@ -130,7 +162,9 @@ class Word(NamedTuple):
     @property
     def may_be_name(self) -> bool:
         """Whether a cue is enough to take it for a name."""
-        return self.lower not in STOP and (_is_listed(self.lower) or not is_term(self.lower))
+        return (
+            self.lower not in STOP and self.lower not in ROLES and (_is_listed(self.lower) or not is_term(self.lower))
+        )
 
 
 @lru_cache(1 << 16)

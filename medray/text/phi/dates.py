@@ -23,7 +23,7 @@ _FORMS = {
     "dmy": rf"{_D}{_S}{_M}(?P=s){_Y}",
     "bdy": rf"{_B}[ -]?{_D}{_TH}(?:,?\s|-){_Y}",
     "dby": rf"{_D}{_TH}(?:[ ]of)?[ -]?{_B}(?:[ ,-]{{0,2}}{_Y}|[ -]'?(?P<z>\d{{2}})(?![\d:/%.]))",
-    "by": rf"{_B}(?:,|[ ]of)?[ /-]?{_Y}",
+    "by": rf"{_B}(?:(?:,|[ ]of)?[ /-]?{_Y}|[ ]'(?P<z>\d{{2}}))",
     "my": rf"{_M}/{_Y}",
     "bd": rf"{_B}[ ]?{_D}{_TH}",
     "db": rf"{_D}{_TH}(?:[ ]of)?[ -]?{_B}",
@@ -31,24 +31,29 @@ _FORMS = {
 }
 READABLE = {name: re.compile(form, re.I) for name, form in _FORMS.items()}
 _FIND = {
-    name: re.compile(rf"(?<![\w/.:-])(?:{form})(?![\w]|[/]\d|\.\d|{'-' if name in ('mdy', 'ymd', 'dmy', 'my') else '/'}\d)", re.I)
+    name: re.compile(rf"(?<![\w/.:-])(?:{form})(?![\w]|[/]\d|\.\d|"
+                     rf"{'-' if name in ('mdy', 'ymd', 'dmy', 'my') else '/'}\d)", re.I)
     for name, form in _FORMS.items() if name != "md"
 }  # fmt: skip
 _CUE = re.compile(
-    r"(?:\b(?:on|from|since|of|until|till|thru|through|between|and|dated?|by|after|before|starting|ending|began|begun|due|"
+    r"(?:\b(?:on|from|since|of|until|till|thru|through|between|and|dated?|by|after|before|starting|ending|began|"
+    r"begun|due|"
     r"last|next|visit|meeting|admitted|admission|seen|done|drawn|sent|born|dob|cxr|ct|cta|mri|tte|echo|us|ekg|eeg|"
     r"cultures?|bcx|ucx|scan|surgery|clinic|appointment|appt|exam|eval|labs?|transferred|discharged?|intubated|"
     r"extubated|consult|note|d/c|dc'?d|vs|to)\b[ :(]{1,2}|\(|\n|^|\d/\d{1,2} ?- ?)$",
     re.I,
 )
 _NO_DATE = (
-    r"(?! ?-? ?(?:of|strength|motor|murmur|systolic|diastolic|pain|positive|negative|nodes|bottles|throughout|power|distal|proximal|weakness|"
-    r"ns|cups?|tab\w*|sirs|criteria|doses?|hours|pulses|normal|miles?|inch\w*|packs?|in (?:all|both|the [lr])|on the)\b)"
+    r"(?! ?-? ?(?:of|strength|motor|murmur|systolic|diastolic|pain|positive|negative|nodes|bottles|throughout|"
+    r"power|distal|proximal|weakness|"
+    r"ns|cups?|tab\w*|sirs|criteria|doses?|hours|pulses|normal|miles?|inch\w*|packs?|in (?:all|both|the [lr])|"
+    r"on the)\b)"
 )
 _MONTH_DAY = re.compile(rf"(?<![\w/.])(?:{_FORMS['md']})(?![\w/%]|\.\d){_NO_DATE}", re.I)
 _RANGE_AFTER = re.compile(r" ?-{1,2} ?\d{1,2}/\d{1,2}(?![\w/])")
 _SHARE = re.compile(
-    r"(?:strength|motor|power|reflex\w*|pulses|murmur|pain|apgars?|score|gleason|scale|ratio|acuity|bp)[^\n.;]{0,16}$",
+    r"(?:strength|motor|power|reflex\w*|pulses|murmur|pain|apgars?|score|gleason|scale|ratio|acuity|"
+    r"bp)[^\n.;]{0,16}$",
     re.I,
 )
 _ORAL_TEN = "one|two|three|four|five|six|seven|eight|nine"
@@ -58,11 +63,14 @@ _OLD = tuple(
     for pattern in (
         rf"(?<![\w./-]){_OLD_AGE}(?=[ -]?(?:year|yr|y/o|y\.o|yo\b|y\b|F\b|M\b))(?!-?\w+ (?:ago|history))",
         rf"\bage[ds]?(?: of| is|:)? {{1,3}}{_OLD_AGE}(?![\w%/.]\w|\w)",
-        rf"\b(?:is|was|turned|turns) {_OLD_AGE}(?=,? (?:and|alive|when|years|now|but)\b|[,;.](?!\d))(?=[^%\n]{{0,40}})",
+        rf"\b(?:is|was|turned|turns) {_OLD_AGE}(?=,? (?:and|alive|when|years|now|but)\b|"
+        rf"[,;.](?!\d))(?=[^%\n]{{0,40}})",
         rf"\b(?P<v>ninety(?:[- ](?:{_ORAL_TEN}))?|(?:one|a) hundred(?: and \w+)?)(?=[- ]years?[- ]old)",
     )
 )
-_VITAL_BEFORE = re.compile(r"(?:HR|rate|sats?|pulse|MAP|BP|SpO2|SBP|DBP|pressure|weight|glucose|PTT|temp\w*)\b[^\n.]{0,12}$", re.I)
+_VITAL_BEFORE = re.compile(
+    r"(?:HR|rate|sats?|pulse|MAP|BP|SpO2|SBP|DBP|pressure|weight|glucose|PTT|temp\w*)\b[^\n.]{0,12}$", re.I
+)
 
 
 def find_dates(text: str) -> Iterator[Found]:
@@ -131,7 +139,11 @@ def _is_date(m: re.Match[str], form: str) -> bool:
     if g.get("s") == "." and len(g["y"]) == 2:
         return False  # 3.4.19 is a list of figures
     # "march 4 times", "may 2 of them": these two are verbs where nothing else says month
-    if (g.get("b") or "").lower() in ("may", "march", "mar", "sun") and g["b"].islower() and not (g.get("y") or g.get("t")):
+    if (
+        (g.get("b") or "").lower() in ("may", "march", "mar", "sun")
+        and g["b"].islower()
+        and not (g.get("y") or g.get("t"))
+    ):
         return False
     return read_date(m[0], form) is not None or form in ("mdy", "ymd", "dmy")
 

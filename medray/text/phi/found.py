@@ -37,6 +37,8 @@ def settle(found: Iterable[Found], length: int) -> list[Found]:
         while (start := free.find(1, at, item.stop)) >= 0:
             at = free.find(0, start, item.stop)
             at = item.stop if at < 0 else at
-            settled.append(item._replace(start=start, stop=at, form=item.form if at - start == item.stop - item.start else ""))
+            settled.append(
+                item._replace(start=start, stop=at, form=item.form if at - start == item.stop - item.start else "")
+            )
         free[item.start : item.stop] = bytes(item.stop - item.start)
     return sorted(settled)

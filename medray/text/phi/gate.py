@@ -17,12 +17,12 @@ from typing import NamedTuple
 from pydantic import Field
 
 from medray.core.config import Config
+from medray.text.phi.cues import split_words
 from medray.text.phi.dates import find_dates, read_date
 from medray.text.phi.found import Found, settle
 from medray.text.phi.marks import find_marks, has_broken_mark
-from medray.text.phi.cues import split_words
-from medray.text.phi.numbers import find_numbers
 from medray.text.phi.names import NameReader
+from medray.text.phi.numbers import find_numbers
 from medray.text.phi.places import find_places
 from medray.text.phi.surrogates import Key, surrogate
 from medray.text.phi.words import is_common
@@ -58,7 +58,9 @@ class Deidentified(NamedTuple):
 def find_identifiers(text: str) -> list[Found]:
     """The identifiers of a note in order of place, without overlaps."""
     first = [*find_marks(text), *find_numbers(text), *find_dates(text), *find_places(text)]
-    return [item for item in settle([*first, *NameReader(text, split_words(text)).find()], len(text)) if _holds(text, item)]
+    return [
+        item for item in settle([*first, *NameReader(text, split_words(text)).find()], len(text)) if _holds(text, item)
+    ]
 
 
 def _holds(text: str, item: Found) -> bool:
@@ -90,7 +92,9 @@ def deidentify(
     moved = [(_moved(a, shifts, found, placed, False), _moved(b, shifts, found, placed, True)) for a, b in spans]
     inside = [(_moved(a, shifts, found, placed, False), _moved(b, shifts, found, placed, True)) for a, b in kept]
     replaced = {text[item.start : item.stop] for item in found if item.kind == "name"}
-    refused = _suspicion(result, sorted([*inside, *((p.start, p.stop) for p in placed)]), replaced) if rules.strict else ""
+    refused = (
+        _suspicion(result, sorted([*inside, *((p.start, p.stop) for p in placed)]), replaced) if rules.strict else ""
+    )
     return Deidentified(result, moved, placed, dict(Counter(item.kind for item in found)), refused)
 
 

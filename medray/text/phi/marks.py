@@ -11,7 +11,7 @@ _MARK = re.compile(r"\[\*\*(.*?)\*\*\]", re.S)
 _BROKEN = re.compile(r"\[\*\*|\*\*\]")
 _MEANINGS = (
     ("age", r"age (?:over|greater)|over 90"),
-    ("date", r"\d{1,4}[-/]\d{1,2}(?:[-/]\d{1,4})?$|\d{4}$|month|day|year|date|holiday|season"),
+    ("date", r"^\d{1,4}[-/]\d{1,2}(?:[-/]\d{1,4})?$|^\d{4}$|month|day|year|date|holiday|season"),
     ("ssn", r"social security|ssn"),
     ("email", r"e-?mail"),
     ("url", r"url|web"),

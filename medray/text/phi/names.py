@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator
 
 from medray.text.phi import cues
-from medray.text.phi.found import Found
 from medray.text.phi.cues import Word
+from medray.text.phi.found import Found
 from medray.text.phi.words import GIVEN, TOWNS, is_common, is_rare, is_term
 
 _MAX_WORDS = 5
@@ -42,7 +42,11 @@ class NameReader:
         text, before = self.text, ""
         for word in self.words:
             low = word.lower
-            if low in cues.TITLES and (m := cues.TITLE_GAP.match(text, word.stop)) and not text[word.start - 2 : word.start - 1].isdigit():
+            if (
+                low in cues.TITLES
+                and (m := cues.TITLE_GAP.match(text, word.stop))
+                and not text[word.start - 2 : word.start - 1].isdigit()
+            ):
                 yield from self._listed_runs(m.end(), "title")
             if low in cues.LABELS and (m := cues.COLON.match(text, word.stop)):
                 yield from self._listed_runs(m.end(), "label")
@@ -66,7 +70,7 @@ class NameReader:
     def _name(self, run: list[Word]) -> Found:
         """A run as a find, the dot of a last initial with it."""
         stop = run[-1].stop
-        return Found(run[0].start, stop + (len(run) > 1 and len(run[-1].text) == 1 and self.text[stop : stop + 1] == "."), "name")
+        return Found(run[0].start, stop + (len(run[-1].text) == 1 and self.text.startswith(".", stop)), "name")
 
     def _run(self, start: int, cue: str) -> list[Word]:
         """The words of the name that begins at a place, or [] where its first word does not suit the cue."""
@@ -129,12 +133,11 @@ class NameReader:
         return after.may_be_name and (after.is_capital or (in_lower_case and is_rare(after.lower) or after.is_listed))
 
     def _trimmed(self, run: list[Word], comma: bool) -> list[Word]:
-        """The run without a particle at its end, or an initial that is none."""
-        while run and (run[-1].lower in cues.PARTICLES and len(run) > 1 and not run[-1].is_capital):
+        """The run without a particle at its end, or a letter that is no initial ("Smith, John A" ends with one)."""
+        while len(run) > 1 and run[-1].lower in cues.PARTICLES and not run[-1].is_capital:
             run = run[:-1]
-        if run and len(run) > 1 and len(run[-1].text) == 1 and self.text[run[-1].stop : run[-1].stop + 1] != ".":
-            run = run[:-1]
-        return run
+        letter = len(run) > 1 and len(run[-1].text) == 1
+        return run[:-1] if letter and not comma and not self.text.startswith(".", run[-1].stop) else run
 
     def _suits(self, run: list[Word], cue: str, comma: bool) -> bool:
         solid = _solid(run)
@@ -146,11 +149,17 @@ class NameReader:
             return cue in ("label", "person") and len(solid) > 1 and solid[0].lower in GIVEN
         known = [w for w in solid if w.is_suspect or (w.is_listed and not is_common(w.lower))]
         given = solid[0].lower in GIVEN
+        if comma and any(w.lower in GIVEN for w in solid[1:]):
+            return True
         if cue == "label":
             return bool(known) or given or (comma and any(is_rare(w.lower) or w.is_listed for w in solid))
         if cue == "person":
             ends_line = self.text[solid[0].start - 1] == "\n"
-            return bool(known) or given or (not ends_line and not solid[0].text.isupper() and self._ends_here(solid[-1]) and len(run) == 1)
+            return (
+                bool(known)
+                or given
+                or (not ends_line and not solid[0].text.isupper() and self._ends_here(solid[-1]) and len(run) == 1)
+            )
         return bool(known) or (given and (len(solid) > 1 or (cue == "plain" and not solid[0].text.isupper())))
 
     def _with_credential(self) -> Iterator[Found]:
@@ -177,9 +186,7 @@ class NameReader:
         for word in self.words:
             if word.start < stop or not word.is_capital:
                 continue
-            if cues.PERSON_ONLY_VERB.match(self.text, word.stop) and word.may_be_name and (
-                word.is_listed or not is_common(word.lower)
-            ):
+            if self._acts_like_a_person(word):
                 yield Found(word.start, word.stop, "name")
             if not (word.is_suspect or word.lower in GIVEN):
                 continue
@@ -188,6 +195,14 @@ class NameReader:
                 continue
             stop = run[-1].stop
             yield self._name(run)
+
+    def _acts_like_a_person(self, word: Word) -> bool:
+        if not word.may_be_name:
+            return False
+        uncommon = word.is_listed or not is_common(word.lower)
+        return bool(
+            cues.AGED.match(self.text, word.stop) or (uncommon and cues.PERSON_ONLY_VERB.match(self.text, word.stop))
+        )
 
     def _stands_alone(self, run: list[Word]) -> bool:
         """Whether a run without any cue is a name: a rare word, or a frequent given name that is no other word."""
@@ -220,7 +235,11 @@ class NameReader:
         for number, word in enumerate(self.words):
             if word.lower in parts and self._is_again(word):
                 start = word.start
-                while number and self.words[number - 1].lower in cues.PARTICLES and start - self.words[number - 1].stop == 1:
+                while (
+                    number
+                    and self.words[number - 1].lower in cues.PARTICLES
+                    and start - self.words[number - 1].stop == 1
+                ):
                     number -= 1
                     start = self.words[number].start
                 yield Found(start, word.stop, "name")

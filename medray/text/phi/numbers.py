@@ -8,40 +8,75 @@ from collections.abc import Iterator
 from medray.text.phi.found import Found
 
 # A label is followed by "number", "no.", "#", "is", ":", dots, in any order, and then by the value.
-_LINK = r"(?:[ \t]*(?:number|numbers|num|no\b\.?|nos\b\.?|nr\b\.?|#|:|is\b|was\b|are\b|tag|there|code|\.{2,}|=|-(?=[ \t])))*[ \t]*[:#]?[ \t]*\n?[ ]{0,4}"
+_LINK = (
+    r"(?:[ \t]*(?:numbers?|num|n[or]s?\b\.?|id\b|#|:|is\b|was\b|are\b|tag|there|code|end(?:s|ing)(?: in| with)?\b|\.{2,}|=|-(?=[ \t])))*"
+    r"[ \t]*\n?[ ]{0,4}"
+)
 # Holds three digits at least; may have letters, dashes, dots and slashes inside.
 _CODE = r"(?=(?:[\w./-]*\d){3})(?:[A-Z0-9]{1,}(?:[-./][A-Z0-9]+)*)(?![\w])"
 _AREA = r"[2-9]\d{2}"
 _PHONE = re.compile(
-    rf"(?<![\w.-])(?:(?:\+?1[ .-]?)?(?:\({_AREA}\)[ .-]{{0,2}}|{_AREA}[.-]|(?<!\d ){_AREA} ){_AREA}[ .-]\d{{4}}"
-    rf"|\+\d{{1,3}}[ .-]?\(?\d{{1,5}}\)?(?:[ .-]?\d{{2,8}}){{1,4}}|{_AREA}[-.]\d{{4}})(?![\w-])"
+    rf"(?<![\w.-])(?:(?:\+?1[ .-]?)?(?:\({_AREA}\)[ .-]{{0,2}}|{_AREA}[./-]|(?<!\d ){_AREA} ){_AREA}[ .-]\d{{4}}"
+    rf"|\+\d{{1,3}}[ .-]?\(?\d{{1,5}}\)?(?:[ .-]?\d{{2,8}}){{1,4}}|{_AREA}[-.]\d{{4}}(?! ?(?:m[lgc]|cc|units?|kcal|cal|steps|iu|k|g)\b))(?![\w-])"
     r"(?:[ ,]*(?:x|ext\.?|extension)[ ]?(?P<ext>\d{2,6}))?"
 )
 _FAX_BEFORE = re.compile(r"(?:\bfax\w*|\bfacsimile)[^\d\n;]{0,24}$", re.I)
-_LAB_BEFORE = re.compile(r"\b(?:glucose|fsbs|fs|bg|ck|plt|platelets?|bun|ld|wbc|range|counts?)[ :]{1,2}[\d ,-]*$", re.I)
-_EXTENSION = re.compile(rf"\b(?:pager|beeper|bleep|pgr|page (?:me|him|her) at|paged at|ext\b\.?|extension){_LINK}(?P<v>\d{{4,7}})(?![\w-])", re.I)
+_LAB_BEFORE = re.compile(
+    r"\b(?:glucose|fsbs|fs|bg|ck|plt|platelets?|bun|ld|wbc|range|"
+    r"counts?)[ :]{1,2}[\d ,-]*$",
+    re.I,
+)
+_EXTENSION = re.compile(
+    rf"\b(?:pager|beeper|bleep|pgr|page (?:me|him|her) at|paged at|ext\b\.?|"
+    rf"extension){_LINK}(?P<v>\d{{4,7}})(?![\w-])",
+    re.I,
+)
 
-_LABELLED = (
-    ("medical_record", r"MRNs?|MR(?=[ ]?[#:]|[ ]no\b|[ ]num)|med(?:ical)?[. ]{1,2}rec(?:ord)?s?\b\.?|unit(?= (?:no|num|#))|hosp(?:ital)?\.?(?= ?(?:no|num|#|id))|patient (?:id|identifier)|chart(?= (?:no|num|#|$))|MPI|UR(?=[ ]?(?:no|num|#))"),
-    ("ssn", r"SSN|SS(?=[ ]?#)|social security(?: num\w*)?|last[ -](?:4|four)(?:(?: digits)? of)?(?: SSN| social\w*)?|SSN last (?:4|four)"),
-    ("health_plan", r"member(?:ship)?(?: ?(?=#|no|num|id))(?: id)?|subscriber(?: id)?|policy(?= ?(?:#|no|num|id))|group(?:/policy)?(?= ?(?:#|num\w*:|no\b|id))|medicare(?: ?(?=#|no|num|id|:))(?: id)?|medicaid(?: id)?|beneficiary(?: id)?|(?:health )?(?:insurance|plan)(?= ?(?:#|no|num|id))(?: id)?|insured id|HICN?|MBI|health card|aetna,? id|(?:blue cross|cigna|humana|payer),? id"),
-    ("account", r"acct\b\.?|account|billing(?= ?(?:#|no|num|id))|FIN|CSN|HAR|encounter(?= ?(?:#|no|num|id))(?: id)?|visit(?= ?(?:#|num|id))|invoice|claim file|guarantor(?= (?:no|num|#))|credit card|card(?= (?:no|num|ending))"),
-    ("licence", r"DEA|NPI|UPIN|(?:(?:driver'?s?|medical|nursing|state|RN|PA|NP|MD|pharmacy|professional)\b ?){0,3}(?:licen[cs]e|lic\b\.?)(?! (?:plate|tag))|DL(?=[ ]?(?:#|no|:))|certificate|cert\b\.?(?= ?(?:#|no))|passport"),
-    ("vehicle", r"VIN|vehicle (?:id\w*|registration)|reg(?:istration)? (?:plate|no)"),
-    ("device", r"ser(?:ial)?\b\.?|S/N|UDI|device (?:id\w*|number|#)|(?<=SN)[:#]|model/serial|implant (?:id|no)"),
-    ("other", r"accession|clip(?= ?#| no)|job(?= ?(?:#|id|no|num|$))(?: id)?|(?:(?:study|trial|research) )?(?:subject|participant|study|trial)(?= ?(?:id|no|num|#|$))(?: ?id\w*)?|specimen|badge|employee(?: id)?|interpreter id|case(?= ?(?:#|no|num|id))|kit(?= ?(?:#|no))|claim(?= ?(?:#|no|num|id))|ref(?:erence)?(?= ?(?:#|no|num|:))|protocol(?= ?(?:id|no|num|#))|dictation(?: id)?|document(?= ?(?:id|no|#))|order(?= ?(?:#|num|id))|requisition|prescription(?= ?(?:no|#))|rx(?= ?#)|confirmation(?= ?(?:#|no|num|code))|military|prisoner id|inmate(?= ?(?:#|no|id))|student id|user ?id|docket|(?:state |national |tax )?id(?=[ ]?(?:#|no\b|num|:))(?! ?: ?\w+,)|identifi\w+(?= ?(?:#|no|num))"),
-)  # fmt: skip
-_LABEL_BEFORE = tuple((kind, re.compile(rf"(?<![A-Za-z])(?:{label})(?![A-Za-z]){_LINK}(?:ID{_LINK})?$", re.I)) for kind, label in _LABELLED)
+# Words that label a code by themselves, and words that do so only with "number", "no.", "id" or "#" after them.
+_LABELLED = {
+    "medical_record": (
+        r"MRNs?|MPI|med(?:ical)?[. ]{1,2}rec(?:ord)?s?\b\.?|patient identifier",
+        r"MR|UR|unit|hosp(?:ital)?\.?|chart|patient",
+    ),
+    "ssn": (r"SSN|social security|last[ -](?:4|four)(?:(?: digits)? of)?(?: SSN| social\w*)?", r"SS"),
+    "health_plan": (
+        r"subscriber|medicaid|medicare|beneficiary|insured|HICN?|MBI|health card",
+        r"member(?:ship)?|policy|group|group/policy|"
+        r"(?:health )?(?:insurance|plan)|aetna,?|blue cross,?|cigna,?|humana,?|payer",
+    ),
+    "account": (
+        r"acct\b\.?|account|FIN|CSN|HAR|invoice|claim file|credit card",
+        r"billing|encounter|visit|guarantor|card",
+    ),
+    "licence": (
+        r"DEA|NPI|UPIN|licen[cs]e(?! (?:plate|tag))|lic\b\.?|certificate|passport",
+        r"DL|cert\b\.?",
+    ),
+    "vehicle": (r"VIN", r"vehicle|registration"),
+    "device": (r"ser(?:ial)?\b\.?|S/N|UDI|model/serial", r"device|implant"),
+    "other": (
+        r"ID(?= ?[#:])|accession|specimen|badge|employee|requisition|military|docket|subject|participant|job|clip",
+        r"study|trial|interpreter|case|kit|claim|ref(?:erence)?|protocol|dictation|document|order|prescription|rx|"
+        r"confirmation|prisoner|inmate|student|user ?|state|national|tax|identification",
+    ),
+}
+_LABEL_BEFORE = tuple(
+    (kind, re.compile(rf"(?<![A-Za-z])(?:{alone}|(?:{numbered})(?= ?(?:#|id\b|no\b|num))){_LINK}$", re.I))
+    for kind, (alone, numbered) in _LABELLED.items()
+)
 _CODES = re.compile(rf"(?<![\w-])(?<![\w][./]){_CODE}", re.I)
 _LONGEST_LABEL = 48
-_SSN_SPACED = re.compile(rf"\b(?:SSN?|social security)\b(?:[^\d\n]{{0,20}})(?P<v>\d{{3}} \d{{2}} \d{{4}})\b", re.I)
+_SSN_SPACED = re.compile(r"\b(?:SSN?|social security)\b(?:[^\d\n]{0,20})(?P<v>\d{3} \d{2} \d{4})\b", re.I)
 _UDI = re.compile(r"\(01\)\d{14}(?:\(\d{2}\)[\w-]+)*")
 _SHAPES = (
     ("email", re.compile(r"(?<![\w.])[\w.+'-]+@[\w-]+(?:\.[\w-]+)+")),
-    ("url", re.compile(r"\b(?:https?|ftp)://[^\s<>()\"']+[^\s<>()\"'.,;:?!]|\bwww\.[\w.-]+\.\w{2,}(?:/[\w./%?=&#~-]*\w)?"
-                       r"|(?<![\w@.-])(?=[a-z][\w-]*+\.[a-z])[a-z][\w-]*(?:\.[a-z][\w-]*)*\.(?:com|org|net|edu|gov|info|io|us|uk|health|int)\b(?:/[\w./%?=&#~-]*\w)?", re.I)),
+    ("url", re.compile(r"\b(?:https?|ftp)://[^\s<>()\"']+[^\s<>()\"'.,;:?!]|"
+                       r"\bwww\.[\w.-]+\.\w{2,}(?:/[\w./%?=&#~-]*\w)?"
+                       r"|(?<![\w@.-])(?=[a-z][\w-]*+\.[a-z])[a-z][\w-]*(?:\.[a-z][\w-]*)*\.(?:com|org|net|edu|"
+                       r"gov|info|io|us|uk|health|int)\b(?:/[\w./%?=&#~-]*\w)?", re.I)),
     ("ip", re.compile(r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w]|\.\d)"
-                      r"|(?<![\w:])(?=[\da-f:]*(?:::|(?::[^:\s]+){7}))(?=[\da-f:]*[\da-f]{3})[\da-f]{0,4}(?::[\da-f]{0,4}){2,7}(?![\w:])", re.I)),
+                      r"|(?<![\w:])(?=[\da-f:]*(?:::|"
+                      r"(?::[^:\s]+){7}))(?=[\da-f:]*[\da-f]{3})[\da-f]{0,4}(?::[\da-f]{0,4}){2,7}(?![\w:])", re.I)),
     ("ssn", re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])")),
     ("vehicle", re.compile(r"(?<!\w)(?=[A-Z]*\d)(?=\w*[A-Z]\w*[A-Z])(?=(?:\w*\d){5})[A-HJ-NPR-Z0-9]{17}(?!\w)")),
     ("device", _UDI),
@@ -49,7 +84,8 @@ _SHAPES = (
 )  # fmt: skip
 _PLATE_VALUE = r"(?:[A-Z]{1,3}[- ]?\d{2,4}|\d{1,4}[- ]?[A-Z]{2,3}(?:[- ]?\d{1,4})?|\d[A-Z]{3}\d{3})"
 _PLATE = re.compile(
-    rf"\b(?:(?i:licen[cs]e )?(?i:plates?|tag|registration)\b(?i:{_LINK})(?P<v>{_PLATE_VALUE})(?!\w)|(?P<w>(?!\d+ [a-z]){_PLATE_VALUE}) (?i:plates?)\b)"
+    rf"\b(?:(?i:licen[cs]e )?(?i:plates?|tag|registration)\b(?i:{_LINK})(?P<v>{_PLATE_VALUE})(?!\w)|"
+    rf"(?P<w>(?!\d+ [a-z]){_PLATE_VALUE}) (?i:plates?)\b)"
 )
 
 

@@ -5,30 +5,40 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from medray.text.phi.found import Found
 from medray.text.phi.cues import EPONYM_NOUN, STOP, is_suspect
+from medray.text.phi.found import Found
 from medray.text.phi.words import MONTHS, STATE_CODES, STATES, TOWNS, is_common, is_rare, is_term
 
 _CAP = r"(?:(?:St|Ste|Mt|Ft|Pt)\.|[A-Z][\w'’-]*\w(?!\.\w)|[NSEW]\.)"
-_STATE_NAMES = "|".join(("New (?:York|Jersey|Mexico|Hampshire)", "(?:North|South) (?:Carolina|Dakota)", "West Virginia", "Rhode Island",
-                         *(s.title() for s in sorted(STATES) if s not in ("hampshire", "jersey", "mexico", "york", "carolina", "dakota", "rhode", "columbia"))))  # fmt: skip
+_SECOND_WORDS = frozenset("hampshire jersey mexico york carolina dakota rhode columbia".split())
+_STATE_NAMES = "|".join(
+    (
+        "New (?:York|Jersey|Mexico|Hampshire)|(?:North|South) (?:Carolina|Dakota)|West Virginia|Rhode Island",
+        *(name.title() for name in sorted(STATES - _SECOND_WORDS)),
+    )
+)
 _STATE = rf"(?:{'|'.join(sorted(STATE_CODES))}|{_STATE_NAMES})"
 _SUFFIX = (
     r"(?:street|st|avenue|ave|road|rd|drive|dr|lane|ln|boulevard|blvd|court|ct|circle|cir|place|pl|terrace|ter|way|"
-    r"parkway|pkwy|highway|hwy|trail|trl|row|square|sq|plaza|loop|path|walk|pike|crossing|alley|turnpike|mews|close|crescent)"
+    r"parkway|pkwy|highway|hwy|trail|trl|row|square|sq|plaza|loop|path|walk|pike|crossing|alley|turnpike|mews|"
+    r"close|crescent)"
 )
 _UNIT = r"(?:,? (?:apt|apartment|unit|suite|ste|no|#|floor|fl|room|rm)\b\.? ?#?\w{1,5})"
 _STREET_WORD = rf"(?:{_CAP}|\d{{1,3}}(?:st|nd|rd|th)|d[eu]l?|l[ao]s?|of|the|and)"
 _STREETS = (
     re.compile(rf"(?<![\w/.-])\d{{1,6}}[A-Z]?,? (?:{_STREET_WORD} ){{1,5}}?(?i:{_SUFFIX})\b\.?(?i:{_UNIT})?"),
-    re.compile(rf"(?<![\w/.-])\d{{1,6}} (?:(?:Old |East |West |North |South )?(?:County Road|County Rd|State Road|Route|Rte|Highway|Hwy|Rural Route|RR) \d+|"
-               rf"(?:Avenida|Calle|Camino|Via|Rue|Avenue|Paseo|Rua|Piazza)(?: (?:de[l]?|la|los|las|du|des))*(?: {_CAP}){{1,2}}|Broadway)(?i:{_UNIT})?"),
-    re.compile(rf"\b(?:[NSEW]{{1,2}}\.? )?(?:{_CAP} |\d{{1,3}}(?:st|nd|rd|th) ){{1,3}}(?:Street|Avenue|Ave|Road|Rd|Lane|Boulevard|Blvd|Parkway|Pkwy)\b\.?"),
+    re.compile(rf"(?<![\w/.-])\d{{1,6}} (?:(?:Old |East |West |North |South )?(?:County Road|County Rd|"
+               rf"State Road|Route|Rte|Highway|Hwy|Rural Route|RR) \d+|"
+               rf"(?:Avenida|Calle|Camino|Via|Rue|Avenue|Paseo|Rua|Piazza)(?: (?:de[l]?|la|los|las|du|"
+               rf"des))*(?: {_CAP}){{1,2}}|Broadway)(?i:{_UNIT})?"),
+    re.compile(rf"\b(?:[NSEW]{{1,2}}\.? )?(?:{_CAP} |\d{{1,3}}(?:st|nd|rd|th) ){{1,3}}(?:Street|Avenue|Ave|Road|"
+               rf"Rd|Lane|Boulevard|Blvd|Parkway|Pkwy)\b\.?"),
     re.compile(r"(?<!\w)P\.? ?O\.? ?(?:Box|BOX) \d{1,7}", re.I),
 )  # fmt: skip
 _CODES = (
     re.compile(rf"(?<=\b)(?:{_STATE})[.,]? {{1,2}}(?P<v>\d{{5}}(?:-\d{{4}})?)(?![\w-])"),
-    re.compile(r"\b(?:zip|zip ?code|postal code|postcode)(?: (?:is|of))?[ :#]{1,3}(?P<v>[A-Z0-9][A-Z0-9 -]{3,8}[A-Z0-9])\b", re.I),
+    re.compile(r"\b(?:zip|zip ?code|postal code|postcode)(?: (?:is|"
+               r"of))?[ :#]{1,3}(?P<v>[A-Z0-9][A-Z0-9 -]{3,8}[A-Z0-9])\b", re.I),
     re.compile(r"(?<![\w-])(?P<v>\d{5}-\d{4})(?![\w-])"),
     re.compile(r"\b(?P<v>(?:[A-Z]{1,2}\d{1,2}[A-Z]? \d[A-Z]{2}|[A-Z]\d[A-Z] \d[A-Z]\d))\b"),
 )  # fmt: skip
@@ -36,41 +46,57 @@ _TOWN = rf"{_CAP}(?:[ -](?:{_CAP}|(?:d[eu]|la|las|los|or|of|sur|on)\b)){{0,3}}"
 _BEFORE_STATE = re.compile(rf"(?P<v>{_TOWN})(?:,\s(?:{_STATE})|[ ](?:{_STATE})(?=[. ]{{1,3}}\d{{5}}(?!\d)))\b")
 _BEFORE_CODE = re.compile(rf"(?P<v>{_TOWN}),? \d{{5}}(?:-\d{{4}})?(?![\w-])")
 _AFTER_STREET = re.compile(rf"[,.]?\s{{1,4}}(?P<v>{_TOWN})(?=[,.;\n]|$)")
-_NATURE = re.compile(rf"\b(?:Mount|Mt\.?|Fort|Ft\.|Port|San|Santa|Los|Las|El|Lake|Cape|Sault|Saint|Ste\.) {_CAP}(?: {_CAP})?")
+_NATURE = re.compile(
+    rf"\b(?:Mount|Mt\.?|Fort|Ft\.|Port|San|Santa|Los|Las|El|Lake|Cape|Sault|Saint|Ste\.) {_CAP}(?: {_CAP})?"
+)
 _COUNTY = re.compile(rf"\b{_CAP}(?: (?:{_CAP}|or|du|des?|la|las)){{0,3}} (?:County|COUNTY|Parish|Township|Borough)\b")
 _HOUSE = (
-    r"(?:(?i:(?:(?:regional|memorial|general|community|university|medical|health|rehabilitation|rehab|nursing|skilled nursing|dialysis|"
-    r"surgery|cancer|heart|children's|veterans|va|assisted|senior|family|psychiatric|behavioral|recovery|wellness|adult day|long term care) )*"
-    r"(?:hospital|medical center|med ctr|medical ctr|clinic|infirmary|nursing home|nursing facility|nursing center|center|centre|facility|"
-    r"hospice|rehab|rehabilitation|assisted living|senior living|living|manor|villa|lodge|family practice|pediatrics|medical associates|associates|"
-    r"medical group|healthcare|health care|health system|retirement community|care home|convalescent home|high school|elementary|"
-    r"middle school|university|college|academy|church|synagogue|mosque|prison|correctional facility|shelter|pharmacy))\b)"
+    r"(?:(?i:(?:(?:regional|memorial|general|community|university|medical|health|rehabilitation|rehab|nursing|"
+    r"skilled nursing|dialysis|"
+    r"surgery|cancer|heart|children's|veterans|va|assisted|senior|family|psychiatric|behavioral|recovery|"
+    r"wellness|adult day|long term care) )*"
+    r"(?:hospital|medical center|med ctr|medical ctr|clinic|infirmary|nursing home|nursing facility|"
+    r"nursing center|center|centre|facility|"
+    r"hospice|rehab|rehabilitation|assisted living|senior living|living|manor|villa|lodge|family practice|"
+    r"pediatrics|medical associates|associates|"
+    r"medical group|healthcare|health care|health system|retirement community|care home|convalescent home|"
+    r"high school|elementary|"
+    r"middle school|university|college|academy|church|synagogue|mosque|prison|correctional facility|shelter|"
+    r"pharmacy))\b)"
 )
-_FACILITY = re.compile(rf"\b(?P<lead>(?:{_CAP}(?:['’]s)?|of|at|de|the)(?: (?:{_CAP}(?:['’]s)?|of|the|at|de|and|&)){{0,4}}?) (?P<house>{_HOUSE})(?! (?:of|[Cc]ourse|[Dd]ays?|COURSE|[Ss]tay|[Nn]ote|[Vv]isit|[Aa]dmission|[Dd]ischarge)\b)")
+_FACILITY = re.compile(
+    rf"\b(?P<lead>(?:{_CAP}(?:['’]s)?|of|at|de|the)(?: (?:{_CAP}(?:['’]s)?|of|the|at|de|and|"
+    rf"&)){{0,4}}?) (?P<house>{_HOUSE})(?! (?:of|[Cc]ourse|[Dd]ays?|COURSE|[Ss]tay|[Nn]ote|[Vv]isit|[Aa]dmission|"
+    rf"[Dd]ischarge)\b)"
+)
 _UNIVERSITY = re.compile(rf"\b(?:University|College|Hospital|Sisters|Church) of (?:the )?{_CAP}(?: {_CAP}){{0,3}}")
 # Words that make no hospital's name: its department, its rank, its trade.
 _GENERIC = frozenset(
     """
-    the a an of at and & brief for our your this that his her their in to from any each other another new old former local outside area
-    emergency urgent primary care medical surgical surgery medicine pain oncology cardiology neurology heart failure diabetes wound
-    device coumadin anticoagulation infusion dialysis renal hematology transplant pulmonary sleep orthopedic orthopaedic spine hand
-    eye ear nose throat dental psychiatric psychiatry behavioral mental health general community regional memorial university children
-    children's pediatric women's men's veterans va rehabilitation rehab nursing skilled acute long term adult day senior assisted
-    family internal outpatient inpatient ambulatory allergy asthma dermatology endocrine endocrinology rheumatology gi gyn ob urology
-    fertility genetics geriatric gerontology infectious disease id hepatology liver kidney breast cancer tumor radiation trauma burn
-    stroke vascular cardiac thoracic cardiothoracic plastic research clinical state county city national american public private home
-    school high middle elementary catholic baptist methodist lutheran presbyterian jewish islamic christian poison control call data
-    please follow-up followup telephone fax visit tertiary referring referral accepting admitting he she pt patient no on per cvs
-    walgreens living retail mail order recovery chest stem cell bone marrow attending message voice contact
+    the a an of at and & brief for our your this that his her their in to from any each other another new old former
+    local outside area emergency urgent primary care medical surgical surgery medicine pain oncology cardiology
+    neurology heart failure diabetes wound device coumadin anticoagulation infusion dialysis renal hematology
+    transplant pulmonary sleep orthopedic orthopaedic spine hand eye ear nose throat dental psychiatric psychiatry
+    behavioral mental health general community regional memorial university children children's pediatric women's
+    men's veterans va rehabilitation rehab nursing skilled acute long term adult day senior assisted family internal
+    outpatient inpatient ambulatory allergy asthma dermatology endocrine endocrinology rheumatology gi gyn ob
+    urology fertility genetics geriatric gerontology infectious disease id hepatology liver kidney breast cancer
+    tumor radiation trauma burn stroke vascular cardiac thoracic cardiothoracic plastic research clinical state
+    county city national american public private home school high middle elementary catholic baptist methodist
+    lutheran presbyterian jewish islamic christian poison control call data please follow-up followup telephone fax
+    visit tertiary referring referral accepting admitting he she pt patient no on per cvs walgreens living retail
+    mail order recovery chest stem cell bone marrow attending message voice contact
     """.split()
 )  # fmt: skip
-_IN = re.compile(r"\b(?i:in|from|at|near|to|of|outside|around|via|leaving|nearby) (?=[A-Z])")
+_IN = re.compile(r"\b(?i:in|from|at|near|to|of|outside|around|via|leaving|nearby)[ \n](?=[A-Z])")
 _TOWN_HERE = re.compile(_TOWN)
 _MOVED = re.compile(
-    r"\b(?:liv(?:es|ed|ing)|resid(?:es|ed|ing|ent)|born|raised|grew up|moved|relocat\w+|travel\w*|transferred|vacation\w*|"
+    r"\b(?:liv(?:es|ed|ing)|resid(?:es|ed|ing|ent)|born|raised|grew up|moved|relocat\w+|travel\w*|transferred|"
+    r"vacation\w*|"
     r"visit\w*|commut\w+|native|home|house|apartment|farm|work(?:s|ed|ing)?|fell|collision|accident|crash|gardening|"
     r"incarcerated|camp\w*|hospitali[sz]ed|closer|presents?|presented|comes?|came|originally|referred|admitted|back|"
-    r"returned|stay\w*|drove|flew|family|daughter|son|wife|husband|mother|father|man|woman|lady|gentleman|female|male|"
+    r"returned|stay\w*|drove|flew|family|daughter|son|wife|husband|mother|father|man|woman|lady|gentleman|female|"
+    r"male|"
     r"brother|sister)\b[^.;:\n]{0,18}$",
     re.I,
 )
@@ -93,7 +119,9 @@ def find_places(text: str) -> Iterator[Found]:
         yield from (Found(*m.span("v"), "location") for m in pattern.finditer(text))
     for m in _FACILITY.finditer(text):
         yield from _facility(m)
-    yield from (Found(*m.span(), "location") for m in _UNIVERSITY.finditer(text) if not _all_generic(m[0].split(" of ")[1]))
+    yield from (
+        Found(*m.span(), "location") for m in _UNIVERSITY.finditer(text) if not _all_generic(m[0].split(" of ")[1])
+    )
     for m in _COUNTY.finditer(text):
         lead = _lead_in(m[0])
         if not _all_generic(m[0][lead:].rsplit(" ", 1)[0]):
@@ -136,7 +164,11 @@ def _all_generic(name: str) -> bool:
 
 def _is_town(name: str) -> bool:
     words = name.replace("-", " ").lower().split()
-    if any(w.strip(".") in STOP for w in words if w not in ("of", "or", "on")) or words[0] in MONTHS or len(words[0]) < 2:
+    if (
+        any(w.strip(".") in STOP for w in words if w not in ("of", "or", "on"))
+        or words[0] in MONTHS
+        or len(words[0]) < 2
+    ):
         return False
     return name.upper() not in STATE_CODES and not all(w in STATES for w in words)
 
@@ -150,7 +182,7 @@ def _after_cues(text: str) -> Iterator[Found]:
         if any(w in STOP or (is_term(w) and w not in TOWNS and len(words) == 1) for w in words):
             continue
         upper = name[0].isupper()
-        in_capitals = upper and text[max(0, m.start() - 12) : m.start()].isupper()
+        in_capitals = upper and text[max(0, m.start() - 12) : m.end()].isupper()
         rare = any(is_suspect(w) or w.lower() in TOWNS or (in_capitals and is_rare(w.lower())) for w in name[0].split())
         moved = not upper and _MOVED.search(text, max(0, m.start() - 32), m.start())
         known = all(is_common(w) or is_term(w) for w in words)

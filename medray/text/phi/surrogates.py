@@ -15,24 +15,27 @@ from datetime import date
 from typing import NamedTuple
 
 from medray.core.identity import stable_hash
-from medray.text.phi.dates import READABLE, shift_date
 from medray.text.phi.cues import PARTICLES
+from medray.text.phi.dates import READABLE, shift_date
 from medray.text.phi.words import GIVEN, MONTHS
 
 _GIVEN = (
     "Alden Briar Corin Delwyn Emlyn Farrin Garnet Hollis Ivory Jocelin Kerrin Lorne Marlow Nevin Orrin Perrin Quillan "
     "Rowan Selwyn Tarrin Udell Vanner Wendell Yardley Ansel Brannoch Cassel Derrin Elwin Fennel Garrin Harlan"
 ).split()
-_HEADS = "Ash Bram Cald Dun Elling Farn Gar Hazel Ing Kel Lang Mel Nether Oaken Pem Quar Raven Sel Thorn Ul Wex Yar".split()
+_HEADS = (
+    "Ash Bram Cald Dun Elling Farn Gar Hazel Ing Kel Lang Mel Nether Oaken Pem Quar Raven Sel Thorn Ul Wex Yar".split()
+)
 _NAME_TAILS = "ard brook cott den field gate hurst ingham land mere nock ridge som thwaite well wick".split()
 _PLACE_TAILS = "borough bury chester combe dale ford ham haven holm ley minster mouth ness port stead ton".split()
 _KEPT = frozenset(
     """
-    street st avenue ave road rd drive dr lane ln boulevard blvd court ct circle place way terrace parkway pkwy highway trail
-    row square plaza loop path apt apartment unit suite north south east west n s e w sw se nw ne old route county parish
-    township borough box po p o hospital hospice center centre clinic medical nursing home facility rehabilitation rehab
-    general community memorial regional university college va skilled assisted living senior manor dialysis of the and at
-    school high elementary family practice church pharmacy health care de la las los du le les del and or
+    street st avenue ave road rd drive dr lane ln boulevard blvd court ct circle place way terrace parkway pkwy
+    highway trail row square plaza loop path apt apartment unit suite north south east west n s e w sw se nw ne old
+    route county parish township borough box po p o hospital hospice center centre clinic medical nursing home
+    facility rehabilitation rehab general community memorial regional university college va skilled assisted living
+    senior manor dialysis of the and at school high elementary family practice church pharmacy health care de la las
+    los du le les del and or
     """.split()
 )
 _PIECE = re.compile(r"[^\W\d_]+(?:['’](?![sS]\b)[^\W\d_]+)*|\d+")
@@ -116,7 +119,8 @@ def _phone(text: str, key: Key) -> str:
     area = f"{200 + key.draw('area', digits[:-7]) % 800}" if len(digits) >= 10 else ""
     new = digits[: max(0, len(digits) - 10)] + area + line
     new = new.rjust(len(digits), "0")
-    return re.sub(r"\d", lambda m, it=iter(new): next(it), text)
+    fresh = iter(new)
+    return re.sub(r"\d", lambda _: next(fresh), text)
 
 
 def _scrambled(text: str, key: Key) -> str:
@@ -152,8 +156,8 @@ def _of_mark(kind: str, content: str, key: Key, days: int, near: date | None) ->
     if kind == "location":
         town = _composed(_PLACE_TAILS, number)
         for word, filled in (
-            ("hospital ward", f"{town} Ward"), ("hospital", f"{town} Hospital"), ("street", f"{1 + number % 998} {town} Street"),
-            ("zip", f"{number % 100000:05d}"), ("po box", f"P.O. Box {number % 1000}"), ("ward", f"{town} Ward"),
+            ("ward", f"{town} Ward"), ("hospital", f"{town} Hospital"), ("street", f"{1 + number % 998} {town} Street"),
+            ("zip", f"{number % 100000:05d}"), ("po box", f"P.O. Box {number % 1000}"),
             ("univers", f"{town} University"), ("company", f"{town} Company"), ("room", f"Room {number % 1000}"),
         ):  # fmt: skip
             if word in low:
@@ -172,7 +176,11 @@ def _of_date_mark(content: str, number: int, days: int, near: date | None) -> st
         return str(int(content) + round(days / 365.25))
     if "year" in content.lower() and "month" not in content.lower():
         return str((near.year if near else 2000) + round(days / 365.25))
-    return f"{MONTHS[number % 12].title()} {1 + number // 12 % 28}" if "day" in content.lower() else MONTHS[number % 12].title()
+    return (
+        f"{MONTHS[number % 12].title()} {1 + number // 12 % 28}"
+        if "day" in content.lower()
+        else MONTHS[number % 12].title()
+    )
 
 
 def _cased(new: str, was: str) -> str:

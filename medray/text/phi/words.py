@@ -97,104 +97,107 @@ chevron cheyne chiari child childs chvostek clostridium cobb codman colles coomb
 coxsackie creutzfeldt crohn crohns cullen cushing cushings dandy darier debakey denonvilliers dercum desault diels
 dix dixon doppler douglas down dressler duchenne duke dukes dupuytren eaton ebstein ehlers eisenmenger epley epstein
 erb escherichia ewing fabry fallot fanconi fazekas felty finkelstein fitzpatrick fogarty foley fontan fournier frank
-french frenchay friedreich froment fuchs gaucher gelpi gerota giemsa gilbert glasgow gleason goldman goodpasture gore
-gottron gower gram graves grave greenfield grey guillain gustilo haemophilus hallpike hamman hampton hartmann
+french frenchay friedreich froment fuchs gaucher gelpi gerota giemsa gilbert glasgow gleason goldman goodpasture
+gore gottron gower gram graves grave greenfield grey guillain gustilo haemophilus hallpike hamman hampton hartmann
 hashimoto hawkins heberden hegar heimlich heinz heller henoch hesselbach hibiclens hickman hill hirschsprung hodgkin
 hodgkins hoffmann hohmann holter homan homans horner horners howell howship hunt hunter huntington hurler hurthle
-jackson jefferson jobe jones kaposi kartagener kawasaki kayser kegel kehr kelly kelvin kernig kerley killip kirschner
-klatskin klebsiella klinefelter klippel kocher koplik korotkoff korsakoff krukenberg kupffer kussmaul lachman laennec
-lambert langerhans langhans lasegue leder legg legionella leishmania leopold leriche lesch levine lewy leydig lhermitte
-liddle likert lisfranc lister listeria luer ludwig lugol lyme lynch macintosh maddrey malassezia mallampati mallory
-marfan marshall mayfield mayo mccune mcburney mcmurray mcroberts meckel meige meigs mendelson meniere merkel metzenbaum
-miller milwaukee mirizzi mobitz mohs moro morton munchausen murphy neer neisseria nelaton nissen noonan norton
-nottingham ogilvie ortolani osgood osler paget pancoast papanicolaou pap parkinson parkinsons parkland passy patrick
-peutz peyronie pfannenstiel phalen pick pickwick pierre pneumocystis poland pott potter potts prader prinzmetal
-pringle proteus pseudomonas purkinje quincke ramsay ransohoff ranson rapidfire raynaud raynauds refsum reiter rett reye
-richter rickettsia riedel rinne ringer ringers rokitansky romberg rorschach roth rouviere roux rovsing salmonella
-scarpa schatzki scheuermann schiller schirmer schlatter schlemm schmorl schwann seldinger sengstaken serratia sezary
-sharpey sheehan shigella simmonds simpson sims sipple sjogren sjögren skene sly smith snellen spigelian spurling
-staphylococcus starling stein stevens steri still streptococcus stokes sturge sudeck swan sweet sydenham takayasu
-takotsubo tanner tarlov tay thomas thompson tietze tinel todd tourette treitz trendelenburg treponema trousseau turner
-valsalva vater venturi verhoeff virchow waddell wagner waldenstrom waller wallenberg wangensteen warthin waterhouse
-watson weber wegener weil weitlaner welch wenckebach werdnig wernicke wharton wheeler whipple whitaker wilms wilson
-wirsung wolff wood wright yankauer yersinia zenker ziehl zollinger ganz
-acinetobacter actinomyces aspergillus bacteroides candida chlamydia citrobacter corynebacterium cryptococcus
-enterobacter enterococcus giardia helicobacter histoplasma lactobacillus mycobacterium mycoplasma plasmodium
-toxoplasma trichomonas
-abilify accolate aciphex actonel actos adderall advair advil afrin aggrenox albuterol aldactone aleve allegra amaryl
-ambien amoxil ancef aricept armour arimidex ativan atrovent augmentin avandia avapro avelox bactrim bactroban benadryl
-benicar betadine biaxin botox bumex buspar bystolic calan cardizem cardura catapres celebrex celexa cellcept cialis
-cipro clarinex claritin cleocin clonidine colace combivent compazine concerta coreg coumadin cozaar crestor cymbalta
-cytoxan darvocet decadron demerol depakote depo dermabond detrol diflucan dilantin dilaudid diovan ditropan duoneb
-duragesic dyazide ecotrin effexor eliquis enbrel epogen evista feosol flagyl flexeril flomax flonase flovent floxin
-foradil fosamax geodon gleevec glucophage glucotrol glucovance haldol herceptin humalog humira humulin hytrin hyzaar
-imdur imitrex imodium inderal indocin isordil januvia kayexalate keflex kenalog keppra kefzol klonopin klor lamictal
-lanoxin lantus lasix levaquin levemir levitra levothroid levoxyl lexapro librium lidoderm lipitor lomotil lopid
-lopressor lortab lotensin lotrel lovenox lunesta lupron lyrica maalox macrobid marcaine maxzide medrol metamucil
-micronase minipress miralax mobic motrin mucinex mylanta namenda naprosyn nasonex neosporin neulasta neupogen neurontin
-nexium niaspan nitro norco normodyne norvasc novolin novolog optiray omnipaque orapred oxycontin pamelor parafon
-paxil pepcid percocet peridex phenergan plaquenil plavix pravachol premarin prevacid prilosec prinivil procardia
-procrit prograf protonix proventil provera prozac pulmicort reglan relafen remeron remicade restoril retin risperdal
-ritalin robaxin robitussin rocephin roxicet seroquel senokot sinemet singulair skelaxin solu spiriva strattera
-sudafed symbicort synthroid tagamet tamiflu tegretol tenormin tessalon tobradex topamax toprol toradol trazodone tricor
-tums tylenol ultracet ultram unasyn valium valtrex vancocin vaseline vasotec ventolin versed viagra vicodin vioxx
-visine vistaril voltaren vytorin warfarin wellbutrin xanax xarelto xopenex xylocaine zantac zaroxolyn zestoretic
-zestril zetia ziac zithromax zocor zofran zoloft zometa zosyn zovirax zyprexa zyrtec zyvox
-medtronic abbott guidant boston globus stryker synthes zimmer biomet ethicon covidien cook cordis philips siemens
-bard arrow hemovac jackson-pratt vicryl monocryl prolene ethibond nylon ioban chloraprep gelfoam surgicel seprafilm
-steri-strips kerlix xeroform adaptic webril kerrison penfield rongeur leksell ligasure endo endocatch gia harmonic
-toyota honda chevrolet chevy nissan hyundai subaru mazda volkswagen volvo jeep harley davidson camry civic corolla
-aetna cigna humana anthem kaiser medicare medicaid tricare hipaa google facebook zoom skype walmart costco mcdonald
-mcdonalds excel windows epic cerner
-english spanish french german italian portuguese russian chinese mandarin cantonese vietnamese korean japanese arabic
-hindi tagalog haitian creole polish greek hebrew farsi urdu american african asian hispanic latino latina caucasian
-european indian mexican cuban dominican ethiopian somali nigerian jamaican irish british canadian jewish catholic
-christian protestant muslim baptist hindu buddhist jehovah jehovahs
-america africa asia europe canada mexico guatemala honduras salvador nicaragua panama cuba haiti jamaica colombia
-venezuela ecuador peru bolivia brazil chile argentina uruguay england scotland wales ireland france spain portugal
-italy germany austria switzerland belgium netherlands denmark norway sweden finland iceland poland ukraine russia
-romania bulgaria greece turkey egypt morocco algeria nigeria ghana kenya uganda ethiopia somalia sudan congo israel
-lebanon syria iraq iran afghanistan pakistan india nepal bangladesh china taiwan japan korea vietnam laos cambodia
-thailand burma malaysia singapore indonesia philippines australia zealand puerto rico usa uk
-monday tuesday wednesday thursday friday saturday sunday mon tues wed thurs fri christmas thanksgiving easter
-jan feb mar apr jun jul aug sep sept oct nov dec
-internet covid sars ebola gleason breslow clark lauren dukes figo bi-rads birads tirads pirads caprini wells
-sulfa sulfas pcn neuro abd resp cardio pulm heme endo musc msk heent psych gi gu id ext skin labs meds apgar apgars allergies
-dtr echo neph rheum ortho onc derm cv pulse tele sono vitals afeb cxr ekg hgb hct plt tmax tcurr tbili alk phos trop nihss cn bmp cbc dx hx rx tx sx fx px ddx appt addendum etoh tob
-icu ecog karnofsky katz lawton montreal moca tinetti romberg
+jackson jefferson jobe jones kaposi kartagener kawasaki kayser kegel kehr kelly kelvin kernig kerley killip
+kirschner klatskin klebsiella klinefelter klippel kocher koplik korotkoff korsakoff krukenberg kupffer kussmaul
+lachman laennec lambert langerhans langhans lasegue leder legg legionella leishmania leopold leriche lesch levine
+lewy leydig lhermitte liddle likert lisfranc lister listeria luer ludwig lugol lyme lynch macintosh maddrey
+malassezia mallampati mallory marfan marshall mayfield mayo mccune mcburney mcmurray mcroberts meckel meige meigs
+mendelson meniere merkel metzenbaum miller milwaukee mirizzi mobitz mohs moro morton munchausen murphy neer
+neisseria nelaton nissen noonan norton nottingham ogilvie ortolani osgood osler paget pancoast papanicolaou pap
+parkinson parkinsons parkland passy patrick peutz peyronie pfannenstiel phalen pick pickwick pierre pneumocystis
+poland pott potter potts prader prinzmetal pringle proteus pseudomonas purkinje quincke ramsay ransohoff ranson
+rapidfire raynaud raynauds refsum reiter rett reye richter rickettsia riedel rinne ringer ringers rokitansky romberg
+rorschach roth rouviere roux rovsing salmonella scarpa schatzki scheuermann schiller schirmer schlatter schlemm
+schmorl schwann seldinger sengstaken serratia sezary sharpey sheehan shigella simmonds simpson sims sipple sjogren
+sjögren skene sly smith snellen spigelian spurling staphylococcus starling stein stevens steri still streptococcus
+stokes sturge sudeck swan sweet sydenham takayasu takotsubo tanner tarlov tay thomas thompson tietze tinel todd
+tourette treitz trendelenburg treponema trousseau turner valsalva vater venturi verhoeff virchow waddell wagner
+waldenstrom waller wallenberg wangensteen warthin waterhouse watson weber wegener weil weitlaner welch wenckebach
+werdnig wernicke wharton wheeler whipple whitaker wilms wilson wirsung wolff wood wright yankauer yersinia zenker
+ziehl zollinger ganz acinetobacter actinomyces aspergillus bacteroides candida chlamydia citrobacter corynebacterium
+cryptococcus enterobacter enterococcus giardia helicobacter histoplasma lactobacillus mycobacterium mycoplasma
+plasmodium toxoplasma trichomonas abilify accolate aciphex actonel actos adderall advair advil afrin aggrenox
+albuterol aldactone aleve allegra amaryl ambien amoxil ancef aricept armour arimidex ativan atrovent augmentin
+avandia avapro avelox bactrim bactroban benadryl benicar betadine biaxin botox bumex buspar bystolic calan cardizem
+cardura catapres celebrex celexa cellcept cialis cipro clarinex claritin cleocin clonidine colace combivent
+compazine concerta coreg coumadin cozaar crestor cymbalta cytoxan darvocet decadron demerol depakote depo dermabond
+detrol diflucan dilantin dilaudid diovan ditropan duoneb duragesic dyazide ecotrin effexor eliquis enbrel epogen
+evista feosol flagyl flexeril flomax flonase flovent floxin foradil fosamax geodon gleevec glucophage glucotrol
+glucovance haldol herceptin humalog humira humulin hytrin hyzaar imdur imitrex imodium inderal indocin isordil
+januvia kayexalate keflex kenalog keppra kefzol klonopin klor lamictal lanoxin lantus lasix levaquin levemir levitra
+levothroid levoxyl lexapro librium lidoderm lipitor lomotil lopid lopressor lortab lotensin lotrel lovenox lunesta
+lupron lyrica maalox macrobid marcaine maxzide medrol metamucil micronase minipress miralax mobic motrin mucinex
+mylanta namenda naprosyn nasonex neosporin neulasta neupogen neurontin nexium niaspan nitro norco normodyne norvasc
+novolin novolog optiray omnipaque orapred oxycontin pamelor parafon paxil pepcid percocet peridex phenergan
+plaquenil plavix pravachol premarin prevacid prilosec prinivil procardia procrit prograf protonix proventil provera
+prozac pulmicort reglan relafen remeron remicade restoril retin risperdal ritalin robaxin robitussin rocephin
+roxicet seroquel senokot sinemet singulair skelaxin solu spiriva strattera sudafed symbicort synthroid tagamet
+tamiflu tegretol tenormin tessalon tobradex topamax toprol toradol trazodone tricor tums tylenol ultracet ultram
+unasyn valium valtrex vancocin vaseline vasotec ventolin versed viagra vicodin vioxx visine vistaril voltaren
+vytorin warfarin wellbutrin xanax xarelto xopenex xylocaine zantac zaroxolyn zestoretic zestril zetia ziac zithromax
+zocor zofran zoloft zometa zosyn zovirax zyprexa zyrtec zyvox medtronic abbott guidant boston globus stryker synthes
+zimmer biomet ethicon covidien cook cordis philips siemens bard arrow hemovac jackson-pratt vicryl monocryl prolene
+ethibond nylon ioban chloraprep gelfoam surgicel seprafilm steri-strips kerlix xeroform adaptic webril kerrison
+penfield rongeur leksell ligasure endo endocatch gia harmonic toyota honda chevrolet chevy nissan hyundai subaru
+mazda volkswagen volvo jeep harley davidson camry civic corolla aetna cigna humana anthem kaiser medicare medicaid
+tricare hipaa google facebook zoom skype walmart costco mcdonald mcdonalds excel windows epic cerner english spanish
+french german italian portuguese russian chinese mandarin cantonese vietnamese korean japanese arabic hindi tagalog
+haitian creole polish greek hebrew farsi urdu american african asian hispanic latino latina caucasian european
+indian mexican cuban dominican ethiopian somali nigerian jamaican irish british canadian jewish catholic christian
+protestant muslim baptist hindu buddhist jehovah jehovahs america africa asia europe canada mexico guatemala
+honduras salvador nicaragua panama cuba haiti jamaica colombia venezuela ecuador peru bolivia brazil chile argentina
+uruguay england scotland wales ireland france spain portugal italy germany austria switzerland belgium netherlands
+denmark norway sweden finland iceland poland ukraine russia romania bulgaria greece turkey egypt morocco algeria
+nigeria ghana kenya uganda ethiopia somalia sudan congo israel lebanon syria iraq iran afghanistan pakistan india
+nepal bangladesh china taiwan japan korea vietnam laos cambodia thailand burma malaysia singapore indonesia
+philippines australia zealand puerto rico usa uk monday tuesday wednesday thursday friday saturday sunday mon tues
+wed thurs fri christmas thanksgiving easter jan feb mar apr jun jul aug sep sept oct nov dec internet covid sars
+ebola gleason breslow clark lauren dukes figo bi-rads birads tirads pirads caprini wells sulfa sulfas pcn neuro abd
+resp cardio pulm heme endo musc msk heent psych gi gu id ext skin labs meds apgar apgars allergies dtr echo neph
+rheum ortho onc derm cv pulse tele sono vitals afeb zip cxr ekg hgb hct plt tmax tcurr tbili alk phos trop nihss cn bmp
+cbc dx hx rx tx sx fx px ddx appt addendum etoh tob icu ecog karnofsky katz lawton montreal moca tinetti romberg
 """
 _CLINICAL = """
-abd adnexal afebrile ambulate ambulated ambulating ambulation anasarca aneurysmal angulated anteverted anticoagulated anxiolytic
-aorto arousable asynclitism atraumatic auscultated auscultation autoimmune bandemia bibasilar bimanual biopsied bolus bradycardic
-bruit bruits bunion cannulated carotids catheterized cath cautery cephalad cholangitis claudication coags comorbidities conjunctiva
-conjunctivae contralateral cooccurring creatinine crepitus curvilinear cyanotic debrided debridement decannulated deconditioning
-deoxygenated depressor desaturated desaturation diaphoresis diaphoretic diuresed diuresis dorsum downgoing dyspneic dysuria
-ecchymoses edematous effacement electrocautery enteral enteric eos epinephrine erythematous etiology eval extensor extraocular
-extremities extubate extubated fasciculations febrile fiberoptic fossae fundi gastro glossopharyngeal gluteus gravida guaiac
-guarding guidewire hallux hemodynamics hemostasis herniated hiatal hematochezia hemoglobin hepatobiliary hilar homatropine
-hospitalist humeral hyperdynamic hypotonic icteric ideation idiopathic iliac ileus impinging indurated infiltrate infiltrates
-insufflated interspace intubate intubated intravenous ipsilateral ischemic jugular lidocaine ligated lucency lungs lymphocytes
-lymphs macules maxillary meconium medially menarche meninges menisci mesenteric metatarsal midclavicular midline monos mottled
-mucosa mucosal mucus myocardium nares nasogastric neurovascular nonicteric nontender nondistended normocephalic normotensive
-obtunded occluded ocular oliguric opacities opacity optokinetic organomegaly orthopnea osteopenia osteopenic osteopenia otic
-oximetry palpable palpated pancreas paranasal paresthesias patent pelvis perfusing perihilar periorbital peritoneum petechiae
-photic photophobia phototherapy pigtail plantar platelets pneumoboots polys postauricular postop preop prandial prodrome prolapse
-pulsatile purulent pupils quadrant radicular radiculopathy rales rebound reapproximated reflexes regurgitation repleted resected
-retroflexed retroperitoneum rhonchi sacrum saphenous sclera sclerae scleral seatbelt sedated sedation segs septal serous sinuses
-stable subchondral subcutaneous subcuticular subdural subq suctioned supple supraspinatus synovial syncopal systolic tachycardic
-takedown thready thyroid tibial titrate titrated tonsillar trabecular tracheostomy transaminitis transect trocar troponin
-turgor urethral uvula vagal varices varicosities vasculature vasopressor vasopressors ventral vertebrae viscoelastic wheezing
-weaned wheezes zygoma acetaminophen albumin aspirin atropine bacitracin bicarbonate bupivacaine caffeine calcium captopril
-carvedilol cefazolin cefepime ceftriaxone chlorhexidine ciprofloxacin clopidogrel dexamethasone digoxin diltiazem dopamine
-docusate enoxaparin famotidine fentanyl ferrous fluconazole furosemide gabapentin gentamicin glargine glipizide guaifenesin
-haloperidol heparin hydralazine hydrochlorothiazide hydrocodone hydromorphone ibuprofen insulin ipratropium ketorolac lactulose
-levetiracetam levothyroxine loperamide lorazepam magnesium mannitol meropenem metformin methotrexate methylprednisolone
-metoclopramide metoprolol midazolam milrinone morphine multivitamin naloxone nitroglycerin norepinephrine nystatin ondansetron
-oxycodone pantoprazole phenylephrine phenytoin piperacillin potassium prednisone propofol quetiapine ranitidine rifampin
-risperidone senna sertraline simvastatin tamoxifen tazobactam trazodone trimethoprim valproate vancomycin vasopressin verapamil
-persantine pitocin methergine vigamox acular cyclogyl visipaque isovue tensilon lamisil cetaphil elavil chantix clozaril integrilin
-praziquantel duramorph astramorph healon viscoat elastoplast opsite duoderm velcro coban kling dexon subq miostat latin swiss
-filipino port-a-cath bipap cpap vas hgt wgt coord gyn bariatric methodist olympus pentax esmarch ochsner balfour heaney
+abd adnexal afebrile ambulate ambulated ambulating ambulation anasarca aneurysmal angulated anteverted
+anticoagulated anxiolytic aorto arousable asynclitism atraumatic auscultated auscultation autoimmune bandemia
+bibasilar bimanual biopsied bolus bradycardic bruit bruits bunion cannulated carotids catheterized cath cautery
+cephalad cholangitis claudication coags comorbidities conjunctiva conjunctivae contralateral cooccurring creatinine
+crepitus curvilinear cyanotic debrided debridement decannulated deconditioning deoxygenated depressor desaturated
+desaturation diaphoresis diaphoretic diuresed diuresis dorsum downgoing dyspneic dysuria ecchymoses edematous
+effacement electrocautery enteral enteric eos epinephrine erythematous etiology eval extensor extraocular
+extremities extubate extubated fasciculations febrile fiberoptic fossae fundi gastro glossopharyngeal gluteus
+gravida guaiac guarding guidewire hallux hemodynamics hemostasis herniated hiatal hematochezia hemoglobin
+hepatobiliary hilar homatropine hospitalist humeral hyperdynamic hypotonic icteric ideation idiopathic iliac ileus
+impinging indurated infiltrate infiltrates insufflated interspace intubate intubated intravenous ipsilateral
+ischemic jugular lidocaine ligated lucency lungs lymphocytes lymphs macules maxillary meconium medially menarche
+meninges menisci mesenteric metatarsal midclavicular midline monos mottled mucosa mucosal mucus myocardium nares
+nasogastric neurovascular nonicteric nontender nondistended normocephalic normotensive obtunded occluded ocular
+oliguric opacities opacity optokinetic organomegaly orthopnea osteopenia osteopenic osteopenia otic oximetry
+palpable palpated pancreas paranasal paresthesias patent pelvis perfusing perihilar periorbital peritoneum petechiae
+photic photophobia phototherapy pigtail plantar platelets pneumoboots polys postauricular postop preop prandial
+prodrome prolapse pulsatile purulent pupils quadrant radicular radiculopathy rales rebound reapproximated reflexes
+regurgitation repleted resected retroflexed retroperitoneum rhonchi sacrum saphenous sclera sclerae scleral seatbelt
+sedated sedation segs septal serous sinuses stable subchondral subcutaneous subcuticular subdural subq suctioned
+supple supraspinatus synovial syncopal systolic tachycardic takedown thready thyroid tibial titrate titrated
+tonsillar trabecular tracheostomy transaminitis transect trocar troponin turgor urethral uvula vagal varices
+varicosities vasculature vasopressor vasopressors ventral vertebrae viscoelastic wheezing weaned wheezes zygoma
+acetaminophen albumin aspirin atropine bacitracin bicarbonate bupivacaine caffeine calcium captopril carvedilol
+cefazolin cefepime ceftriaxone chlorhexidine ciprofloxacin clopidogrel dexamethasone digoxin diltiazem dopamine
+docusate enoxaparin famotidine fentanyl ferrous fluconazole furosemide gabapentin gentamicin glargine glipizide
+guaifenesin haloperidol heparin hydralazine hydrochlorothiazide hydrocodone hydromorphone ibuprofen insulin
+ipratropium ketorolac lactulose levetiracetam levothyroxine loperamide lorazepam magnesium mannitol meropenem
+metformin methotrexate methylprednisolone metoclopramide metoprolol midazolam milrinone morphine multivitamin
+naloxone nitroglycerin norepinephrine nystatin ondansetron oxycodone pantoprazole phenylephrine phenytoin
+piperacillin potassium prednisone propofol quetiapine ranitidine rifampin risperidone senna sertraline simvastatin
+tamoxifen tazobactam trazodone trimethoprim valproate vancomycin vasopressin verapamil persantine pitocin methergine
+vigamox acular cyclogyl visipaque isovue tensilon lamisil cetaphil elavil chantix clozaril integrilin praziquantel
+duramorph astramorph healon viscoat elastoplast opsite duoderm velcro coban kling dexon subq miostat latin swiss
+filipino port-a-cath bipap cpap vas hgt wgt coord gyn bariatric methodist olympus pentax esmarch ochsner balfour
+heaney
 """
 TERMS = frozenset(_CLINICAL.split()) | frozenset(_TERMS.split()) | STATES | frozenset(MONTHS)
 """Eponyms, organisms, brands, makers, languages, peoples, countries: with a capital, and yet nobody's name."""
@@ -204,8 +207,10 @@ _ENDINGS = (
     ("er", ("", "e")), ("ers", ("", "e")), ("ness", ("",)), ("ized", ("ize",)),
     ("al", ("", "e")), ("ist", ("", "y")), ("ity", ("", "e")), ("ic", ("", "y")),
 )  # fmt: skip
-_PREFIXES = re.compile(r"(?:non|pre|post|re|un|sub|hyper|hypo|peri|para|retro|inter|intra|extra|trans|anti|micro|neuro|"
-                       r"cardio|gastro|hemi|hemo|hepato|broncho|thoraco|laparo|supra|infra|antero|postero|naso|oro|endo)")  # fmt: skip
+_PREFIXES = re.compile(r"(?:non|pre|post|re|un|sub|hyper|hypo|peri|para|retro|inter|intra|extra|trans|anti|micro|"
+                       r"neuro|"
+                       r"cardio|gastro|hemi|hemo|hepato|broncho|thoraco|laparo|supra|infra|antero|postero|naso|"
+                       r"oro|endo)")  # fmt: skip
 _MEDICAL = re.compile(
     r"\w{3,}(?:ectom(?:y|ies)|otom(?:y|ies)|ostom(?:y|ies)|oscop(?:y|e|ic)|itis|osis|oses|emi[ac]|uria|opath(?:y|ic)|"
     r"plast(?:y|ies)|graph(?:y|ic|s)?|gram|grams|olog(?:y|ist|ic|ical)|algia|plegi[ac]|megaly|lysis|trop(?:ic|hy)|"
@@ -244,6 +249,4 @@ def is_term(word: str) -> bool:
 @lru_cache(1 << 16)
 def is_rare(word: str) -> bool:
     """Whether a lower-case word of at least three letters is none of vocabulary, term, frequent name or city."""
-    return len(word) > 2 and not (
-        is_common(word) or is_term(word) or word in GIVEN or word in FAMILY or word in TOWNS
-    )
+    return len(word) > 2 and not (is_common(word) or is_term(word) or word in GIVEN or word in FAMILY or word in TOWNS)
