@@ -164,34 +164,33 @@ def _all_generic(name: str) -> bool:
 
 def _is_town(name: str) -> bool:
     words = name.replace("-", " ").lower().split()
-    if (
-        any(w.strip(".") in STOP for w in words if w not in ("of", "or", "on"))
-        or words[0] in MONTHS
-        or len(words[0]) < 2
-    ):
+    if words[0] in MONTHS or len(words[0]) < 2 or (len(words) == 1 and is_term(words[0])):
+        return False
+    if any(w.strip(".") in STOP for w in words if w not in ("of", "or", "on")):
         return False
     return name.upper() not in STATE_CODES and not all(w in STATES for w in words)
 
 
 def _after_cues(text: str) -> Iterator[Found]:
+    """Towns after "in", "from", "near": rare words, or common ones where somebody lives, falls or comes from."""
     for m in _IN.finditer(text):
         name = _TOWN_HERE.match(text, m.end())
         if not name or EPONYM_NOUN.match(text, name.end()):
             continue
-        words = [w.lower().strip(".") for w in re.split(r"[ -]", name[0])]
-        if any(w in STOP or (is_term(w) and w not in TOWNS and len(words) == 1) for w in words):
+        parts = name[0].split(" ")
+        while parts and parts[-1].lower() in STOP:
+            parts.pop()
+        words = [part.lower().strip(".") for part in parts]
+        if not words or any(w in STOP or (is_term(w) and w not in TOWNS) for w in words):
             continue
-        upper = name[0].isupper()
-        in_capitals = upper and text[max(0, m.start() - 12) : m.end()].isupper()
-        rare = any(is_suspect(w) or w.lower() in TOWNS or (in_capitals and is_rare(w.lower())) for w in name[0].split())
-        moved = not upper and _MOVED.search(text, max(0, m.start() - 32), m.start())
-        known = all(is_common(w) or is_term(w) for w in words)
-        if rare or (moved and len(words) > 1 and known and not any(is_term(w) for w in words)):
-            yield Found(*name.span(), "location")
+        capitals = text[max(0, m.start() - 12) : m.end() + 3].isupper()
+        moved = not capitals and len(words) > 1 and _MOVED.search(text, max(0, m.start() - 32), m.start())
+        if moved or any(is_suspect(p) or p.lower() in TOWNS or (capitals and is_rare(p.lower())) for p in parts):
+            yield Found(m.end(), m.end() + len(" ".join(parts)), "location")
 
 
 def _cities(text: str) -> Iterator[Found]:
     for m in re.finditer(r"\b[A-Z][a-z]+\b|\b[A-Z]{5,}\b", text):
-        if m[0].lower() in TOWNS and not is_common(m[0].lower()) and not is_term(m[0].lower()):
-            if not EPONYM_NOUN.match(text, m.end()):
-                yield Found(*m.span(), "location")
+        word = m[0].lower()
+        if word in TOWNS and not is_common(word) and not is_term(word) and not EPONYM_NOUN.match(text, m.end()):
+            yield Found(*m.span(), "location")
