@@ -2,8 +2,8 @@
 
 Written and frozen before the rules; it imports nothing of medray and takes its names from `phi_people.py`, a list of
 its own of many origins. A template holds slots such as `{pt.last_first}` or `{date.us}`: the slot's text is planted
-under a kind, all other text must stay. Template set "a" was there to look at while writing the rules; set "b", with
-names, towns and phrasing of its own, was not.
+under a kind, all other text must stay. Template set "a" was there to look at while writing the rules. Set "b", with
+names, towns and phrasing of its own, was held out until it had been measured, and then looked at; set "c" is held out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from benchmarks import phi_people as people
-from benchmarks import phi_templates_a, phi_templates_b
+from benchmarks import phi_templates_a, phi_templates_b, phi_templates_c
 
 KINDS = (
     "name", "location", "date", "age", "phone", "fax", "email", "ssn", "medical_record", "health_plan", "account",
@@ -23,7 +23,7 @@ KINDS = (
 )  # fmt: skip
 """The textual kinds of 45 CFR 164.514(b)(2)(i), (A) to (R); ages over 89 stand apart from dates."""
 
-_TEMPLATES = {"a": phi_templates_a.NOTES, "b": phi_templates_b.NOTES}
+_TEMPLATES = {"a": phi_templates_a.NOTES, "b": phi_templates_b.NOTES, "c": phi_templates_c.NOTES}
 _SLOT = re.compile(r"\{(\w+)\.(\w+)\}")
 _MONTHS = "January February March April May June July August September October November December".split()
 
@@ -47,11 +47,10 @@ class Note(NamedTuple):
 def make_notes(template_set: str, rng_seed: int, num_notes: int) -> list[Note]:
     """Notes of one template set; all templates are used in turn, each with a cast, dates and numbers of its own."""
     templates = _TEMPLATES[template_set]
-    half = 0 if template_set == "a" else 1
     notes = []
     for number in range(num_notes):
         rng = random.Random(f"{template_set}/{rng_seed}/{number}")
-        scene = _Scene(rng, half)
+        scene = _Scene(rng, template_set)
         text, planted, template = "", [], templates[number % len(templates)]
         at = 0
         for slot in _SLOT.finditer(template):
@@ -73,13 +72,12 @@ class _Person(NamedTuple):
 class _Scene:
     """The cast and the facts of one note; a slot asks for one of them in some form."""
 
-    def __init__(self, rng: random.Random, half: int) -> None:
+    def __init__(self, rng: random.Random, template_set: str) -> None:
         self.rng = rng
-        self.given = people.GIVEN[half::2]
-        self.family = people.FAMILY[half::2]
-        self.towns = people.TOWNS[half::2]
-        self.streets = people.STREETS[half::2]
-        self.facilities = people.FACILITIES[half::2]
+        source = phi_templates_c if template_set == "c" else people
+        every = slice(None) if template_set == "c" else slice("ab".index(template_set), None, 2)
+        self.given, self.family, self.towns = source.GIVEN[every], source.FAMILY[every], source.TOWNS[every]
+        self.streets, self.facilities = source.STREETS[every], source.FACILITIES[every]
         self.cast: dict[str, _Person] = {}
         self.day = date(rng.randint(2004, 2023), 1, 1) + timedelta(days=rng.randrange(365))
 
