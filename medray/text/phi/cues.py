@@ -71,6 +71,9 @@ evaluated examined both d/w w
 """.split()
 )
 COLON = re.compile(r"(?:['’]s)?(?: ?\([^)\n]{0,20}\))?[ \t]*(?::|\.{3,})[ \t]*(?=[^\W\d_])")
+LINE_NAME = re.compile(r"[^\W\d_][\w'’. -]{1,24}, ?[^\W\d_]")
+OF_SOMEBODY = re.compile(rf"['’]s (?:{'|'.join(sorted(RELATIONS, key=len, reverse=True))})\b")
+ENDS = re.compile(r" {2}|\s*$|\n|[,;(.)]")
 BLANK = re.compile(r"[ ]{1,3}(?=[^\W\d_])")
 TITLE_GAP = re.compile(r"\.?[ \n]{1,2}(?=[^\W\d_])")
 NEAR_GAP = re.compile(
@@ -93,7 +96,7 @@ ROLE_AFTER = re.compile(
 STOP = frozenset(
     """
     the a an and or of for with by to from in on at is was are were has had he she they it his her him their this
-    that these those there who will be been not no yes per re patient pt pts client family unknown none see seen
+    that these those there who be been not no yes per re patient pt pts client family unknown none see seen
     signed dictated date time name unit mr mrs ms dr drs md rn do np pa phd esq sex dob mrn service attending
     admission discharge phone tel fax cell home work email address ssn age male female icu ed er or pacu micu sicu
     ccu nicu medicine surgery cardiology neurology oncology radiology pathology orthopedics psychiatry pediatrics
@@ -162,9 +165,12 @@ class Word(NamedTuple):
     @property
     def may_be_name(self) -> bool:
         """Whether a cue is enough to take it for a name."""
-        return (
-            self.lower not in STOP and self.lower not in ROLES and (_is_listed(self.lower) or not is_term(self.lower))
-        )
+        return not self.is_stop and (_is_listed(self.lower) or not is_term(self.lower))
+
+    @property
+    def is_stop(self) -> bool:
+        """Whether it ends a name, or stands before one: a role, a title, a word of the note's frame."""
+        return self.lower in STOP or self.lower in ROLES or self.lower in TITLES
 
 
 @lru_cache(1 << 16)

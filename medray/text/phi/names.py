@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from medray.text.phi import cues
 from medray.text.phi.cues import Word
 from medray.text.phi.found import Found
-from medray.text.phi.words import GIVEN, TOWNS, is_common, is_rare, is_term
+from medray.text.phi.words import GIVEN, TOWNS, is_calendar, is_common, is_rare, is_term
 
 _MAX_WORDS = 5
 _AND = re.compile(r"(?:,? (?:and|&) |, )(?=[^\W\d_])")
@@ -50,9 +50,15 @@ class NameReader:
                 yield from self._listed_runs(m.end(), "title")
             if low in cues.LABELS and (m := cues.COLON.match(text, word.stop)):
                 yield from self._listed_runs(m.end(), "label")
-            elif (low == "by" and before in cues.SIGNED) or low in cues.BARE_LABELS:
-                if m := cues.BLANK.match(text, word.stop):
+            elif m := cues.BLANK.match(text, word.stop):
+                if low == "by" and (before in cues.SIGNED or before == "goes"):
+                    yield from self._listed_runs(m.end(), "signed")
+                elif before == "baby" and low in ("boy", "girl"):
+                    yield from self._listed_runs(m.end(), "title")
+                elif low in cues.BARE_LABELS:
                     yield from self._listed_runs(m.end(), "label")
+            if (word.start == 0 or text[word.start - 1] == "\n") and cues.LINE_NAME.match(text, word.start):
+                yield from self._listed_runs(word.start, "line")
             person = low in cues.ROLES or low in cues.RELATIONS
             if (person or low in cues.NEAR) and (m := cues.NEAR_GAP.match(text, word.stop)):
                 yield from self._listed_runs(m.end(), "person" if person else "near")
@@ -65,7 +71,8 @@ class NameReader:
             yield self._name(run)
             credential = cues.CREDENTIAL.match(self.text, run[-1].stop)
             joint = _AND.match(self.text, credential.end() if credential else run[-1].stop)
-            run = self._run(joint.end(), "near" if cue == "label" else cue) if joint else []
+            keeps = joint and (cue == "person" or (cue == "title" and joint[0] != ", "))
+            run = self._run(joint.end(), cue if keeps else "near") if joint else []
 
     def _name(self, run: list[Word]) -> Found:
         """A run as a find, the dot of a last initial with it."""
@@ -95,9 +102,10 @@ class NameReader:
 
     def _may_turn(self, run: list[Word], word: Word, cue: str, gap: str) -> bool:
         """Whether a comma may stand between a family name and the given name after it."""
-        if not word.is_capital or cues.CREDENTIAL.match(self.text, run[-1].stop):
+        initial = len(word.text) == 1 and not self.text.startswith(".", word.stop)
+        if initial or not word.is_capital or cues.CREDENTIAL.match(self.text, run[-1].stop):
             return False
-        return (cue in ("label", "plain") or gap == ",") and len(_solid(run)) == 1
+        return (cue in ("label", "line", "plain") or gap == ",") and len(_solid(run)) == 1
 
     def _belongs(self, word: Word, run: list[Word], cue: str, comma: bool) -> bool:
         """Whether a word may go on a run (or begin it)."""
@@ -110,13 +118,23 @@ class NameReader:
         if len(word.text) == 1:
             return True
         if not run:
-            return word.may_be_name or (cue == "title" and word.lower not in cues.STOP)
+            return word.may_be_name or (cue == "title" and not word.is_stop)
+        if (
+            is_term(word.lower) and not word.is_listed and not comma
+        ):  # "Mary Foley", but not "Kwon Tuesday", nor "Kwon COPD"
+            knows = run[0].is_suspect or run[0].lower in GIVEN
+            return (
+                knows
+                and word.text.istitle() == run[0].text.istitle()
+                and self._ends_here(word)
+                and not (word.is_stop or is_calendar(word.lower))
+            )
         if word.is_listed or (is_rare(word.lower) and word.text.isupper() == run[0].text.isupper()):
             return word.may_be_name
         if not word.may_be_name or word.text.isupper() != (run[-1].text.isupper() and len(run[-1].text) > 1):
             # "Xu" and "Ng" are as short as abbreviations: they pass after a name
             return word.may_be_name and len(run[-1].text) == 1 and not word.text.isupper()
-        return comma or (len(_solid(run)) < 2 and self._ends_here(word))
+        return (comma and not is_term(word.lower)) or (len(_solid(run)) < 2 and self._ends_here(word))
 
     def _ends_here(self, word: Word) -> bool:
         """Whether no further capitalised word follows at once: "Keoni Field." but not "Kwon Small Bowel"."""
@@ -146,13 +164,17 @@ class NameReader:
         if cue == "title":
             return True
         if cues.EPONYM_NOUN.match(self.text, run[-1].stop) or cues.DOSE_AFTER.match(self.text, run[-1].stop):
-            return cue in ("label", "person") and len(solid) > 1 and solid[0].lower in GIVEN
+            return cue in ("label", "signed", "person") and len(solid) > 1 and solid[0].lower in GIVEN
         known = [w for w in solid if w.is_suspect or (w.is_listed and not is_common(w.lower))]
         given = solid[0].lower in GIVEN
         if comma and any(w.lower in GIVEN for w in solid[1:]):
             return True
-        if cue == "label":
-            return bool(known) or given or (comma and any(is_rare(w.lower) or w.is_listed for w in solid))
+        if cue == "line":
+            return comma and (bool(known) or any(w.is_listed for w in solid[1:]))
+        if cue in ("label", "signed"):
+            listed = any(w.is_listed for w in solid) and cues.ENDS.match(self.text, run[-1].stop)
+            pair = cue == "signed" and len(solid) == 2 and all(w.text.istitle() for w in solid)
+            return bool(known or given or listed or pair)
         if cue == "person":
             ends_line = self.text[solid[0].start - 1] == "\n"
             return (
@@ -173,12 +195,13 @@ class NameReader:
                 gap = self.text[word.stop : run[0].start] if run else " "
                 if gap not in (" ", ". ", ", ", ",") or (gap == ". " and len(word.text) > 1 and word.lower != "st"):
                     break
-                if not (word.is_capital or word.lower in cues.PARTICLES) or word.lower in cues.STOP:
+                if not (word.is_capital or word.lower in cues.PARTICLES) or word.is_stop:
                     break
                 run.insert(0, word)
             while run and (run[0].lower in cues.PARTICLES and len(run) == 1):
                 run = run[1:]
-            if run and any(len(w.text) > 1 and (not is_term(w.lower) or w.is_listed) for w in run):
+            apart = len(_solid(run)) > 1 and m[0].startswith(",")
+            if any(w.is_listed or not (is_common(w.lower) or is_term(w.lower)) or apart for w in _solid(run)):
                 yield self._name(run)
 
     def _uncued(self) -> Iterator[Found]:
@@ -199,6 +222,8 @@ class NameReader:
     def _acts_like_a_person(self, word: Word) -> bool:
         if not word.may_be_name:
             return False
+        if cues.OF_SOMEBODY.match(self.text, word.stop):
+            return True
         uncommon = word.is_listed or not is_common(word.lower)
         return bool(
             cues.AGED.match(self.text, word.stop) or (uncommon and cues.PERSON_ONLY_VERB.match(self.text, word.stop))
@@ -262,4 +287,4 @@ class NameReader:
                 return True
             before = self.text[max(0, word.start - 2) : word.start]
             return word.text.istitle() and before[1:] == " " and before[:1] not in (".", ":", "?", "!", " ")
-        return word.is_capital or len(word.text) > 4
+        return word.text.istitle() or len(word.text) > 4 or (word.is_capital and len(word.text) > 2)

@@ -9,7 +9,8 @@ from medray.text.phi.found import Found
 
 # A label is followed by "number", "no.", "#", "is", ":", dots, in any order, and then by the value.
 _LINK = (
-    r"(?:[ \t]*(?:numbers?|num|n[or]s?\b\.?|id\b|#|:|is\b|was\b|are\b|tag|there|code|end(?:s|ing)(?: in| with)?\b|\.{2,}|=|-(?=[ \t])))*"
+    r"(?:[ \t]*(?:numbers?|num|n[or]s?\b\.?|id\b|#|:|is\b|was\b|are\b|tag|there|code|on file|end(?:s|ing)(?: in|"
+    r" with)?\b|\.{2,}|=|-(?=[ \t])))*"
     r"[ \t]*\n?[ ]{0,4}"
 )
 # Holds three digits at least; may have letters, dashes, dots and slashes inside.
@@ -17,7 +18,8 @@ _CODE = r"(?=(?:[\w./-]*\d){3})(?:[A-Z0-9]{1,}(?:[-./][A-Z0-9]+)*)(?![\w])"
 _AREA = r"[2-9]\d{2}"
 _PHONE = re.compile(
     rf"(?<![\w.-])(?:(?:\+?1[ .-]?)?(?:\({_AREA}\)[ .-]{{0,2}}|{_AREA}[./-]|(?<!\d ){_AREA} ){_AREA}[ .-]\d{{4}}"
-    rf"|\+\d{{1,3}}[ .-]?\(?\d{{1,5}}\)?(?:[ .-]?\d{{2,8}}){{1,4}}|{_AREA}[-.]\d{{4}}(?! ?(?:m[lgc]|cc|units?|kcal|cal|steps|iu|k|g)\b))(?![\w-])"
+    rf"|\+\d{{1,3}}[ .-]?\(?\d{{1,5}}\)?(?:[ .-]?\d{{2,8}}){{1,4}}|{_AREA}[-.]\d{{4}}(?! ?(?:m[lgc]|cc|units?|"
+    rf"kcal|cal|steps|iu|k|g)\b))(?![\w-])"
     r"(?:[ ,]*(?:x|ext\.?|extension)[ ]?(?P<ext>\d{2,6}))?"
 )
 _FAX_BEFORE = re.compile(r"(?:\bfax\w*|\bfacsimile)[^\d\n;]{0,24}$", re.I)
@@ -35,8 +37,8 @@ _EXTENSION = re.compile(
 # Words that label a code by themselves, and words that do so only with "number", "no.", "id" or "#" after them.
 _LABELLED = {
     "medical_record": (
-        r"MRNs?|MPI|med(?:ical)?[. ]{1,2}rec(?:ord)?s?\b\.?|patient identifier",
-        r"MR|UR|unit|hosp(?:ital)?\.?|chart|patient",
+        r"MRNs?|MPI|med(?:ical)?[. ]{1,2}rec(?:ord)?s?\b\.?|patient identifier|chart",
+        r"MR|UR|unit|hosp(?:ital)?\.?|patient",
     ),
     "ssn": (r"SSN|social security|last[ -](?:4|four)(?:(?: digits)? of)?(?: SSN| social\w*)?", r"SS"),
     "health_plan": (

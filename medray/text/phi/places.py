@@ -17,7 +17,8 @@ _STATE_NAMES = "|".join(
         *(name.title() for name in sorted(STATES - _SECOND_WORDS)),
     )
 )
-_STATE = rf"(?:{'|'.join(sorted(STATE_CODES))}|{_STATE_NAMES})"
+_CODE = "|".join(sorted(STATE_CODES))
+_STATE = rf"(?:{_CODE}|{_STATE_NAMES})"
 _SUFFIX = (
     r"(?:street|st|avenue|ave|road|rd|drive|dr|lane|ln|boulevard|blvd|court|ct|circle|cir|place|pl|terrace|ter|way|"
     r"parkway|pkwy|highway|hwy|trail|trl|row|square|sq|plaza|loop|path|walk|pike|crossing|alley|turnpike|mews|"
@@ -42,13 +43,14 @@ _CODES = (
     re.compile(r"(?<![\w-])(?P<v>\d{5}-\d{4})(?![\w-])"),
     re.compile(r"\b(?P<v>(?:[A-Z]{1,2}\d{1,2}[A-Z]? \d[A-Z]{2}|[A-Z]\d[A-Z] \d[A-Z]\d))\b"),
 )  # fmt: skip
-_TOWN = rf"{_CAP}(?:[ -](?:{_CAP}|(?:d[eu]|la|las|los|or|of|sur|on)\b)){{0,3}}"
+_TOWN = rf"{_CAP}(?:[ -](?!(?:{_CODE})\b)(?:{_CAP}|d['’]{_CAP}|(?:d[eu]|la|las|los|or|of|sur|on)\b)){{0,3}}"
 _BEFORE_STATE = re.compile(rf"(?P<v>{_TOWN})(?:,\s(?:{_STATE})|[ ](?:{_STATE})(?=[. ]{{1,3}}\d{{5}}(?!\d)))\b")
-_BEFORE_CODE = re.compile(rf"(?P<v>{_TOWN}),? \d{{5}}(?:-\d{{4}})?(?![\w-])")
-_AFTER_STREET = re.compile(rf"[,.]?\s{{1,4}}(?P<v>{_TOWN})(?=[,.;\n]|$)")
+_BEFORE_CODE = re.compile(rf"(?P<v>{_TOWN}),? (?P<code>\d{{5}}(?:-\d{{4}})?)(?![\w-])")
+_AFTER_STREET = re.compile(rf"[,.]?\s{{1,4}}(?P<v>{_TOWN})(?:,? (?P<code>\d{{5}}(?:-\d{{4}})?)\b|(?=[,.;\n]|$))")
 _NATURE = re.compile(
     rf"\b(?:Mount|Mt\.?|Fort|Ft\.|Port|San|Santa|Los|Las|El|Lake|Cape|Sault|Saint|Ste\.) {_CAP}(?: {_CAP})?"
 )
+_JOINING = frozenset(("of", "or", "on", "du", "de", "la"))
 _COUNTY = re.compile(rf"\b{_CAP}(?: (?:{_CAP}|or|du|des?|la|las)){{0,3}} (?:County|COUNTY|Parish|Township|Borough)\b")
 _HOUSE = (
     r"(?:(?i:(?:(?:regional|memorial|general|community|university|medical|health|rehabilitation|rehab|nursing|"
@@ -115,6 +117,8 @@ def find_places(text: str) -> Iterator[Found]:
                 town = _AFTER_STREET.match(text, m.end())
                 if town and _is_town(town["v"]):
                     yield Found(*town.span("v"), "location")
+                    if town["code"]:
+                        yield Found(*town.span("code"), "location")
     for pattern in _CODES:
         yield from (Found(*m.span("v"), "location") for m in pattern.finditer(text))
     for m in _FACILITY.finditer(text):
@@ -126,11 +130,16 @@ def find_places(text: str) -> Iterator[Found]:
         lead = _lead_in(m[0])
         if not _all_generic(m[0][lead:].rsplit(" ", 1)[0]):
             yield Found(m.start() + lead, m.end(), "location")
-    for pattern in (_BEFORE_STATE, _BEFORE_CODE):
-        for m in pattern.finditer(text):
-            lead = _lead_in(m["v"])
-            if _is_town(m["v"][lead:]):
-                yield Found(m.start("v") + lead, m.end("v"), "location")
+    for m in _BEFORE_STATE.finditer(text):
+        lead = _lead_in(m["v"])
+        if _is_town(m["v"][lead:]):
+            yield Found(m.start("v") + lead, m.end("v"), "location")
+    for m in _BEFORE_CODE.finditer(text):
+        parts = m["v"][_lead_in(m["v"]) :].split(" ")
+        if _is_town(" ".join(parts)) and any(is_suspect(p) or p.lower() in TOWNS for p in parts):
+            yield Found(*m.span("code"), "location")
+            if parts[-1] not in STATE_CODES:
+                yield Found(m.end("v") - len(" ".join(parts)), m.end("v"), "location")
     yield from (Found(*m.span(), "location") for m in _NATURE.finditer(text) if not EPONYM_NOUN.match(text, m.end()))
     yield from _after_cues(text)
     yield from _cities(text)
@@ -166,7 +175,7 @@ def _is_town(name: str) -> bool:
     words = name.replace("-", " ").lower().split()
     if words[0] in MONTHS or len(words[0]) < 2 or (len(words) == 1 and is_term(words[0])):
         return False
-    if any(w.strip(".") in STOP for w in words if w not in ("of", "or", "on")):
+    if any(w.strip(".") in STOP for w in words if w not in _JOINING):
         return False
     return name.upper() not in STATE_CODES and not all(w in STATES for w in words)
 
@@ -181,7 +190,7 @@ def _after_cues(text: str) -> Iterator[Found]:
         while parts and parts[-1].lower() in STOP:
             parts.pop()
         words = [part.lower().strip(".") for part in parts]
-        if not words or any(w in STOP or (is_term(w) and w not in TOWNS) for w in words):
+        if not words or any((w in STOP and w not in _JOINING) or (is_term(w) and w not in TOWNS) for w in words):
             continue
         capitals = text[max(0, m.start() - 12) : m.end() + 3].isupper()
         moved = not capitals and len(words) > 1 and _MOVED.search(text, max(0, m.start() - 32), m.start())

@@ -76,6 +76,8 @@ RI SC SD TN TX UT VT VA WA WV WI WY DC PR""".split()
 )
 MONTHS = tuple("january february march april may june july august september october november december".split())
 
+_CALENDAR = frozenset("jan feb mar apr may jun jul aug sep oct nov dec mon tue wed thu fri sat sun".split())
+
 TOWNS = frozenset(
     """albany albuquerque anaheim anchorage atlanta augusta bakersfield baltimore boise boston bronx brooklyn brookline
 buffalo burlington cambridge charleston charlotte chicago cincinnati cleveland dallas denver detroit durham fresno
@@ -158,8 +160,9 @@ philippines australia zealand puerto rico usa uk monday tuesday wednesday thursd
 wed thurs fri christmas thanksgiving easter jan feb mar apr jun jul aug sep sept oct nov dec internet covid sars
 ebola gleason breslow clark lauren dukes figo bi-rads birads tirads pirads caprini wells sulfa sulfas pcn neuro abd
 resp cardio pulm heme endo musc msk heent psych gi gu id ext skin labs meds apgar apgars allergies dtr echo neph
-rheum ortho onc derm cv pulse tele sono vitals afeb zip cxr ekg hgb hct plt tmax tcurr tbili alk phos trop nihss cn bmp
-cbc dx hx rx tx sx fx px ddx appt addendum etoh tob icu ecog karnofsky katz lawton montreal moca tinetti romberg
+rheum ortho onc derm cv pulse tele sono vitals afeb igg iga igm ige sed sig lic zip rec med bili pedi peds hosp fam tele cxr ekg hgb hct plt
+tmax tcurr tbili alk phos trop nihss cn bmp cbc dx hx rx tx sx fx px ddx appt addendum etoh tob icu ecog karnofsky
+katz lawton montreal moca tinetti romberg
 """
 _CLINICAL = """
 abd adnexal afebrile ambulate ambulated ambulating ambulation anasarca aneurysmal angulated anteverted
@@ -212,9 +215,10 @@ _PREFIXES = re.compile(r"(?:non|pre|post|re|un|sub|hyper|hypo|peri|para|retro|in
                        r"cardio|gastro|hemi|hemo|hepato|broncho|thoraco|laparo|supra|infra|antero|postero|naso|"
                        r"oro|endo)")  # fmt: skip
 _MEDICAL = re.compile(
-    r"\w{3,}(?:ectom(?:y|ies)|otom(?:y|ies)|ostom(?:y|ies)|oscop(?:y|e|ic)|itis|osis|oses|emi[ac]|uria|opath(?:y|ic)|"
+    r"\w{4,}omas?|\w{3,}(?:meter|ectom(?:y|ies)|otom(?:y|ies)|ostom(?:y|ies)|oscop(?:y|e|ic)|itis|osis|oses|"
+    r"emi[ac]|uria|opath(?:y|ic)|"
     r"plast(?:y|ies)|graph(?:y|ic|s)?|gram|grams|olog(?:y|ist|ic|ical)|algia|plegi[ac]|megaly|lysis|trop(?:ic|hy)|"
-    r"ectasis|rrhage|rrhea|rrhaphy|centesis|cyt(?:e|es|ic|osis)|oma|omas|pnea|pnoea|therapy|azole|olol|pril|sartan|"
+    r"ectasis|rrhage|rrhea|rrhaphy|centesis|cyt(?:e|es|ic|osis)|pnea|pnoea|therapy|azole|olol|pril|sartan|"
     r"statin|mycin|micin|cillin|floxacin|mab|tinib|vir|parin|caine|zepam|zolam|dipine|prazole|setron|triptan|oxetine|"
     r"azine|idine|amine|olone|asone|onide|cycline|platin|taxel|rubicin|formin|gliptin|gliflozin|thiazide|semide|"
     r"phylline|terol|tropium|lukast|dronate|ketamine|barbital|codone|morphone|profen|xaban|gatran|grel|tide|amide|"
@@ -244,6 +248,11 @@ def is_common(word: str) -> bool:
 def is_term(word: str) -> bool:
     """Whether a lower-case word is one of TERMS, or a hyphenated one has such a part ("swan-ganz")."""
     return word in TERMS or ("-" in word and any(part in TERMS for part in word.split("-")))
+
+
+def is_calendar(word: str) -> bool:
+    """Whether a lower-case word is a month, a weekday, or short for one."""
+    return word[:3] in _CALENDAR and word in TERMS
 
 
 @lru_cache(1 << 16)
