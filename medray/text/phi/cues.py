@@ -57,13 +57,12 @@ RELATIONS = frozenset(
     nephews parents grandsons twins
     """.split()
 )
-LABELS = (
-    ROLES
-    | RELATIONS
-    | frozenset("name names patient patients pt client re by attn cc to dear boy girl performing primary".split())
+_OTHER_LABELS = (
+    "name names patient patients pt client re by attn cc to dear boy girl performing primary team signature signatures"
 )
+LABELS = ROLES | RELATIONS | frozenset(_OTHER_LABELS.split())
 """Last words of a label: a colon or dots after one of these, and then a name."""
-BARE_LABELS = frozenset("dear attn cc signed called named boy girl".split())
+BARE_LABELS = frozenset("dear attn cc signed called named name pt patient".split())
 NEAR = frozenset(
     """
 with by to per and via contact called call paged page notified informed told met thank thanks seeing meeting saw
@@ -181,7 +180,11 @@ def _is_listed(lower: str) -> bool:
 @lru_cache(1 << 16)
 def is_suspect(text: str) -> bool:
     """Whether a word is written like a name (no abbreviation), and neither vocabulary nor lists know it."""
-    return is_rare(text.lower()) and (_SHAPE.match(text) is not None or (text.isupper() and len(text) > 4))
+    return (
+        is_rare(text.lower())
+        and not any(map(str.isdigit, text))
+        and (_SHAPE.match(text) is not None or (text.isupper() and len(text) > 4))
+    )
 
 
 def split_words(text: str) -> list[Word]:

@@ -40,7 +40,8 @@ _CUE = re.compile(
     r"begun|due|"
     r"last|next|visit|meeting|admitted|admission|seen|done|drawn|sent|born|dob|cxr|ct|cta|mri|tte|echo|us|ekg|eeg|"
     r"cultures?|bcx|ucx|scan|surgery|clinic|appointment|appt|exam|eval|labs?|transferred|discharged?|intubated|"
-    r"extubated|consult|note|d/c|dc'?d|vs|to)\b[ :(]{1,2}|\(|\n|^|\d/\d{1,2} ?- ?)$",
+    r"extubated|consult|note|tx|treatment|given|placed|removed|changed|started|stopped|repeat|returned?|"
+    r"scheduled|f/u|d/c|dc'?d|vs|to)\b[ :(]{1,2}|\(|\n|^|\d/\d{1,2} ?- ?)$",
     re.I,
 )
 _NO_DATE = (
@@ -63,6 +64,8 @@ _OLD = tuple(
     for pattern in (
         rf"(?<![\w./-]){_OLD_AGE}(?=[ -]?(?:year|yr|y/o|y\.o|yo\b|y\b|F\b|M\b))(?!-?\w+ (?:ago|history))",
         rf"\bage[ds]?(?: of| is|:)? {{1,3}}{_OLD_AGE}(?![\w%/.]\w|\w)",
+        rf"\b(?:died|lived|living|survived|passed(?: away)?)(?: \w+){{0,2}} (?:at|to|until|"
+        rf"past) (?:age )?{_OLD_AGE}\b(?![%/])",
         rf"\b(?:is|was|turned|turns) {_OLD_AGE}(?=,? (?:and|alive|when|years|now|but)\b|"
         rf"[,;.](?!\d))(?=[^%\n]{{0,40}})",
         rf"\b(?P<v>ninety(?:[- ](?:{_ORAL_TEN}))?|(?:one|a) hundred(?: and \w+)?)(?=[- ]years?[- ]old)",
@@ -85,7 +88,9 @@ def find_dates(text: str) -> Iterator[Found]:
                 yield Found(*m.span(), "date", form)
     for m in _MONTH_DAY.finditer(text):
         before = text[max(0, m.start() - 24) : m.start()]
-        if (_CUE.search(before) or _RANGE_AFTER.match(text, m.end())) and not _SHARE.search(before):
+        # 9/24 and 09/02 look like nothing else, 4/5 does
+        sure = int(m["d"]) > 12 or m["m"].startswith("0") or m["d"].startswith("0")
+        if (sure or _CUE.search(before) or _RANGE_AFTER.match(text, m.end())) and not _SHARE.search(before):
             yield Found(*m.span(), "date", "md")
     for pattern in _OLD:
         for m in pattern.finditer(text):

@@ -127,10 +127,10 @@ def _nearest(anchors: list[tuple[int, date]], place: int) -> date | None:
 
 
 _SUSPICIOUS = (
-    ("number", re.compile(r"(?<![\w.])(?:\d[ .()/-]{0,2}){7,}(?![\w])|\b(?=\w*\d{4})(?=\w*[A-Z])\w{7,}\b")),
-    ("email or url", re.compile(r"\w@\w|https?:|www\.", re.I)),
-    ("date", re.compile(r"\b\d{1,4}[/.-]\d{1,2}[/.-]\d{2,4}\b")),
-    ("name", re.compile(r"\b(?:Dr|Mr|Mrs|Ms)\.? [A-Z][a-z]{2}")),
+    ("a number", re.compile(r"\d{6,}|\d{3}[-.]\d{2,3}[-.]\d{4}|\b[A-Z]+-?\d{5,}")),
+    ("an email or url", re.compile(r"\w@\w|https?:|www\.", re.I)),
+    ("a date", re.compile(r"\b\d{1,4}[/.-]\d{1,2}[/.-]\d{2,4}\b")),
+    ("a name", re.compile(r"\b(?:Dr|Mr|Mrs|Ms)\.? [A-Z][a-z]{2}")),
 )
 
 
@@ -142,9 +142,9 @@ def _suspicion(text: str, surrogates: Sequence[Span], replaced: set[str]) -> str
     for start, stop in surrogates:
         hidden[start:stop] = "\n" * (stop - start)
     rest = "".join(hidden)
-    for kind, pattern in _SUSPICIOUS:
+    for what, pattern in _SUSPICIOUS:
         if m := pattern.search(rest):
-            return f"phi: still looks like a {kind} at character {m.start()}"
+            return f"phi: still looks like {what} at character {m.start()}"
     words = split_words(rest)
     parts = {w.lower for name in replaced for w in split_words(name) if len(w.text) > 3 and not is_common(w.lower)}
     for before, word in zip([None, *words], words, strict=False):

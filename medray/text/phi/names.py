@@ -167,7 +167,7 @@ class NameReader:
             return cue in ("label", "signed", "person") and len(solid) > 1 and solid[0].lower in GIVEN
         known = [w for w in solid if w.is_suspect or (w.is_listed and not is_common(w.lower))]
         given = solid[0].lower in GIVEN
-        if comma and any(w.lower in GIVEN for w in solid[1:]):
+        if comma and cue != "plain" and any(w.is_listed for w in solid[1:]):
             return True
         if cue == "line":
             return comma and (bool(known) or any(w.is_listed for w in solid[1:]))
@@ -180,7 +180,7 @@ class NameReader:
             return (
                 bool(known)
                 or given
-                or (not ends_line and not solid[0].text.isupper() and self._ends_here(solid[-1]) and len(run) == 1)
+                or (not ends_line and not solid[0].text.isupper() and self._ends_here(solid[-1]) and len(run) <= 2)
             )
         return bool(known) or (given and (len(solid) > 1 or (cue == "plain" and not solid[0].text.isupper())))
 

@@ -62,12 +62,17 @@ _LABELLED = {
         r"confirmation|prisoner|inmate|student|user ?|state|national|tax|identification",
     ),
 }
+_NUMBERED = r"(?= ?(?:#|id\b|no\b|num))"
+_OF = r"(?: of [^\d.;:\n]{2,40}(?=:))?"
 _LABEL_BEFORE = tuple(
-    (kind, re.compile(rf"(?<![A-Za-z])(?:{alone}|(?:{numbered})(?= ?(?:#|id\b|no\b|num))){_LINK}$", re.I))
-    for kind, (alone, numbered) in _LABELLED.items()
+    (kind, re.compile(rf"(?<![A-Za-z])(?:{alone}|(?:{words}){_NUMBERED}){_OF}{_LINK}$", re.I))
+    for kind, (alone, words) in _LABELLED.items()
 )
+# What is left: a code after "number", "no." or "#", six digits in a row, or five among letters and dashes.
+_ANY_LABEL = re.compile(rf"(?:\bnumber|\bno\.|#|\bID:){_LINK}$", re.I)
+_ANY_CODE = re.compile(r"\d{6,}|(?=(?:[A-Z-]*\d){5})(?=[\d-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+)*")
 _CODES = re.compile(rf"(?<![\w-])(?<![\w][./]){_CODE}", re.I)
-_LONGEST_LABEL = 48
+_LONGEST_LABEL = 72
 _SSN_SPACED = re.compile(r"\b(?:SSN?|social security)\b(?:[^\d\n]{0,20})(?P<v>\d{3} \d{2} \d{4})\b", re.I)
 _UDI = re.compile(r"\(01\)\d{14}(?:\(\d{2}\)[\w-]+)*")
 _SHAPES = (
@@ -97,8 +102,8 @@ def find_numbers(text: str) -> Iterator[Found]:
     yield from (Found(*m.span(), "device") for m in _UDI.finditer(text))
     for m in _PLATE.finditer(text):
         yield Found(*m.span("v" if m["v"] else "w"), "vehicle")
-    yield from _labelled(text)
     yield from (Found(*m.span(), kind) for kind, pattern in _SHAPES[3:] for m in pattern.finditer(text))
+    yield from _labelled(text)
     yield from (Found(*m.span("v"), "ssn") for m in _SSN_SPACED.finditer(text))
     yield from _phones(text)
 
@@ -107,6 +112,8 @@ def _labelled(text: str) -> Iterator[Found]:
     for code in _CODES.finditer(text):
         before = text[max(0, code.start() - _LONGEST_LABEL) : code.start()]
         kind = next((kind for kind, pattern in _LABEL_BEFORE if pattern.search(before)), None)
+        if not kind and (_ANY_CODE.fullmatch(code[0]) or _ANY_LABEL.search(before)):
+            kind = "other"
         if kind:
             yield Found(*code.span(), kind)
 

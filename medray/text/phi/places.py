@@ -9,7 +9,7 @@ from medray.text.phi.cues import EPONYM_NOUN, STOP, is_suspect
 from medray.text.phi.found import Found
 from medray.text.phi.words import MONTHS, STATE_CODES, STATES, TOWNS, is_common, is_rare, is_term
 
-_CAP = r"(?:(?:St|Ste|Mt|Ft|Pt)\.|[A-Z][\w'’-]*\w(?!\.\w)|[NSEW]\.)"
+_CAP = r"(?:(?:St|Ste|Mt|Ft|Pt|ST|STE|MT|FT)\.|[A-Z][\w'’-]*\w(?!\.\w)|[NSEW]\.)"
 _SECOND_WORDS = frozenset("hampshire jersey mexico york carolina dakota rhode columbia".split())
 _STATE_NAMES = "|".join(
     (
@@ -49,6 +49,10 @@ _BEFORE_CODE = re.compile(rf"(?P<v>{_TOWN}),? (?P<code>\d{{5}}(?:-\d{{4}})?)(?![
 _AFTER_STREET = re.compile(rf"[,.]?\s{{1,4}}(?P<v>{_TOWN})(?:,? (?P<code>\d{{5}}(?:-\d{{4}})?)\b|(?=[,.;\n]|$))")
 _NATURE = re.compile(
     rf"\b(?:Mount|Mt\.?|Fort|Ft\.|Port|San|Santa|Los|Las|El|Lake|Cape|Sault|Saint|Ste\.) {_CAP}(?: {_CAP})?"
+)
+_LAND = re.compile(
+    rf"\b{_CAP} (?:Falls|Rapids|Forks|Springs|Creek|City|Beach|Hills|Heights|Valley|Grove|Ridge|Rock|Island|Mills|"
+    r"Bluffs|Junction|Harbor|Haven|Landing|Plains|Village|Bend|River|Lakes)\b"
 )
 _JOINING = frozenset(("of", "or", "on", "du", "de", "la"))
 _COUNTY = re.compile(rf"\b{_CAP}(?: (?:{_CAP}|or|du|des?|la|las)){{0,3}} (?:County|COUNTY|Parish|Township|Borough)\b")
@@ -140,7 +144,10 @@ def find_places(text: str) -> Iterator[Found]:
             yield Found(*m.span("code"), "location")
             if parts[-1] not in STATE_CODES:
                 yield Found(m.end("v") - len(" ".join(parts)), m.end("v"), "location")
-    yield from (Found(*m.span(), "location") for m in _NATURE.finditer(text) if not EPONYM_NOUN.match(text, m.end()))
+    for pattern in (_NATURE, _LAND):
+        for m in pattern.finditer(text):
+            if not EPONYM_NOUN.match(text, m.end()) and _is_town(m[0]):
+                yield Found(*m.span(), "location")
     yield from _after_cues(text)
     yield from _cities(text)
 

@@ -39,9 +39,9 @@ _KEPT = frozenset(
     """.split()
 )
 _PIECE = re.compile(r"[^\W\d_]+(?:['’](?![sS]\b)[^\W\d_]+)*|\d+")
-_BLANKS = {  # by kind: what a mark without a value is filled with
-    "phone": "(200) 555-0000", "fax": "(200) 555-0000", "email": "aaaaaa@a", "ssn": "900-00-0000", "url": "https://a",
-    "ip": "0.0.0.0", "vehicle": "AAA-0000",
+_BLANKS = {  # by kind: what a mark without a value is filled into; digits and letters are drawn
+    "phone": "(200) 555-0000", "fax": "(200) 555-0000", "email": "aaaaaa@a", "ssn": "900-00-0000",
+    "vehicle": "AAA-0000", "url": "https://", "ip": "1.1.1.1",
 }  # fmt: skip
 
 
@@ -163,8 +163,7 @@ def _of_mark(kind: str, content: str, key: Key, days: int, near: date | None) ->
             if word in low:
                 return filled
         return town
-    blank = _BLANKS.get(kind, "0000000")
-    return surrogate(kind, "", _scrambled(blank, Key(number, key.patient)), key, days)
+    return surrogate(kind, "", _BLANKS.get(kind, "0000000"), Key(number, key.patient), days)
 
 
 def _of_date_mark(content: str, number: int, days: int, near: date | None) -> str:

@@ -160,9 +160,9 @@ philippines australia zealand puerto rico usa uk monday tuesday wednesday thursd
 wed thurs fri christmas thanksgiving easter jan feb mar apr jun jul aug sep sept oct nov dec internet covid sars
 ebola gleason breslow clark lauren dukes figo bi-rads birads tirads pirads caprini wells sulfa sulfas pcn neuro abd
 resp cardio pulm heme endo musc msk heent psych gi gu id ext skin labs meds apgar apgars allergies dtr echo neph
-rheum ortho onc derm cv pulse tele sono vitals afeb igg iga igm ige sed sig lic zip rec med bili pedi peds hosp fam tele cxr ekg hgb hct plt
-tmax tcurr tbili alk phos trop nihss cn bmp cbc dx hx rx tx sx fx px ddx appt addendum etoh tob icu ecog karnofsky
-katz lawton montreal moca tinetti romberg
+rheum ortho onc derm cv pulse tele sono vitals afeb igg iga igm ige sed sig dispo reqs lic zip rec med bili pedi
+peds hosp fam tele cxr ekg hgb hct plt tmax tcurr tbili alk phos trop nihss cn bmp cbc dx hx rx tx sx fx px ddx appt
+addendum etoh tob icu ecog karnofsky katz lawton montreal moca tinetti romberg
 """
 _CLINICAL = """
 abd adnexal afebrile ambulate ambulated ambulating ambulation anasarca aneurysmal angulated anteverted
@@ -215,14 +215,16 @@ _PREFIXES = re.compile(r"(?:non|pre|post|re|un|sub|hyper|hypo|peri|para|retro|in
                        r"cardio|gastro|hemi|hemo|hepato|broncho|thoraco|laparo|supra|infra|antero|postero|naso|"
                        r"oro|endo)")  # fmt: skip
 _MEDICAL = re.compile(
-    r"\w{4,}omas?|\w{3,}(?:meter|ectom(?:y|ies)|otom(?:y|ies)|ostom(?:y|ies)|oscop(?:y|e|ic)|itis|osis|oses|"
-    r"emi[ac]|uria|opath(?:y|ic)|"
-    r"plast(?:y|ies)|graph(?:y|ic|s)?|gram|grams|olog(?:y|ist|ic|ical)|algia|plegi[ac]|megaly|lysis|trop(?:ic|hy)|"
-    r"ectasis|rrhage|rrhea|rrhaphy|centesis|cyt(?:e|es|ic|osis)|pnea|pnoea|therapy|azole|olol|pril|sartan|"
-    r"statin|mycin|micin|cillin|floxacin|mab|tinib|vir|parin|caine|zepam|zolam|dipine|prazole|setron|triptan|oxetine|"
-    r"azine|idine|amine|olone|asone|onide|cycline|platin|taxel|rubicin|formin|gliptin|gliflozin|thiazide|semide|"
-    r"phylline|terol|tropium|lukast|dronate|ketamine|barbital|codone|morphone|profen|xaban|gatran|grel|tide|amide|"
-    r"tion|sion|ical|ous|able|ized|izing|ment|ness|ially|ively|ory|otic|edly|osterone|ysteine|ular|eal)"
+    r"\w{3,}(?:ectom(?:y|ies)|otom(?:y|ies)|ostom(?:y|ies)|oscop(?:y|e|ic)|itis|osis|oses|emi[ac]|uria|opath(?:y|"
+    r"ic)|meter|"
+    r"plast(?:y|ies)|graph(?:y|ic|s)?|grams?|olog(?:y|ist|ic|ical)|algia|plegi[ac]|megaly|lysis|lyzer|trop(?:ic|hy)|"
+    r"ectasis|rrhage|rrhea|rrhaphy|centesis|cyt(?:es?|ic|osis)|pnea|pnoea|therapy|azole|olol|pril|sartan|statin|"
+    r"mycin|"
+    r"micin|cillin|floxacin|mab|tinib|parin|caine|zepam|zolam|dipine|prazole|setron|triptan|oxetine|azine|idine|"
+    r"olone|"
+    r"asone|onide|cycline|platin|taxel|rubicin|formin|gliptin|gliflozin|thiazide|semide|phylline|terol|tropium|"
+    r"lukast|"
+    r"dronate|barbital|codone|morphone|profen|xaban|gatran|tide|amide|osterone|ysteine)"
 )
 
 

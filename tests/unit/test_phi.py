@@ -1,0 +1,237 @@
+"""The PHI gate: what is found, what stands in for it, what stays."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.phi import measure
+from benchmarks.phi_notes import KINDS as PLANTED_KINDS
+from benchmarks.phi_notes import make_notes
+from medray.corpus.phi import deidentify_document
+from medray.text.phi.dates import read_date, shift_date
+from medray.text.phi.found import KINDS, Found, settle
+from medray.text.phi.gate import PhiRules, deidentify, find_identifiers
+
+RULES = PhiRules(rng_seed=7, max_shift_weeks=520, strict=False)
+STRICT = PhiRules(rng_seed=7, max_shift_weeks=520, strict=True)
+
+
+def found(text):
+    return [(item.kind, text[item.start : item.stop]) for item in find_identifiers(text)]
+
+
+def replaced(text, patient="p1", rules=RULES):
+    return deidentify(text, patient, rules).text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Patient: Okonkwo, Mary T.  seen", [("name", "Okonkwo, Mary T.")]),
+        ("Discussed with Dr. Hamish Kwon.", [("name", "Hamish Kwon")]),
+        ("pt's wife Mary called", [("name", "Mary")]),
+        ("dr o'leary notified", [("name", "o'leary")]),
+        ("SURGEON: KEONI FIELD, M.D.", [("name", "KEONI FIELD")]),
+        ("Mr. de la Cruz slept. De la Cruz ate.", [("name", "de la Cruz"), ("name", "De la Cruz")]),
+        ("12 Old Quarry Road, Tewksbury, MA 01876",
+         [("location", "12 Old Quarry Road"), ("location", "Tewksbury"), ("location", "01876")]),
+        ("transferred from St. Brendan's Medical Center", [("location", "St. Brendan's Medical Center")]),
+        ("seen 03/04/2019 and on 3/9", [("date", "03/04/2019"), ("date", "3/9")]),
+        ("born 4 March 1950, died the 5th of May", [("date", "4 March 1950"), ("date", "5th of May")]),
+        ("a 93-year-old man, 89-year-old wife", [("age", "93")]),
+        ("call (617) 555-0148, fax 617-555-0149", [("phone", "(617) 555-0148"), ("fax", "617-555-0149")]),
+        ("a.b@example.org", [("email", "a.b@example.org")]),
+        ("SSN 123-45-6789", [("ssn", "123-45-6789")]),
+        ("MRN: 00123456", [("medical_record", "00123456")]),
+        ("Member ID: XWP123456789", [("health_plan", "XWP123456789")]),
+        ("Acct # 900-12345", [("account", "900-12345")]),
+        ("DEA# BR1234563", [("licence", "BR1234563")]),
+        ("plate 7ABC123, VIN 1HGCM82633A004352", [("vehicle", "7ABC123"), ("vehicle", "1HGCM82633A004352")]),
+        ("pacemaker, serial number PJN123456S", [("device", "PJN123456S")]),
+        ("see https://example.org/p/12.", [("url", "https://example.org/p/12")]),
+        ("from 10.0.12.7", [("ip", "10.0.12.7")]),
+        ("badge 44718", [("other", "44718")]),
+    ],
+)  # fmt: skip
+def test_exact_spans(text, expected):
+    assert found(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Parkinson's disease, Crohn's disease, a Foley catheter, negative Babinski sign, Whipple procedure",
+        "metoprolol 25 mg BID, Percocet 5/325 mg, insulin 70/30, 5-FU 400 mg/m2, heparin 5000 units",
+        "GCS 15, BP 120/80, HR 92, 98% on room air, T 98.6, strength 5/5, 2/6 systolic murmur, pain 7/10",
+        "Na 138, glucose 123-145-167, CK 1200-1340-1105, platelets 150-400, D-dimer 1,240",
+        "L4-5 disc bulge, C5-C6 stenosis, T12 fracture, BRCA1, KRAS G12D, CD20, B12 1000 mcg",
+        "He may go home. She may march with a walker. Influenza vaccine each October. Smoked until 2009, for 10 years.",
+        "Lives in Ohio; emigrated from Haiti.",
+    ],
+)
+def test_what_only_looks_like_an_identifier_stays(text):
+    assert found(text) == []
+    assert replaced(text) == text
+
+
+@pytest.mark.parametrize(
+    ("mark", "kind", "shape"),
+    [
+        ("[**Known lastname 1234**]", "name", r"[A-Z][a-z]+"),
+        ("[**First Name8 (NamePattern2) **]", "name", r"[A-Z][a-z]+"),
+        ("[**Last Name (STitle) 99**]", "name", r"[A-Z][a-z]+"),
+        ("[**Initials (NamePattern4) **]", "name", r"[A-Z]"),
+        ("[**Hospital1 18**]", "location", r"[A-Z]\w+ Hospital"),
+        ("[**Hospital Ward Name 12**]", "location", r"[A-Z]\w+ Ward"),
+        ("[**Location (un) 86**]", "location", r"[A-Z][a-z]+"),
+        ("[**Street Address(2) 7**]", "location", r"\d+ [A-Z]\w+ Street"),
+        ("[**2151-7-16**]", "date", r"21[45]\d-\d{1,2}-\d{1,2}"),
+        ("[**7-16**]", "date", r"\d{1,2}/\d{1,2}"),
+        ("[**2151**]", "date", r"21[45]\d"),
+        ("[**Month/Day (2) 33**]", "date", r"[A-Z][a-z]+ \d{1,2}"),
+        ("[**Age over 90 **]", "age", r"90"),
+        ("[**Telephone/Fax (1) 123**]", "phone", r"\(\d{3}\) 555-\d{4}"),
+        ("[**Medical Record Number **]", "medical_record", r"\d{7}"),
+        ("[**MD Number(1) 5**]", "licence", r"\d{7}"),
+        ("[**Serial Number 3**]", "device", r"\d{7}"),
+        ("[**Numeric\nIdentifier 77**]", "other", r"\d{7}"),
+        ("[**E-mail address 4**]", "email", r"\S+@example\.org"),
+        ("[**URL 9**]", "url", r"https://example\.org/\w+"),
+        ("[**Something new 9**]", "other", r"\d{7}"),
+    ],
+)
+def test_marks_of_mimic(mark, kind, shape):
+    assert found(f"x {mark} y") == [(kind, mark)]
+    new = replaced(f"x {mark} y")
+    assert re.fullmatch(f"x {shape} y", new), new
+    assert replaced(f"x {mark} y") == new
+
+
+def test_a_patient_keeps_the_surrogates_and_no_two_patients_share_them():
+    first = replaced("Patient: Okonkwo, Mary\nMRN: 1234567\nCall (617) 555-0148.")
+    second = replaced("Mrs. Okonkwo (MRN# 1234567) came from afar. Tel 555-0148, patient name: MARY OKONKWO")
+    family, given = re.match(r"Patient: (\w+), (\w+)\n", first).groups()
+    assert {family, given}.isdisjoint({"Okonkwo", "Mary"})
+    assert f"Mrs. {family} (" in second and second.endswith(f"{given} {family}".upper())
+    assert re.search(r"MRN: (\d{7})", first)[1] == re.search(r"MRN# (\d{7})", second)[1] != "1234567"
+    assert re.search(r"555-\d{4}", first)[0] == re.search(r"Tel (555-\d{4})", second)[1]
+    assert replaced("Patient: Okonkwo, Mary", "p2") not in first
+    assert replaced("Patient: Okonkwo, Mary", rules=RULES.model_copy(update={"rng_seed": 8})) not in first
+
+
+def test_formats_are_kept():
+    new = replaced("SSN 123-45-6789, MRN: AB-12-345, plate 7ABC123, fax +1 617 555 0149, DOB 01/02/1950")
+    assert re.fullmatch(
+        r"SSN 9\d\d-\d\d-\d{4}, MRN: [A-Z]{2}-\d\d-\d{3}, plate \d[A-Z]{3}\d{3}, fax \+1 \d{3} 555 \d{4}, "
+        r"DOB \d\d/\d\d/\d{4}",
+        new,
+    )
+
+
+def test_intervals_survive_in_every_form():
+    text = "On 03/04/2019, March 9th, 2019, 2019-04-01, 15-Mar-2020, 3/30/20, and on 4/2 she came."
+    old, new = find_identifiers(text), deidentify(text, "p1", RULES)
+    near = [read_date(text[i.start : i.stop], i.form, date(2020, 3, 30)) for i in old]
+    after = [new.text[i.start : i.stop] for i in new.surrogates]
+    forms = [i.form for i in old]
+    moved = [read_date(t, form, read_date(after[4], forms[4])) for t, form in zip(after, forms, strict=True)]
+    shifts = {(b - a).days for a, b in zip(near, moved, strict=True)}
+    assert len(shifts) == 1
+    assert (days := shifts.pop()) < 0 and days % 7 == 0, "weekdays stay true"
+
+
+@given(st.dates(date(1931, 1, 1), date(2029, 12, 31)), st.integers(-3640, -7))
+def test_a_date_moves_and_comes_back(day, days):
+    forms = {
+        "mdy": f"{day.month}/{day.day}/{day.year}",
+        "ymd": day.isoformat(),
+        "dby": f"{day.day} {day:%B} {day.year}",
+    }
+    for form, text in forms.items():
+        moved = shift_date(text, form, days)
+        assert (read_date(moved, form) - day).days == days
+        assert read_date(shift_date(moved, form, -days), form) == day
+
+
+def test_dates_keep_case_width_and_ordinals():
+    assert shift_date("MARCH 1, 2019", "bdy", -28) == "FEBRUARY 1, 2019"
+    assert shift_date("22nd of May", "db", -1, date(2019, 5, 1)) == "21st of May"
+    assert shift_date("04MAR2019", "dby", -7) == "25FEB2019"
+    assert shift_date("3/4/19", "mdy", -7) == "2/25/19"
+    assert shift_date("03/2019", "my", -28) == "02/2019"
+    assert shift_date("2/31/2019", "mdy", -28) == "1/31/2019"
+
+
+def test_its_own_result_stays_as_it_is():
+    text = "Dr. Kwon saw Mary Okonkwo on 03/04/2019, age 93, in Tewksbury, MA. [**Hospital1 18**] MRN: 1234567"
+    once = deidentify(text, "p1", RULES)
+    again = deidentify(once.text, "p1", RULES, surrogates=[(i.start, i.stop) for i in once.surrogates])
+    assert again.text == once.text != text and again.counts == {}
+
+
+def test_spans_are_carried_along():
+    text = "Seen by Dr. Featherstonehaugh: anemia, stable."
+    start = text.index("anemia")
+    name = text.index("Feather")
+    new = deidentify(text, "p1", RULES, [(start, start + 6), (0, len(text)), (name + 3, name + 5)])
+    (a, b), whole, inside = new.spans
+    assert new.text[a:b] == "anemia" and whole == (0, len(new.text))
+    assert inside == (new.surrogates[0].start, new.surrogates[0].stop)
+
+
+@given(st.text(max_size=80), st.text("[*]/-. \nDr@0123456789MayABz'", max_size=60))
+@settings(max_examples=60)
+def test_any_text_passes(start, middle):
+    text = start + middle
+    new = deidentify(text, "p", STRICT, [(0, len(text))])
+    assert new.spans == [(0, len(new.text))]
+    assert [i.start for i in new.surrogates] == sorted(i.start for i in new.surrogates)
+    assert set(new.counts) <= set(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("A note with half a mark [**Known last", "half a mark"),
+        ("code 12345678-99999999x and so on", "a number"),
+        ("reply to me @ home: a@b", "an email or url"),
+        ("stable", ""),
+        ("Mr. Okonkwo is well.", ""),
+    ],
+)
+def test_strict_refuses_what_still_looks_identified(text, reason):
+    refused = deidentify(text, "p1", STRICT).refused
+    assert (reason in refused and refused.startswith("phi: ")) if reason else refused == ""
+    assert deidentify(text, "p1", RULES).refused == ""
+
+
+def test_the_first_of_two_overlapping_finds_stays_whole():
+    items = [Found(2, 6, "date", "mdy"), Found(0, 4, "name"), Found(5, 9, "other")]
+    assert settle(items, 10) == [Found(0, 2, "name"), Found(2, 6, "date", "mdy"), Found(6, 9, "other")]
+
+
+def test_a_document_of_the_corpus():
+    part = {"kind": "definition", "start": 13, "stop": 19}
+    document = {"text": "Mr. Okonkwo: anemia", "parts": [part]}
+    reason, counts = deidentify_document(document, "p1", STRICT)
+    assert reason == "" and counts == {"name": 1}
+    name, definition = document["parts"]
+    assert name["kind"] == "phi.name" and "Okonkwo" not in document["text"]
+    assert document["text"][definition["start"] : definition["stop"]] == "anemia"
+    before = {"text": document["text"], "parts": list(document["parts"])}
+    assert deidentify_document(document, "p1", STRICT) == ("", {}) and document == before
+    broken = {"text": "[**Known last", "parts": []}
+    assert deidentify_document(broken, "p1", STRICT)[0] and broken == {"text": "[**Known last", "parts": []}
+
+
+@pytest.mark.parametrize("template_set", ["a", "b", "c"])
+def test_recall_and_precision_on_planted_identifiers(template_set):
+    tally = measure(make_notes(template_set, 11, 36))
+    assert PLANTED_KINDS == KINDS
+    assert tally.recalled.total() >= 0.97 * tally.planted.total(), tally.missed
+    assert tally.precise.total() >= 0.97 * tally.found.total(), tally.wrong
