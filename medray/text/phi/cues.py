@@ -39,12 +39,12 @@ SIGNED = frozenset(
 ROLES = frozenset(
     """
     attending surgeon assistant anesthesiologist anesthetist physician provider resident fellow intern nurse
-    practitioner therapist technologist technician sonographer radiologist pathologist cardiologist oncologist
-    neurologist neonatologist psychiatrist psychologist hospitalist pediatrician obstetrician midwife pharmacist
-    dietitian nutritionist interpreter translator chaplain worker manager navigator coordinator liaison paramedic
-    emt clerk secretary scribe author guarantor insured subscriber policyholder proxy hcp poa kin nok contact pcp
-    aide attorney lawyer teacher principal witness agent consultant dentist examiner investigator counselor
-    supervisor md rn np crna operator interviewer informant rt cna hha student officer
+    practitioner therapist technologist technician tech alias sonographer radiologist pathologist cardiologist
+    oncologist neurologist neonatologist psychiatrist psychologist hospitalist pediatrician obstetrician midwife
+    pharmacist dietitian nutritionist interpreter translator chaplain worker manager navigator coordinator liaison
+    paramedic emt clerk secretary scribe author guarantor insured subscriber policyholder proxy hcp poa kin nok
+    contact pcp aide attorney lawyer teacher principal witness agent consultant dentist examiner investigator
+    counselor supervisor md rn np crna operator interviewer informant rt cna hha student officer
     """.split()
 )
 RELATIONS = frozenset(

@@ -53,7 +53,7 @@ _NO_DATE = (
 _MONTH_DAY = re.compile(rf"(?<![\w/.])(?:{_FORMS['md']})(?![\w/%]|\.\d){_NO_DATE}", re.I)
 _RANGE_AFTER = re.compile(r" ?-{1,2} ?\d{1,2}/\d{1,2}(?![\w/])")
 _SHARE = re.compile(
-    r"(?:strength|motor|power|reflex\w*|pulses|murmur|pain|apgars?|score|gleason|scale|ratio|acuity|"
+    r"\b(?:strength|motor|power|reflex\w*|pulses|murmur|pain|apgars?|score|gleason|scale|ratio|acuity|"
     r"bp)[^\n.;]{0,16}$",
     re.I,
 )
@@ -64,15 +64,15 @@ _OLD = tuple(
     for pattern in (
         rf"(?<![\w./-]){_OLD_AGE}(?=[ -]?(?:year|yr|y/o|y\.o|yo\b|y\b|F\b|M\b))(?!-?\w+ (?:ago|history))",
         rf"\bage[ds]?(?: of| is|:)? {{1,3}}{_OLD_AGE}(?![\w%/.]\w|\w)",
-        rf"\b(?:died|lived|living|survived|passed(?: away)?)(?: \w+){{0,2}} (?:at|to|until|"
-        rf"past) (?:age )?{_OLD_AGE}\b(?![%/])",
+        rf"\b(?:died|lived|living|survived|passed(?: away)?)(?:\s\w+){{0,2}}\s(?:at|to|until|"
+        rf"past)\s(?:age )?{_OLD_AGE}\b",
         rf"\b(?:is|was|turned|turns) {_OLD_AGE}(?=,? (?:and|alive|when|years|now|but)\b|"
         rf"[,;.](?!\d))(?=[^%\n]{{0,40}})",
         rf"\b(?P<v>ninety(?:[- ](?:{_ORAL_TEN}))?|(?:one|a) hundred(?: and \w+)?)(?=[- ]years?[- ]old)",
     )
 )
 _VITAL_BEFORE = re.compile(
-    r"(?:HR|rate|sats?|pulse|MAP|BP|SpO2|SBP|DBP|pressure|weight|glucose|PTT|temp\w*)\b[^\n.]{0,12}$", re.I
+    r"\b(?:HR|rate|sats?|pulse|MAP|BP|SpO2|SBP|DBP|pressure|weight|glucose|PTT|temp\w*)\b[^\n.]{0,12}$", re.I
 )
 
 

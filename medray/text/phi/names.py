@@ -176,7 +176,8 @@ class NameReader:
             pair = cue == "signed" and len(solid) == 2 and all(w.text.istitle() for w in solid)
             return bool(known or given or listed or pair)
         if cue == "person":
-            ends_line = self.text[solid[0].start - 1] == "\n"
+            start = solid[0].start
+            ends_line = self.text[start - 1] == "\n" and self.text[start - 2] != ","
             return (
                 bool(known)
                 or given

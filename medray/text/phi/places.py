@@ -55,7 +55,10 @@ _LAND = re.compile(
     r"Bluffs|Junction|Harbor|Haven|Landing|Plains|Village|Bend|River|Lakes)\b"
 )
 _JOINING = frozenset(("of", "or", "on", "du", "de", "la"))
-_COUNTY = re.compile(rf"\b{_CAP}(?: (?:{_CAP}|or|du|des?|la|las)){{0,3}} (?:County|COUNTY|Parish|Township|Borough)\b")
+_COUNTY = re.compile(
+    rf"\b{_CAP}(?: (?:{_CAP}|d['’]{_CAP}|or|du|des?|la|las)){{0,3}} (?:County|COUNTY|Parish|"
+    rf"Township)\b"
+)
 _HOUSE = (
     r"(?:(?i:(?:(?:regional|memorial|general|community|university|medical|health|rehabilitation|rehab|nursing|"
     r"skilled nursing|dialysis|"
@@ -126,7 +129,12 @@ def find_places(text: str) -> Iterator[Found]:
     for pattern in _CODES:
         yield from (Found(*m.span("v"), "location") for m in pattern.finditer(text))
     for m in _FACILITY.finditer(text):
-        yield from _facility(m)
+        lead = _lead_in(m["lead"])
+        if not _all_generic(m["lead"][lead:]):
+            yield Found(m.start("lead") + lead, m.end(), "location")
+            town = _AFTER_STREET.match(text, m.end())
+            if town and _is_town(town["v"]) and (_is_strange(town["v"]) or " " in town["v"]):
+                yield Found(*town.span("v"), "location")
     yield from (
         Found(*m.span(), "location") for m in _UNIVERSITY.finditer(text) if not _all_generic(m[0].split(" of ")[1])
     )
@@ -135,15 +143,14 @@ def find_places(text: str) -> Iterator[Found]:
         if not _all_generic(m[0][lead:].rsplit(" ", 1)[0]):
             yield Found(m.start() + lead, m.end(), "location")
     for m in _BEFORE_STATE.finditer(text):
-        lead = _lead_in(m["v"])
-        if _is_town(m["v"][lead:]):
-            yield Found(m.start("v") + lead, m.end("v"), "location")
+        town = m["v"][_lead_in(m["v"]) :]
+        if _is_town(town) and ("," in m[0] or _is_strange(town)):
+            yield Found(m.end("v") - len(town), m.end("v"), "location")
     for m in _BEFORE_CODE.finditer(text):
-        parts = m["v"][_lead_in(m["v"]) :].split(" ")
-        if _is_town(" ".join(parts)) and any(is_suspect(p) or p.lower() in TOWNS for p in parts):
+        town = m["v"][_lead_in(m["v"]) :]
+        if _is_town(town) and _is_strange(town):
             yield Found(*m.span("code"), "location")
-            if parts[-1] not in STATE_CODES:
-                yield Found(m.end("v") - len(" ".join(parts)), m.end("v"), "location")
+            yield Found(m.end("v") - len(town), m.end("v"), "location")
     for pattern in (_NATURE, _LAND):
         for m in pattern.finditer(text):
             if not EPONYM_NOUN.match(text, m.end()) and _is_town(m[0]):
@@ -154,12 +161,6 @@ def find_places(text: str) -> Iterator[Found]:
 
 def _is_street(street: str) -> bool:
     return not re.search(r"\b(?:Dr\. |mg|Patient|Date)\b", street)
-
-
-def _facility(m: re.Match[str]) -> Iterator[Found]:
-    lead = _lead_in(m["lead"])
-    if not _all_generic(m["lead"][lead:]):
-        yield Found(m.start("lead") + lead, m.end(), "location")
 
 
 def _lead_in(name: str) -> int:
@@ -187,6 +188,11 @@ def _is_town(name: str) -> bool:
     return name.upper() not in STATE_CODES and not all(w in STATES for w in words)
 
 
+def _is_strange(town: str) -> bool:
+    """Whether a word of it is a city's name or none that vocabulary knows."""
+    return any(is_suspect(word) or word.lower() in TOWNS for word in town.split(" "))
+
+
 def _after_cues(text: str) -> Iterator[Found]:
     """Towns after "in", "from", "near": rare words, or common ones where somebody lives, falls or comes from."""
     for m in _IN.finditer(text):
@@ -201,8 +207,9 @@ def _after_cues(text: str) -> Iterator[Found]:
             continue
         capitals = text[max(0, m.start() - 12) : m.end() + 3].isupper()
         moved = not capitals and len(words) > 1 and _MOVED.search(text, max(0, m.start() - 32), m.start())
-        if moved or any(is_suspect(p) or p.lower() in TOWNS or (capitals and is_rare(p.lower())) for p in parts):
-            yield Found(m.end(), m.end() + len(" ".join(parts)), "location")
+        town = " ".join(parts)
+        if moved or _is_strange(town) or (capitals and any(map(is_rare, words))):
+            yield Found(m.end(), m.end() + len(town), "location")
 
 
 def _cities(text: str) -> Iterator[Found]:
