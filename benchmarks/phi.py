@@ -21,7 +21,9 @@ from medray.text.phi.words import FAMILY, GIVEN
 _SETS = (
     ("a", 1, "seen while the rules were written"),
     ("b", 2, "measured once, then looked at"),
-    ("c", 3, "held out"),
+    ("c", 3, "measured once, then looked at"),
+    ("d", 4, "measured once, then looked at"),
+    ("e", 5, "held out"),
 )
 _RULES = PhiRules(rng_seed=0, max_shift_weeks=520, strict=True)
 

@@ -2,8 +2,9 @@
 
 Written and frozen before the rules; it imports nothing of medray and takes its names from `phi_people.py`, a list of
 its own of many origins. A template holds slots such as `{pt.last_first}` or `{date.us}`: the slot's text is planted
-under a kind, all other text must stay. Template set "a" was there to look at while writing the rules. Set "b", with
-names, towns and phrasing of its own, was held out until it had been measured, and then looked at; set "c" is held out.
+under a kind, all other text must stay. Template set "a" was there to look at while writing the rules. Sets
+"b", "c" and "d", with names, towns and phrasing of their own, were held out until they had been measured, and then
+looked at; set "e", with decoys and forms of dates and codes of its own too, is held out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from benchmarks import phi_people as people
-from benchmarks import phi_templates_a, phi_templates_b, phi_templates_c
+from benchmarks import phi_templates_a, phi_templates_b, phi_templates_c, phi_templates_d, phi_templates_e
+from benchmarks.phi_codes import CODES
 
 KINDS = (
     "name", "location", "date", "age", "phone", "fax", "email", "ssn", "medical_record", "health_plan", "account",
@@ -23,8 +25,10 @@ KINDS = (
 )  # fmt: skip
 """The textual kinds of 45 CFR 164.514(b)(2)(i), (A) to (R); ages over 89 stand apart from dates."""
 
-_TEMPLATES = {"a": phi_templates_a.NOTES, "b": phi_templates_b.NOTES, "c": phi_templates_c.NOTES}
+_OWN_CAST = {"c": phi_templates_c, "d": phi_templates_d, "e": phi_templates_e}
+_TEMPLATES = {"a": phi_templates_a.NOTES, "b": phi_templates_b.NOTES} | {k: m.NOTES for k, m in _OWN_CAST.items()}
 _SLOT = re.compile(r"\{(\w+)\.(\w+)\}")
+_SIGN = re.compile(r"<\w+>|[#!?@~]")
 _MONTHS = "January February March April May June July August September October November December".split()
 
 
@@ -74,10 +78,13 @@ class _Scene:
 
     def __init__(self, rng: random.Random, template_set: str) -> None:
         self.rng = rng
-        source = phi_templates_c if template_set == "c" else people
-        every = slice(None) if template_set == "c" else slice("ab".index(template_set), None, 2)
+        source = _OWN_CAST.get(template_set, people)
+        every = slice("ab".index(template_set), None, 2) if source is people else slice(None)
         self.given, self.family, self.towns = source.GIVEN[every], source.FAMILY[every], source.TOWNS[every]
         self.streets, self.facilities = source.STREETS[every], source.FACILITIES[every]
+        self.codes = CODES | getattr(source, "CODES", {})
+        self.decoys = people.DECOYS | getattr(source, "DECOYS", {})
+        self.dates: dict[str, str] = getattr(source, "DATES", {})
         self.cast: dict[str, _Person] = {}
         self.day = date(rng.randint(2004, 2023), 1, 1) + timedelta(days=rng.randrange(365))
 
@@ -110,6 +117,8 @@ class _Scene:
         self.day += timedelta(days=self.rng.choice((0, 1, 1, 2, 3, 9)))
         d = self.day - timedelta(days=self.rng.randrange(9000, 30000)) if form.startswith("born") else self.day
         month = _MONTHS[d.month - 1]
+        if form in self.dates:
+            return "date", d.strftime(self.dates[form])
         th = "th" if 10 < d.day < 14 else {1: "st", 2: "nd", 3: "rd"}.get(d.day % 10, "th")
         return "date", {
             "us": f"{d:%m/%d/%Y}", "us_short": f"{d.month}/{d.day}/{d:%y}", "us_mixed": f"{d.month}/{d.day}/{d.year}",
@@ -149,103 +158,19 @@ class _Scene:
         }[kind]()
         return "location", text.upper() if case == "caps" else text
 
-    def _digits(self, count: int) -> str:
-        return str(self.rng.randint(1, 9)) + "".join(self.rng.choice("0123456789") for _ in range(count - 1))
-
-    def _letters(self, count: int) -> str:
-        return "".join(self.rng.choice("ABCDEFGHJKLMNPRSTUVWXYZ") for _ in range(count))
-
     def _number(self, form: str) -> tuple[str, str]:
-        d, letters, rng = self._digits, self._letters, self.rng
-        area, exchange, line = f"{rng.randint(2, 9)}{d(2)}", f"{rng.randint(2, 9)}{d(2)}", f"{rng.randint(0, 9999):04d}"
-        phones = [
-            f"({area}) {exchange}-{line}",
-            f"{area}-{exchange}-{line}",
-            f"{area}.{exchange}.{line}",
-            f"({area}){exchange}-{line}",
-            f"+1 {area} {exchange} {line}",
-            f"1-{area}-{exchange}-{line}",
-            f"{area} {exchange} {line}",
-            f"+1 ({area}) {exchange}-{line}",
-        ]
-        name = re.sub(r"[^a-z]", "", rng.choice(self.family).lower()) or "staff"
-        domain = rng.choice(people.DOMAINS)
-        choices: dict[str, tuple[str, list[str]]] = {
-            "phone": ("phone", phones),
-            "phone7": ("phone", [f"{exchange}-{line}"]),
-            "pager": ("phone", [d(5), d(4)]),
-            "ext": ("phone", [d(4), d(5)]),
-            "phone_intl": ("phone", [f"+44 20 {d(4)} {d(4)}", f"+91 {d(5)} {d(5)}", f"+49 30 {d(7)}"]),
-            "fax": ("fax", phones[:5]),
-            "email": (
-                "email",
-                [f"{name}{d(2)}@{domain}", f"{letters(1).lower()}.{name}@{domain}", f"{name}_{d(4)}@{domain}"],
-            ),
-            "ssn": ("ssn", [f"{d(3)}-{rng.randint(1, 99):02d}-{d(4)}"]),
-            "ssn_plain": ("ssn", [d(9), f"{d(3)} {rng.randint(1, 99):02d} {d(4)}"]),
-            "ssn4": ("ssn", [d(4)]),
-            "mrn": (
-                "medical_record",
-                [
-                    d(7),
-                    d(8),
-                    f"{d(3)}-{d(2)}-{d(2)}",
-                    f"{letters(1)}{d(7)}",
-                    f"{d(2)}-{d(2)}-{d(2)}",
-                    f"{letters(2)}{d(6)}",
-                ],
-            ),
-            "plan": (
-                "health_plan",
-                [
-                    f"{letters(3)}{d(9)}",
-                    f"{d(1)}EG4-TE{d(1)}-MK{d(2)}",
-                    f"{d(9)}{letters(1)}",
-                    f"{letters(2)}-{d(8)}",
-                    d(10),
-                ],
-            ),
-            "account": (
-                "account",
-                [d(9), d(10), f"{d(4)}-{d(4)}-{d(4)}-{d(4)}", f"{letters(1)}{d(9)}", f"{d(6)}-{d(3)}"],
-            ),
-            "dea": ("licence", [f"{letters(2)}{d(7)}"]),
-            "npi": ("licence", [f"1{d(9)}"]),
-            "licence": ("licence", [f"{letters(1)}{d(5)}", f"{letters(2)}-{d(6)}", d(6), f"{letters(1)}{d(8)}"]),
-            "vin": ("vehicle", [f"1{letters(2)}BH41{letters(1)}XMN{d(6)}"]),
-            "plate": (
-                "vehicle",
-                [f"{d(1)}{letters(3)}{d(3)}", f"{letters(3)}-{d(4)}", f"{letters(3)} {d(3)}", f"{d(3)} {letters(3)}"],
-            ),
-            "serial": ("device", [f"SN-{d(7)}", f"{letters(3)}{d(6)}{letters(1)}", d(9), f"{letters(2)}{d(4)}-{d(3)}"]),
-            "udi": ("device", [f"(01)0{d(13)}(21){letters(1)}{d(6)}"]),
-            "url": (
-                "url",
-                [
-                    f"https://{domain}/p/{name}",
-                    f"www.{domain}/patients/{d(4)}",
-                    f"http://{name}.{domain}",
-                    f"{domain}/{name}",
-                ],
-            ),
-            "ip": (
-                "ip",
-                [
-                    f"10.{rng.randint(0, 255)}.{rng.randint(0, 255)}.{rng.randint(1, 254)}",
-                    f"{rng.randint(11, 223)}.{rng.randint(0, 255)}.{rng.randint(0, 255)}.{rng.randint(1, 254)}",
-                ],
-            ),
-            "ipv6": ("ip", [f"2001:db8:{d(4)}::{d(2)}", f"fe80::{d(4)}:a{d(2)}:{d(4)}:c{d(1)}"]),
-            "study": ("other", [f"{letters(3)}-{d(4)}", f"{letters(4)}{d(3)}", f"{letters(2)}-{d(3)}-{d(4)}"]),
-            "badge": ("other", [d(5), f"{letters(1)}{d(4)}", d(4)]),
-            "accession": (
-                "other",
-                [d(8), f"{letters(1)}{d(2)}-{d(5)}", f"{letters(2)}{d(8)}", f"{d(2)}-{letters(2)}-{d(6)}"],
-            ),
-            "job": ("other", [d(6), d(7)]),
-        }
-        kind, options = choices[form]
-        return kind, rng.choice(options)
+        rng = self.rng
+        kind, shapes = self.codes[form]
+        meant = {
+            "<name>": lambda: re.sub(r"[^a-z]", "", rng.choice(self.family).lower()) or "staff",
+            "<domain>": lambda: rng.choice(people.DOMAINS), "<octet>": lambda: str(rng.randint(11, 254)),
+            "#": lambda: rng.choice("0123456789"), "!": lambda: rng.choice("123456789"),
+            "?": lambda: rng.choice("23456789"), "@": lambda: rng.choice("ABCDEFGHJKLMNPRSTUVWXYZ"),
+            "~": lambda: rng.choice("abcdefghjklmnprstuvwxyz"),
+        }  # fmt: skip
+        shape = rng.choice(shapes)
+        is_address = kind in ("email", "url")  # here an @ is an @
+        return kind, _SIGN.sub(lambda m: m[0] if m[0] == "@" and is_address else meant[m[0]](), shape)
 
     def _decoy(self, form: str) -> tuple[str, str]:
-        return "", self.rng.choice(people.DECOYS[form])
+        return "", self.rng.choice(self.decoys[form])
