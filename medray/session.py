@@ -50,14 +50,17 @@ def ray_session(placement: SessionPlacement, verbose: bool = False) -> Iterator[
         # Ray 2.60 writes an auth token into the home directory, which then locks a later `ray start` out of its
         # own CLI; this Ray listens on the loopback interface only and needs none
         os.environ["RAY_AUTH_MODE"] = "disabled"
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # one process less for each training stage
         temporary = tempfile.mkdtemp(
             prefix=f"{_TEMPORARY}{os.getpid()}-", dir="/tmp" if Path("/tmp").is_dir() else None
         )
     import ray
 
-    options: dict[str, Any] = {"runtime_env": {"env_vars": _environment()}, "log_to_driver": verbose}
+    options: dict[str, Any] = {"log_to_driver": verbose}
     options |= {"logging_level": logging.INFO if verbose else logging.ERROR, "configure_logging": verbose}
-    if temporary:
+    if address:  # a local Ray inherits the environment; an explicit one would keep it from using its idle workers
+        options["runtime_env"] = {"env_vars": _environment()}
+    else:
         options |= {
             "num_cpus": max(placement.logical_cpus, num_cores()),
             "object_store_memory": placement.object_store_bytes,
@@ -70,10 +73,12 @@ def ray_session(placement: SessionPlacement, verbose: bool = False) -> Iterator[
     previous = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         ray.init(address=address or "local", **options)
+        for number in previous:  # Ray put its own handler in place: it prints a stack and aborts 3 s later
+            signal.signal(number, _interrupt)
         yield Path(ray._private.worker._global_node.get_session_dir_path()).name
         failed = False
-    except UserError:
-        failed = False  # told in one line; Ray's logs have nothing to add
+    except (UserError, KeyboardInterrupt):
+        failed = False  # Ray's logs have nothing to add
         raise
     finally:
         for number in previous:  # a second Ctrl-C must not stop the clean-up half way
@@ -117,9 +122,12 @@ def _shut_down() -> None:
 
 def _environment() -> dict[str, str]:
     return {
+        # large tensors stay in one heap: fresh pages for each took a quarter of a training step (LOG.md)
+        "MALLOC_ARENA_MAX": "1",
+        "MALLOC_MMAP_THRESHOLD_": str(16 * 2**30),
+        "MALLOC_TRIM_THRESHOLD_": str(16 * 2**30),
         "DS_ACCELERATOR": "cpu" if not Path("/dev/nvidia0").exists() else "cuda",
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "30",
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "VLLM_NO_USAGE_STATS": "1",

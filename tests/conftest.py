@@ -61,6 +61,16 @@ def medray() -> Callable[..., subprocess.CompletedProcess]:
 
 
 @pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a random policy of less than a million parameters. Made once: read it only."""
+    from medray.model.base import make_tiny
+
+    directory = tmp_path_factory.mktemp("tiny-model")
+    make_tiny(directory, ["Renal failure leads to anaemia.", "Which organ makes bile? The liver."] * 3, vocab_size=400)
+    return directory
+
+
+@pytest.fixture(scope="session")
 def tiny_root(tmp_path_factory: pytest.TempPathFactory, medray: Callable) -> Path:
     """A root in which the tiny recipe ran from nothing to its report, uninterrupted. Made once: read it only."""
     root = tmp_path_factory.mktemp("tiny") / "runs"

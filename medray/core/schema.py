@@ -24,7 +24,19 @@ DOCUMENT = _schema(
     id=pa.string(), source=pa.string(), text=pa.string(), category=pa.string(), group=pa.string(),
     licence=pa.string(), access=pa.string(), synthetic=pa.bool_(), split=pa.string(), parts=_PARTS,
 )  # fmt: skip
-"""category: medical | clinical | general; group: ontology id or ""; parts: character spans of text by kind."""
+"""category: medical | clinical | general; parts: character spans of text by kind.
+
+group: what belongs together on one side of any split: an ontology id, an article ("pmid:1"), a patient; or "".
+"""
+
+PROVENANCE = _schema(
+    date=pa.string(), language=pa.string(), document_types=pa.list_(pa.string()), standing=pa.string(),
+)  # fmt: skip
+"""What a source states of a document beside DOCUMENT's fields, empty where it does not.
+
+date: YYYY, YYYY-MM or YYYY-MM-DD; language: as stated, of papers ISO 639-1; document_types: publication types, the
+article's type, the kind of note; standing: retracted | withdrawn | retraction_notice, "" for none of them.
+"""
 
 QUESTION = _schema(
     id=pa.string(), task=pa.string(), prompt=pa.string(), options=pa.list_(pa.string()), gold=pa.int32(),

@@ -212,13 +212,15 @@ def _copy(files: list[Path], directory: Path) -> None:
 
 
 def _make_tiny(config: BaseConfig, sources: Path, directory: Path) -> None:
+    from medray.corpus.readers.formats import reader_of
+    from medray.corpus.sources import files_with_documents
     from medray.model.base import make_tiny
-    from medray.tables.rows import Piece, list_files, read_piece, text_problem
+    from medray.tables.rows import Piece, read_piece
 
     assert config.tiny is not None
-    files = [f for f in list_files(sources) if Path(f).name != "sources.json"]
-    rows = (row for file in files for row in read_piece(Piece(file)))
-    texts = [row.fields["text"] for row in rows if row.fields and not text_problem(row.fields)]
+    files = files_with_documents(sources).items()
+    rows = (r for file, origin in files for r in read_piece(Piece(file), reader_of(origin.format, origin.reading)))
+    texts = [row.fields["text"] for row in rows if row.fields and row.is_good]
     make_tiny(directory, texts, **config.tiny.model_dump())
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -16,11 +15,12 @@ from pydantic import Field, field_validator
 from medray.core.artifact import Artifact
 from medray.core.config import Config, Placement, UserError
 from medray.core.workspace import Workspace
-from medray.corpus.sources import DOCUMENT_FORMATS
+from medray.corpus.readers.rules import Origin, ReadRules
+from medray.corpus.sources import files_with_documents
 from medray.text.normalize import CleanRules
 
 NAME = "corpus"
-VERSION = 1
+VERSION = 2
 
 
 class CorpusPlacement(Placement):
@@ -69,11 +69,10 @@ def run(config: CorpusConfig, inputs: dict[str, Artifact], workspace: Workspace)
     """
     from medray.corpus.assemble import assemble
     from medray.corpus.prepare import prepare_shard
-    from medray.tables.rows import list_files, split_files
+    from medray.tables.rows import split_files
     from medray.tables.shards import Shard, run_remote, run_shards
 
-    origins = _origins(inputs)
-    files = {file: origin for directory, origin in origins for file in list_files(directory)}
+    files = _files(inputs)
     # the number of shards is in the key: marks of another number must not be taken for these
     count = config.placement.num_shards
     shards = [
@@ -91,17 +90,18 @@ def run(config: CorpusConfig, inputs: dict[str, Artifact], workspace: Workspace)
     return _counters(card)
 
 
-def _origins(inputs: dict[str, Artifact]) -> list[tuple[Path, dict[str, Any]]]:
-    """Directories with documents, and what their rows are where a row does not say it itself."""
-    found: list[tuple[Path, dict[str, Any]]] = []
+def _files(inputs: dict[str, Artifact]) -> dict[str, Origin]:
+    """Every file with documents, and what is known of its rows."""
+    from medray.corpus.readers.formats import reader_of
+    from medray.tables.rows import list_files
+
+    found: dict[str, Origin] = {}
     if "documents" in inputs:
-        found.append((inputs["documents"].data / "documents", {}))
+        made = Origin({}, "documents", ReadRules())
+        kinds = reader_of(made.format, made.reading).kinds
+        found |= dict.fromkeys(list_files(str(inputs["documents"].data / "documents"), kinds), made)
     if "sources" in inputs:
-        for source in json.loads((inputs["sources"].data / "sources.json").read_text()):
-            if source["format"] in DOCUMENT_FORMATS:
-                stated = {"source": source["name"], "category": source["category"], "synthetic": False}
-                terms = {"licence": source["licence"], "access": source["access"]}
-                found.append((inputs["sources"].data / source["name"], stated | terms))
+        found |= files_with_documents(inputs["sources"].data)
     if not found:
         raise UserError("corpus: no input with documents, expected synthesised ones or a source of documents: add one")
     return found

@@ -7,31 +7,34 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import io
 import json
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+import fsspec
 from pydantic import Field, model_validator
 
 from medray.core.access import Access, combined_licences, strictest
 from medray.core.artifact import Artifact
 from medray.core.config import Config, Placement, UserError
-from medray.core.identity import digest_file
 from medray.core.workspace import Workspace
 from medray.corpus.prose import README_PACKAGES, package_readme
+from medray.corpus.readers.rules import Origin, ReadRules
 
 NAME = "sources"
-VERSION = 1
+VERSION = 2
 
-Format = Literal["hpo_obo", "hpoa", "icd10cm", "pydoc_topics", "package_readmes", "documents"]
+Format = Literal[
+    "hpo_obo", "hpoa", "icd10cm", "pydoc_topics", "package_readmes", "documents", "pile", "redpajama", "guidelines",
+    "pmc_jats", "pubmed_xml", "mimic3_noteevents", "mimic4_notes", "mimic_cxr",
+]  # fmt: skip
 
 _FILES = {
     "hpo_obo": "hp.obo", "hpoa": "phenotype.hpoa", "icd10cm": "icd10cm_tabular.xml",
     "pydoc_topics": "documents.jsonl", "package_readmes": "documents.jsonl",
 }  # fmt: skip
-DOCUMENT_FORMATS = ("pydoc_topics", "package_readmes", "documents")
-"""Formats whose rows are documents: the corpus reads them; the others are read by `synthesize`."""
 
 
 class SourceConfig(Config):
@@ -41,8 +44,10 @@ class SourceConfig(Config):
     title: str
     category: Literal["medical", "clinical", "general"]
     format: Format
-    """hpo_obo, hpoa, icd10cm: ontology files. pydoc_topics: Python's language reference. package_readmes: prose of
-    package descriptions, held out of the mix. documents: jsonl(.zst/.gz), parquet or txt with a `text` per row."""
+    """hpo_obo, hpoa, icd10cm: ontology files, read by `synthesize`. pydoc_topics: Python's language reference.
+    package_readmes: prose of package descriptions, held out of the mix. documents: jsonl, csv, parquet or txt with a
+    `text` per row. The others as published; all may be compressed (.zst .gz .bz2) or in archives (.tar .zip)."""
+    reading: ReadRules = ReadRules()
     digest: str = ""
     """SHA-256 of the file (of the list of files when there are several); empty: taken from what is found."""
     licence: str
@@ -53,7 +58,8 @@ class SourceConfig(Config):
 
 
 class SourceLocation(Config):
-    """Where a source lies: a file inside an installed package (may be a pattern), a path, or package descriptions."""
+    """Where a source lies: a file inside an installed package (may be a pattern), a path or any fsspec URL of a file
+    or directory, or package descriptions."""
 
     name: str
     package: str = ""
@@ -128,20 +134,28 @@ def _adopt(config: SourcesConfig, source: SourceConfig, directory: Path) -> int:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     for name, item in content.items():
-        if isinstance(item, bytes):
-            (directory / name).write_bytes(item)
-        else:
-            shutil.copyfile(item, directory / name)
-    return sum(path.stat().st_size for path in directory.iterdir())
+        (directory / name).parent.mkdir(exist_ok=True)
+        with _opened(item) as stream, open(directory / name, "wb") as copy:
+            shutil.copyfileobj(stream, copy, 1 << 20)
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 
-def _digest(content: dict[str, bytes | Path]) -> str:
-    digests = [hashlib.sha256(i).hexdigest() if isinstance(i, bytes) else digest_file(i) for i in content.values()]
-    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+def _opened(item: bytes | str) -> Any:
+    return io.BytesIO(item) if isinstance(item, bytes) else fsspec.open(item, "rb")
 
 
-def _content(config: SourcesConfig, source: SourceConfig) -> dict[str, bytes | Path]:
-    """The files of a source by the names they get: bytes where they are made, a path where they are copied."""
+def _digest(content: dict[str, bytes | str]) -> str:
+    digests = {}
+    for name, item in content.items():
+        with _opened(item) as stream:
+            digests[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    if len(digests) == 1:
+        return digests.popitem()[1]
+    return hashlib.sha256("\n".join(f"{digest}  {name}" for name, digest in digests.items()).encode()).hexdigest()
+
+
+def _content(config: SourcesConfig, source: SourceConfig) -> dict[str, bytes | str]:
+    """The files of a source by the names they get: bytes where they are made, a URL where they are copied."""
     if source.format == "pydoc_topics":
         from pydoc_data.topics import topics
 
@@ -154,18 +168,32 @@ def _content(config: SourcesConfig, source: SourceConfig) -> dict[str, bytes | P
     files = _find(source, place)
     if source.format in _FILES:
         return {_FILES[source.format]: files[0]}
-    return {f"part-{i:05d}{''.join(_suffixes(file))}": file for i, file in enumerate(files)}
+    return {_name(source, number, file): file for number, file in enumerate(files)}
 
 
-def _suffixes(file: Path) -> list[str]:
-    return [s for s in file.suffixes if s in (".jsonl", ".parquet", ".txt", ".zst", ".gz")]
+def _name(source: SourceConfig, number: int, file: str) -> str:
+    """The name of an adopted file, the same wherever it lay; that of a MIMIC-CXR report says whose it is."""
+    from medray.tables.streams import stored_suffixes
+
+    suffixes = stored_suffixes(file, _kinds(source))
+    if source.format == "mimic_cxr" and suffixes.startswith(".txt"):
+        return "/".join(PurePosixPath(file).parts[-2:])
+    return f"part-{number:05d}{suffixes}"
+
+
+def _kinds(source: SourceConfig) -> tuple[str, ...]:
+    from medray.corpus.readers.formats import reader_of
+
+    return reader_of(source.format, source.reading).kinds
 
 
 def _jsonl(rows: list[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
-def _find(source: SourceConfig, place: SourceLocation) -> list[Path]:
+def _find(source: SourceConfig, place: SourceLocation) -> list[str]:
+    from medray.tables.rows import list_files
+
     if place.package:
         spec = importlib.util.find_spec(place.package)
         if spec is None or not spec.submodule_search_locations:
@@ -174,13 +202,30 @@ def _find(source: SourceConfig, place: SourceLocation) -> list[Path]:
                 f"install it, or give a path in sources.placement.locations"
             )
         base = Path(spec.submodule_search_locations[0])
-        files, where = sorted(base.glob(place.file)), f"{place.package}/{place.file}"
+        files, where = [str(path) for path in sorted(base.glob(place.file))], f"{place.package}/{place.file}"
+    elif source.format in _FILES:
+        fs, path = fsspec.core.url_to_fs(place.path)
+        files, where = [place.path] if fs.isfile(path) else [], place.path
     else:
-        path, where = Path(place.path), place.path
-        files = sorted(p for p in path.rglob("*") if p.is_file() and _suffixes(p)) if path.is_dir() else [path]
-    files = [file for file in files if file.is_file()]
+        files, where = list_files(place.path, _kinds(source)), place.path
     if not files:
         raise UserError(f"sources.{source.name}: nothing at {where}, expected a file: correct the location")
     if len(files) > 1 and source.format in _FILES:
         raise UserError(f"sources.{source.name}: {len(files)} files at {where}, expected one: name it exactly")
     return files
+
+
+def files_with_documents(raw: Path) -> dict[str, Origin]:
+    """Every file of documents in the content of a sources artifact, with what is known of its rows."""
+    from medray.corpus.readers.formats import DOCUMENT_FORMATS
+    from medray.tables.rows import list_files
+
+    found: dict[str, Origin] = {}
+    for facts in json.loads((raw / "sources.json").read_text()):
+        if facts["format"] in DOCUMENT_FORMATS:
+            source = SourceConfig.model_validate({name: facts[name] for name in SourceConfig.model_fields})
+            stated = {"source": source.name, "category": source.category, "synthetic": False}
+            terms = {"licence": source.licence, "access": source.access}
+            origin = Origin(stated | terms, source.format, source.reading)
+            found |= dict.fromkeys(list_files(str(raw / source.name), _kinds(source)), origin)
+    return found

@@ -29,7 +29,7 @@ BASELINES = ("longer", "shorter", "bag_of_words", "policy_sum", "policy_mean")
 """longer, shorter: completion in words; bag_of_words: logistic regression on word counts, fitted on the train pairs;
 policy_sum, policy_mean: the policy's log-likelihood of the completion, whole and per token."""
 
-_BATCH = 16  # sequences in one forward pass of the reward model
+_BATCH = 8  # pairs in one forward pass of the reward model
 
 WON = pa.schema(
     [
@@ -164,21 +164,22 @@ def measure(
     tokenizer = load_tokenizer(reward_model)
     rendered = [side for pair in pairs for side in render_pair(tokenizer, pair)]
     model = load_reward_model(reward_model, config.dtype).to(device)
-    by_length = sorted(range(len(rendered)), key=lambda i: len(rendered[i].ids))
-    rewards = np.zeros(len(rendered))
+    both = list(zip(rendered[::2], rendered[1::2], strict=True))
+    by_length = sorted(range(len(both)), key=lambda i: sum(len(side.ids) for side in both[i]))
+    rewards = np.zeros((len(both), 2))
     with torch.inference_mode():
         for start in range(0, len(by_length), _BATCH):
-            journal.progress(start, 2 * len(rendered), "completions", "reward model")
+            journal.progress(2 * start, 2 * len(rendered), "completions", "reward model")
             chosen = by_length[start : start + _BATCH]
-            rewards[chosen] = pooled_rewards(model, [rendered[i].ids for i in chosen]).cpu().numpy()
+            found = pooled_rewards(model, [[side.ids for side in both[i]] for i in chosen]).cpu().numpy()
+            rewards[chosen] = found.reshape(-1, 2)
     del model
     journal.progress(len(rendered), 2 * len(rendered), "completions", "policy")
     forward = Forward(policy, dtype=config.dtype, threads=config.placement.threads, device=device)
-    both = list(zip(rendered[::2], rendered[1::2], strict=True))
     rows = [ForwardRow(first.prompt, [first.completion, second.completion]) for first, second in both]
     logprobs = forward.sequence_logprobs(rows)
     journal.progress(2 * len(rendered), 2 * len(rendered), "completions")
-    return [float(margin) for margin in rewards[::2] - rewards[1::2]], {
+    return [float(margin) for margin in rewards[:, 0] - rewards[:, 1]], {
         "sum": [first[0] - second[0] for first, second in logprobs],
         "mean": [first[0] / first[1] - second[0] / second[1] for first, second in logprobs],
     }

@@ -17,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 
 from medray.core.config import UserError
 from medray.core.identity import content_id
+from medray.model.tree import TokenTree, padded
 
 transformers_logging.disable_progress_bar()
 # its load report is checked below and raised, not printed
@@ -79,8 +80,9 @@ def load_policy(directory: str | Path, dtype: str) -> Any:
 def load_reward_model(directory: str | Path, dtype: str, *, from_policy: bool = False) -> Any:
     """A sequence classifier with one logit, in evaluation mode, sdpa attention; its head `score` stays in fp32.
 
-    from_policy: the directory holds a policy; its backbone gets a new head of zeros, so that every reward starts at 0
-    and the Bradley-Terry loss at log 2. Choices: zeros rather than a random head, because they need no seed.
+    from_policy: the directory holds a policy; its backbone gets a new head, the same in every run, drawn from
+    N(0, 1/(D + 1)) (Stiennon et al. 2020, appendix B.1). Choices: not zeros; a head that starts there grows by a
+    learning rate a step, and its gradient to the backbone is as small as it is (LOG.md).
     Raises UserError when the directory holds a policy and from_policy is False, or a reward model and it is True.
     """
     directory = _with_config(directory)
@@ -96,29 +98,32 @@ def load_reward_model(directory: str | Path, dtype: str, *, from_policy: bool = 
     # bf16 would round rewards near 4 to steps of 1/64, and equal rewards make no pair
     model.score.float()
     if from_policy:
-        torch.nn.init.zeros_(model.score.weight)
+        std = (model.score.in_features + 1) ** -0.5
+        torch.nn.init.normal_(model.score.weight, std=std, generator=torch.Generator().manual_seed(0))
     return model
 
 
-def pooled_rewards(model: Any, sequences: Sequence[Sequence[int]]) -> Tensor:
-    """Rewards (B, fp32, differentiable) of B token sequences, pooled at each one's last token.
+def pooled_rewards(model: Any, families: Sequence[Sequence[Sequence[int]]]) -> Tensor:
+    """Rewards (B, fp32, differentiable) of all sequences of all families, in order, pooled at each one's last token.
 
-    Right-padded with an explicit mask and pooled by length: a reward does not depend on what it is batched with beyond
-    floating-point order, nor on the pad id (transformers' own pooling looks for pad ids).
+    A family is sequences of token ids that may begin alike, such as a prompt with each of its completions: what they
+    share is computed once. A reward does not depend on its family or batch beyond floating-point order, nor on the pad
+    id (transformers' own pooling looks for pad ids).
     """
-    assert sequences and all(sequences), "rewards of no sequence, or of an empty one"
+    assert families and all(family and all(map(len, family)) for family in families), "rewards of an empty sequence"
+    trees = [TokenTree() for _ in families]
+    last = [
+        (row, spots[-1])
+        for row, (tree, family) in enumerate(zip(trees, families, strict=True))
+        for spots in tree.add_siblings(family)
+    ]
     device = model.score.weight.device
-    lengths_B = torch.tensor([len(ids) for ids in sequences])
-    num_tokens = int(lengths_B.max())
-    ids_BT = torch.full((len(sequences), num_tokens), model.config.pad_token_id or 0)
-    for row, ids in enumerate(sequences):
-        ids_BT[row, : len(ids)] = torch.as_tensor(ids)
-    mask_BT = (torch.arange(num_tokens)[None] < lengths_B[:, None]).long()
+    ids_BT, positions_BT, mask_B1TT = (tensor.to(device) for tensor in padded(trees, model.dtype))
     hidden_BTD = model.base_model(
-        input_ids=ids_BT.to(device), attention_mask=mask_BT.to(device), use_cache=False
+        input_ids=ids_BT, position_ids=positions_BT, attention_mask=mask_B1TT, use_cache=False
     ).last_hidden_state
-    last_BD = hidden_BTD[torch.arange(len(sequences)), lengths_B - 1]
-    return model.score(last_BD.to(model.score.weight.dtype)).float().squeeze(-1)
+    rows, spots = torch.tensor(last).unbind(1)
+    return model.score(hidden_BTD[rows, spots].to(model.score.weight.dtype)).float().squeeze(-1)
 
 
 def _load(kind: Any, directory: Path, config: Any, dtype: str, may_miss: tuple[str, ...]) -> Any:

@@ -55,7 +55,7 @@ def demo() -> Recipe:
         # rate is a small model's (facts/demo.md), the paper's 8e-6 is a 70B model's
         pretrain=PretrainConfig(
             optimization=optimization(7e-5, global_batch=2, weight_decay=1e-5, warmup_fraction=0.05),
-            placement=TrainPlacement(checkpoint_every_steps=16),
+            placement=TrainPlacement(checkpoint_every_steps=20),
         ),
         # Med42-v2: loss on answers only, packed, AdamW (0.9, 0.95), weight decay 0.01, warm-up to cosine (SEEDS A0.2)
         sft=SFTConfig(
@@ -63,7 +63,7 @@ def demo() -> Recipe:
             block_tokens=512,
             oversize="drop",
             num_examples=None,
-            placement=TrainPlacement(checkpoint_every_steps=32),
+            placement=TrainPlacement(checkpoint_every_steps=40),
         ),
         reward=_reward(),
         judge=JudgeConfig(serving=RewardServing(dtype="bf16", max_tokens=512, placement=ServingPlacement(threads=2))),
@@ -98,17 +98,17 @@ def _synthesize() -> SynthesizeConfig:
         definition_words=(6, 34),
         max_profile_phenotypes=8,
         focus_terms=GroupCounts(
-            test=80, dev=0, train=96, reward_train=32, reward_heldout=16, round_1=16, round_2=16, fresh=16
+            test=80, dev=0, train=48, reward_train=16, reward_heldout=16, round_1=16, round_2=16, fresh=16
         ),
         focus_diseases=GroupCounts(
-            test=16, dev=0, train=16, reward_train=8, reward_heldout=8, round_1=8, round_2=8, fresh=8
+            test=16, dev=0, train=8, reward_train=8, reward_heldout=8, round_1=8, round_2=8, fresh=8
         ),
         extra_terms=GroupCounts(
             test=0, dev=0, train=304, reward_train=128, reward_heldout=64, round_1=64, round_2=64, fresh=64
         ),
         num_icd_categories=20,
         num_notes=28,
-        heldout=HeldoutCounts(terms=96, diseases=16, icd_categories=12, notes=8),
+        heldout=HeldoutCounts(terms=80, diseases=16, icd_categories=12, notes=8),
         test_questions=TaskCounts(
             definition_to_term=32, term_to_system=80, term_to_synonym=16, phenotypes_to_disease=16,
             disease_to_phenotype=16,
@@ -117,14 +117,14 @@ def _synthesize() -> SynthesizeConfig:
             definition_to_term=0, term_to_system=0, term_to_synonym=0, phenotypes_to_disease=0, disease_to_phenotype=0
         ),
         examples=TaskCounts(
-            definition_to_term=32, term_to_system=400, term_to_synonym=24, phenotypes_to_disease=16,
-            disease_to_phenotype=16,
+            definition_to_term=16, term_to_system=352, term_to_synonym=8, phenotypes_to_disease=8,
+            disease_to_phenotype=8,
         ),
-        num_open_examples=64,
+        num_open_examples=48,
         num_general_examples=36,
-        prompts=PromptCounts(reward_train=192, reward_heldout=96, round_1=96, round_2=96, fresh=96),
+        prompts=PromptCounts(reward_train=160, reward_heldout=96, round_1=80, round_2=80, fresh=72),
         prompt_mix=TaskCounts(
-            definition_to_term=1, term_to_system=8, term_to_synonym=1, phenotypes_to_disease=1, disease_to_phenotype=1
+            definition_to_term=1, term_to_system=8, term_to_synonym=0, phenotypes_to_disease=1, disease_to_phenotype=1
         ),
         open_fraction=0.25,
         max_bad_fraction=0.001,
@@ -170,30 +170,30 @@ def _reward() -> RewardModel:
             rng_seed=SEED,
         ),
         train=RewardConfig(
-            optimization=optimization(1e-4, global_batch=8, weight_decay=0.001, warmup_fraction=0.1),
+            optimization=optimization(2e-4, global_batch=8, weight_decay=0.001, warmup_fraction=0.1),
             max_tokens=512,
             oversize="drop",
-            num_pairs=240,
-            placement=TrainPlacement(micro_batch=4, checkpoint_every_steps=16),
+            num_pairs=None,
+            placement=TrainPlacement(micro_batch=4, checkpoint_every_steps=20),
         ),
     )  # fmt: skip
 
 
 def preference_round(number: int) -> Round:
-    """One round: 8 completions per prompt (UltraMedical: 5), gold-aware pairs, DPO from the previous policy.
+    """One round: 5 completions per prompt, gold-aware pairs, DPO from the previous policy.
 
     Source: UltraMedical 3.x for the rule; Online-RLHF's authors for the initial policy as reference (SEEDS A8).
     """
     name = f"round_{number}"
     return Round(
-        sample=sampling(8, 1.0, name, name),
+        sample=sampling(5, 1.0, name, name),
         pairs=PairsConfig(min_margin=0.05, unparsed_is_wrong=True, source=name),
         reference_policy="initial",
         reference=ReferenceConfig(dtype="bf16", max_tokens=512, oversize="drop"),
         dpo=DPOConfig(
             beta=0.1,
             label_smoothing=0.0,
-            optimization=optimization(5e-5, global_batch=8, weight_decay=0.0, warmup_fraction=0.1),
+            optimization=optimization(3e-5, global_batch=8, weight_decay=0.0, warmup_fraction=0.1),
             placement=TrainPlacement(micro_batch=4, checkpoint_every_steps=8),
         ),
     )

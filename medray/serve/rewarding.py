@@ -1,11 +1,12 @@
-"""Rewards of prompts and completions, as one replica computes them: render, fit, sort into buckets, forward."""
+"""Rewards of prompts and completions, as one replica computes them: render, fit, gather by prompt, forward."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -16,6 +17,20 @@ from medray.serve.config import RewardServing
 from medray.serve.schema import Message, RewardRow
 
 _FP32_TOLERANCE = 1e-4
+
+
+class _Fitted(NamedTuple):
+    prompt: list[int]
+    completion: list[int]
+    is_cut: bool
+
+
+@dataclass
+class _Family:
+    """Rows of one prompt, which is computed once for them."""
+
+    rows: list[int]
+    num_tokens: int
 
 
 class Rewarder:
@@ -43,15 +58,21 @@ class Rewarder:
         """
         fitted = [self._fit(row, number) for number, row in enumerate(rows)]
         values = [0.0] * len(rows)
-        for bucket in _buckets([len(ids) for ids, _ in fitted], self._serving.placement.tokens_per_forward):
+        limit = self._serving.placement.tokens_per_forward
+        families = _families(fitted, limit)
+        for bucket in _buckets([family.num_tokens for family in families], limit):
+            members = [i for number in bucket for i in families[number].rows]
             with torch.inference_mode():
-                found_B = pooled_rewards(self._model, [fitted[i][0] for i in bucket])
-            for i, value in zip(bucket, found_B.tolist(), strict=True):
+                found_B = pooled_rewards(
+                    self._model,
+                    [[fitted[i].prompt + fitted[i].completion for i in families[number].rows] for number in bucket],
+                )
+            for i, value in zip(members, found_B.tolist(), strict=True):
                 values[i] = value
-        return values, sum(cut for _, cut in fitted)
+        return values, sum(row.is_cut for row in fitted)
 
-    def _fit(self, row: RewardRow, number: int) -> tuple[list[int], bool]:
-        """Ids of a row, at most max_tokens, and whether the prompt was cut.
+    def _fit(self, row: RewardRow, number: int) -> _Fitted:
+        """A row as ids, at most max_tokens.
 
         The completion stays whole, and so do the head of the prompt and its closing (stop token, assistant header):
         plain truncation would cut the very thing that is judged.
@@ -64,7 +85,7 @@ class Rewarder:
             prompt, completion = render_prompt(self._tokenizer, messages), stop_ids(self._tokenizer)[:1]
         limit = self._serving.max_tokens
         if len(prompt) + len(completion) <= limit:
-            return prompt + completion, False
+            return _Fitted(prompt, completion, False)
         stop = stop_ids(self._tokenizer)[0]
         last_stop = max((i for i, token in enumerate(prompt) if token == stop), default=len(prompt))
         closing = prompt[last_stop:]
@@ -74,7 +95,7 @@ class Rewarder:
                 f"rows.{number}.completion: {len(completion)} tokens leave no room for the prompt, "
                 f"expected at most {limit - len(closing) - 1}: shorten it or raise max_tokens"
             )
-        return prompt[:num_head] + closing + completion, True
+        return _Fitted(prompt[:num_head] + closing, completion, True)
 
     def _self_test(self) -> float:
         """Largest difference between rewards one by one and together; fp32 must stay within 1e-4."""
@@ -96,8 +117,24 @@ class Rewarder:
         return difference
 
 
+def _families(fitted: Sequence[_Fitted], tokens_per_forward: int) -> list[_Family]:
+    """Rows by prompt, in order; attention is quadratic, so a family ends at a quarter of a forward pass."""
+    families: list[_Family] = []
+    current: dict[tuple[int, ...], _Family] = {}
+    for i, row in enumerate(fitted):
+        prompt = tuple(row.prompt)
+        family = current.get(prompt)
+        if family and family.num_tokens + len(row.completion) <= tokens_per_forward // 4:
+            family.rows.append(i)
+            family.num_tokens += len(row.completion)
+        else:
+            current[prompt] = _Family([i], len(prompt) + len(row.completion))
+            families.append(current[prompt])
+    return families
+
+
 def _buckets(lengths: Sequence[int], tokens_per_forward: int) -> list[list[int]]:
-    """Row numbers by length (then number), in runs whose padded size is at most `tokens_per_forward`."""
+    """Numbers by length (then number), in runs whose padded size is at most `tokens_per_forward`."""
     buckets: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
         if buckets and (len(buckets[-1]) + 1) * lengths[i] <= tokens_per_forward:

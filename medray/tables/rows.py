@@ -1,4 +1,4 @@
-"""Rows of jsonl(.zst/.gz), parquet and txt files, read in the workers; a bad row comes back with its reason.
+"""Rows of files, read in the workers: each is good, bad with its reason, or left out by its source's own rules.
 
 Files are any fsspec URL. A reader runs inside a shard of `run_shards`: rows never pass through the driver.
 """
@@ -6,28 +6,41 @@ Files are any fsspec URL. A reader runs inside a shard of `run_shards`: rows nev
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
 import fsspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from medray.core.config import UserError
+from medray.tables.streams import TORN, is_readable, open_streams
 
-_COMPRESSIONS = {".zst": "zstd", ".gz": "gzip"}
-_KINDS = (".jsonl", ".parquet", ".txt")
 _EXCERPT = 300
 
 
 class Row(NamedTuple):
-    """One row of a file: its number from 1 (0: the file itself), and either fields or the reason why it is bad."""
+    """One row of a file: its number from 1 (0: the file itself) and its fields; bad or left out if a reason says so."""
 
     number: int
     fields: dict[str, Any] | None
     reason: str = ""
+    """Why the row is bad: it goes to quarantine."""
     excerpt: str = ""
+    left_out: str = ""
+    """Why a sound row is not wanted (`other_set`, `marked_as_error`): it is counted as dropped."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the row is neither bad nor left out."""
+        return not (self.reason or self.left_out)
+
+
+class Reader(NamedTuple):
+    """How files of one format become rows."""
+
+    read: Callable[[BinaryIO, str], Iterator[Row]]
+    """(stream, name of the file or archive member) -> rows numbered from 1. What the stream raises passes through."""
+    kinds: tuple[str, ...]
+    """Suffixes of the files, without compression; the members of an archive are chosen by them too."""
 
 
 class Piece(NamedTuple):
@@ -38,14 +51,11 @@ class Piece(NamedTuple):
     num_stripes: int = 1
 
 
-def list_files(path: str | Path) -> list[str]:
-    """The table files of a directory in name order, or the one file. Raises UserError when there is none."""
-    path = Path(path)
-    found = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    files = [str(p) for p in found if p.exists() and _kind(str(p)) and not p.name.startswith(".")]
-    if not files:
-        raise UserError(f"{path}: no table, expected {', '.join(_KINDS)} (also .zst, .gz): correct the path")
-    return files
+def list_files(url: str, kinds: tuple[str, ...]) -> list[str]:
+    """The files of these kinds, and archives, below a directory in name order, or the one file; [] for none."""
+    fs, path = fsspec.core.url_to_fs(url)
+    found = [path] if fs.isfile(path) else sorted(fs.find(path))
+    return [fs.unstrip_protocol(p) if "://" in url else p for p in found if is_readable(p, kinds)]
 
 
 def split_files(files: list[str], num_shards: int) -> list[list[Piece]]:
@@ -61,93 +71,50 @@ def split_files(files: list[str], num_shards: int) -> list[list[Piece]]:
     return [shard for shard in shards if shard]
 
 
-def read_piece(piece: Piece) -> Iterator[Row]:
-    """The rows of a piece in order, good and bad ones: their number is what `read_piece` must account for.
+def read_piece(piece: Piece, reader: Reader) -> Iterator[Row]:
+    """The rows of a piece in order, good, bad and left out: their number is what a stage must account for.
 
-    A torn compressed file ends with one bad row. Raises UserError when the file is missing or is no parquet at all.
+    Of rows with one id the first stays and the others are bad, for which the hash of every id in the file is held (70
+    bytes each). A file without rows and a torn one give one bad row more, for what they do not hold. Raises UserError
+    when the file is missing, or is of another format from its first byte.
     """
-    for position, row in enumerate(_read(piece.path)):
+    for position, row in enumerate(_rows(piece.path, reader)):
         if position % piece.num_stripes == piece.stripe:
             yield row
 
 
-def _kind(path: str) -> str:
-    suffixes = [s for s in Path(path).suffixes if s not in _COMPRESSIONS]
-    return suffixes[-1] if suffixes and suffixes[-1] in _KINDS else ""
-
-
-def _read(path: str) -> Iterator[Row]:
-    readers = {".jsonl": _json_lines, ".txt": _whole_text, ".parquet": _parquet}
-    try:
-        with fsspec.open(path, "rb") as stream:
-            yield from readers[_kind(path)](path, stream)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: vanished before it was read: put it back and run again") from error
-
-
-def _decompressed(path: str, stream: BinaryIO) -> BinaryIO:
-    codec = _COMPRESSIONS.get(Path(path).suffix)
-    return pa.CompressedInputStream(pa.PythonFile(stream), codec) if codec else stream
-
-
-def _lines(stream: BinaryIO) -> Iterator[bytes]:
-    rest = b""
-    while chunk := stream.read(1 << 20):
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
-    if rest:
-        yield rest
-
-
-def _json_lines(path: str, stream: BinaryIO) -> Iterator[Row]:
+def _rows(path: str, reader: Reader) -> Iterator[Row]:
     number = 0
+    seen: set[int] = set()
     try:
-        for number, line in enumerate(_lines(_decompressed(path, stream)), 1):
-            if line.strip():
-                yield _json_row(number, line)
-    except OSError as error:  # torn zstd or gzip: what came before it is good
-        yield Row(number + 1, None, f"the file is torn ({error})")
-
-
-def _json_row(number: int, line: bytes) -> Row:
-    try:
-        fields = json.loads(line.decode())
-    except UnicodeDecodeError as error:
-        return Row(number, None, f"not UTF-8 at byte {error.start}", _excerpt(line))
-    except (json.JSONDecodeError, RecursionError) as error:
-        return Row(number, None, f"not JSON ({getattr(error, 'msg', 'nested too deep')})", _excerpt(line))
-    if not isinstance(fields, dict):
-        return Row(number, None, f"not an object but {type(fields).__name__}", _excerpt(line))
-    return Row(number, fields)
-
-
-def _whole_text(path: str, stream: BinaryIO) -> Iterator[Row]:
-    try:
-        raw = _decompressed(path, stream).read()
-        yield Row(1, {"id": Path(path).stem, "text": raw.decode()})
-    except UnicodeDecodeError as error:
-        yield Row(1, None, f"not UTF-8 at byte {error.start}", _excerpt(raw))
-    except OSError as error:
-        yield Row(1, None, f"the file is torn ({error})")
-
-
-def _parquet(path: str, stream: BinaryIO) -> Iterator[Row]:
-    try:
-        parquet = pq.ParquetFile(stream)
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{path}: not parquet ({str(error).splitlines()[0]}): write the file again") from error
-    if "text" not in parquet.schema_arrow.names:
-        raise UserError(
-            f"{path}: no column 'text', found {', '.join(parquet.schema_arrow.names)}: rename the column with the text"
-        )
-    number = 0
-    try:
-        for batch in parquet.iter_batches(batch_size=1024):
-            for fields in batch.to_pylist():
+        for name, stream in open_streams(path, reader.kinds):
+            before, member = number, "" if name == path else f"{name}: "
+            for row in reader.read(stream, name):
+                number = before + row.number
+                row = _checked(row._replace(number=number), seen)
+                yield row._replace(reason=member + row.reason) if row.reason else row
+            if member and number == before:
                 number += 1
-                yield Row(number, fields)
-    except (OSError, UnicodeDecodeError) as error:  # a column chunk that does not decompress or decode
-        yield Row(number + 1, None, f"the file is torn ({str(error).splitlines()[0]})")
+                yield Row(number, None, f"{member}no row in it")
+    except TORN as error:  # what came before it is good
+        yield Row(number + 1, None, f"the file is torn ({str(error) or type(error).__name__})")
+        return
+    if not number:
+        yield Row(0, None, "no row in the file")
+
+
+def _checked(row: Row, seen: set[int]) -> Row:
+    """The row, bad when its text cannot be used or its id stood in the file before."""
+    if row.fields is None:
+        return row
+    if problem := text_problem(row.fields):
+        return row._replace(reason=problem)
+    id = row.fields.get("id")
+    if isinstance(id, (str, int)):
+        if hash(id) in seen:
+            return row._replace(reason=f"id {id} stood in the file before")
+        seen.add(hash(id))
+    return row
 
 
 def text_problem(fields: dict[str, Any]) -> str:
@@ -168,9 +135,15 @@ def text_problem(fields: dict[str, Any]) -> str:
 
 def quarantine_row(path: str, row: Row, reason: str = "") -> dict[str, str]:
     """The record that `workspace.quarantine` keeps of a bad row: where, reason, and the start of the row."""
-    excerpt = row.excerpt or ("" if row.fields is None else json.dumps(row.fields, default=str)[:_EXCERPT])
-    return {"where": f"{Path(path).name}:{row.number}", "reason": reason or row.reason, "row": excerpt}
+    found = row.excerpt or ("" if row.fields is None else shown(row.fields))
+    return {"where": f"{PurePosixPath(path).name}:{row.number}", "reason": reason or row.reason, "row": found}
 
 
-def _excerpt(raw: bytes) -> str:
+def shown(fields: dict[str, Any]) -> str:
+    """The start of a row's fields as JSON."""
+    return json.dumps(fields, default=str)[:_EXCERPT]
+
+
+def excerpt(raw: bytes) -> str:
+    """The start of a row that cannot be shown otherwise."""
     return raw[:_EXCERPT].decode(errors="backslashreplace")

@@ -25,10 +25,14 @@ class _Mention(NamedTuple):
     option: int
 
 
+def fold(text: str) -> str:
+    """`text` in compatibility form, case folded, apostrophes dropped."""
+    return _APOSTROPHE.sub("", unicodedata.normalize("NFKC", text).casefold())
+
+
 def normalise_words(text: str) -> list[str]:
-    """Words of `text` for comparison: compatibility form, case folded, apostrophes dropped, punctuation as space."""
-    folded = _APOSTROPHE.sub("", unicodedata.normalize("NFKC", text).casefold())
-    return _NOT_WORD.sub(" ", folded).split()
+    """Words of `text` for comparison: folded, with punctuation as space."""
+    return _NOT_WORD.sub(" ", fold(text)).split()
 
 
 def extract_option(completion: str, options: Sequence[str]) -> int | None:

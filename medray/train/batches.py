@@ -10,16 +10,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from medray.model.tree import TokenTree
 from medray.tables.blocks import BlockStore, permutation
 from medray.train.config import Optimization
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one micro-step as one row of tokens without padding; position_ids restart at each sequence."""
+    """Rows of one micro-step as one row of tokens without padding.
+
+    Sequences of a block stand one after the other and position_ids restart at each. The two sequences of a pair share
+    the tokens that both begin with, usually the prompt, and a mask says which tokens see each other.
+    """
 
     input_ids: Tensor  # [1, T]
     position_ids: Tensor  # [1, T]
+    visible_TT: Tensor | None  # boolean; None: each sequence by itself
     predictor_N: Tensor  # index in T of the token before each target
     target_N: Tensor
     sequence_N: Tensor  # the sequence of each target
@@ -63,21 +69,28 @@ def _dealt_to(index: int, world_size: int) -> int:
 
 def load_batch(store: BlockStore, rows: Sequence[int], device: torch.device, *, idle_row: int = 0) -> Batch:
     """Rows as one batch on a device; for no rows, `idle_row` with weight 0."""
-    weight = 1.0 if rows else 0.0
     units = [store[row] for row in (rows or [idle_row])]
-    lengths_S = np.concatenate([unit.lengths for unit in units]).astype(np.int64)
-    ids_T = np.concatenate([unit.input_ids for unit in units]).astype(np.int64)
-    target_at_N = np.flatnonzero(np.concatenate([unit.loss_mask for unit in units]))
-    ends_S = np.cumsum(lengths_S)
-    starts_S = ends_S - lengths_S
+    is_paired = store.facts["kind"] == "pairs"
+    tree = TokenTree()
+    spots: list[list[int]] = []  # where each sequence's tokens stand in the row
+    for unit in units:
+        sequences = np.split(unit.input_ids, np.cumsum(unit.lengths)[:-1])
+        siblings = [sequences] if is_paired else [[ids] for ids in sequences]
+        spots += [found for group in siblings for found in tree.add_siblings([ids.tolist() for ids in group])]
+    # targets are counted over the sequences laid end to end, each of them whole
+    at_L = np.concatenate([np.asarray(found, dtype=np.int64) for found in spots])
+    ids_T = np.asarray(tree.ids, dtype=np.int64)
+    target_L = np.flatnonzero(np.concatenate([unit.loss_mask for unit in units]))
+    ends_S = np.cumsum([len(found) for found in spots])
     arrays = {
         "input_ids": ids_T[None],
-        "position_ids": (np.arange(len(ids_T)) - np.repeat(starts_S, lengths_S))[None],
-        "predictor_N": target_at_N - 1,
-        "target_N": ids_T[target_at_N],
-        "sequence_N": np.searchsorted(ends_S, target_at_N, side="right"),
-        "last_S": ends_S - 1,
+        "position_ids": np.asarray(tree.positions, dtype=np.int64)[None],
+        "predictor_N": at_L[target_L - 1],
+        "target_N": ids_T[at_L[target_L]],
+        "sequence_N": np.searchsorted(ends_S, target_L, side="right"),
+        "last_S": at_L[ends_S - 1],
         "reference_S": np.concatenate([unit.reference for unit in units]),
     }
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()}
-    return Batch(**tensors, rows=tuple(rows), weight=weight)
+    visible_TT = tree.visible(len(ids_T)).to(device) if is_paired else None
+    return Batch(**tensors, visible_TT=visible_TT, rows=tuple(rows), weight=1.0 if rows else 0.0)

@@ -2,9 +2,8 @@
 
 Shapes: B rows, T tokens, D hidden, V vocabulary, N targets.
 
-A row is a tree of segments: text shared by all prompts of the row, then each prompt, then its completions. A token sees
-its own segment up to itself and the whole of the segments above; positions continue from the parent. So a prompt is
-computed once for all its completions, and a system prompt once for all prompts of a row.
+A row is a tree of segments (model/tree.py): text shared by all prompts of the row, then each prompt, then its
+completions. So a prompt is computed once for all its completions, and a system prompt once for all prompts of a row.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from medray.core.config import UserError
 from medray.model.load import load_policy
+from medray.model.tree import TokenTree, common_length, padded
 
 _LOGIT_ROWS = 256  # 256 x 49,152 fp32 logits are 50 MB
 
@@ -32,23 +32,10 @@ class ForwardRow:
 
 
 @dataclass
-class _Tree:
-    """One packed row. targets: (position whose hidden state predicts, target id, row index, completion index)."""
+class _Tree(TokenTree):
+    """targets: (position whose hidden state predicts, target id, row index, completion index)."""
 
-    ids: list[int] = field(default_factory=list)
-    positions: list[int] = field(default_factory=list)
-    segments: list[int] = field(default_factory=list)
-    parents: list[int] = field(default_factory=list)
     targets: list[tuple[int, int, int, int]] = field(default_factory=list)
-
-    def add(self, ids: Sequence[int], parent: int, start: int) -> int:
-        """Append a segment under `parent` (-1: none) whose first position id is `start`; returns its number."""
-        segment = len(self.parents)
-        self.parents.append(parent)
-        self.ids += ids
-        self.positions += range(start, start + len(ids))
-        self.segments += [segment] * len(ids)
-        return segment
 
 
 class Forward:
@@ -155,15 +142,7 @@ class Forward:
         return torch.cat(values).cpu() if values else torch.zeros(0)
 
     def _tree_logprobs(self, trees: Sequence[_Tree]) -> Tensor:
-        num_tokens = max(len(tree.ids) for tree in trees)
-        ids_BT = torch.zeros(len(trees), num_tokens, dtype=torch.long)
-        positions_BT = torch.zeros(len(trees), num_tokens, dtype=torch.long)
-        # additive float: a boolean mask is silently wrong for eager attention
-        mask_B1TT = torch.zeros(len(trees), 1, num_tokens, num_tokens, dtype=self.model.dtype)
-        for row, tree in enumerate(trees):
-            ids_BT[row, : len(tree.ids)] = torch.as_tensor(tree.ids)
-            positions_BT[row, : len(tree.ids)] = torch.as_tensor(tree.positions)
-            mask_B1TT[row, 0].masked_fill_(~_visible(tree, num_tokens), torch.finfo(self.model.dtype).min)
+        ids_BT, positions_BT, mask_B1TT = padded(trees, self.model.dtype)
         hidden_BTD = self._hidden(ids_BT, positions_BT, mask_B1TT)
         rows = [row for row, tree in enumerate(trees) for _ in tree.targets]
         targets = [target for tree in trees for target in tree.targets]
@@ -205,8 +184,7 @@ def _tree(rows: Sequence[ForwardRow], group: Sequence[int]) -> _Tree:
     tree = _Tree()
     prompts = [list(rows[index].prompt_ids) for index in group]
     # the last prompt token stays with its prompt: its hidden state is read for each one
-    shared = _common_length(prompts[0], prompts[-1]) if len(group) > 1 else 0
-    shared = min(shared, min(len(prompt) for prompt in prompts) - 1)
+    shared = common_length(prompts) if len(group) > 1 else 0
     root = tree.add(prompts[0][:shared], -1, 0) if shared else -1
     for prompt, index in zip(prompts, group, strict=True):
         trunk = tree.add(prompt[shared:], root, shared)
@@ -218,24 +196,6 @@ def _tree(rows: Sequence[ForwardRow], group: Sequence[int]) -> _Tree:
             spots = [trunk_end, *range(begin, begin + len(completion) - 1)]
             tree.targets += [(spot, token, index, number) for spot, token in zip(spots, completion, strict=True)]
     return tree
-
-
-def _common_length(first: Sequence[int], second: Sequence[int]) -> int:
-    pairs = zip(first, second, strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
-
-
-def _visible(tree: _Tree, num_tokens: int) -> Tensor:
-    """Boolean (T, T): which tokens each token sees; padding sees itself, because softmax over nothing is nan."""
-    num_segments = len(tree.parents)
-    above = torch.zeros(num_segments + 1, num_segments + 1, dtype=torch.bool)
-    for segment, parent in enumerate(tree.parents):
-        if parent >= 0:
-            above[segment] = above[parent]
-        above[segment, segment] = True
-    segments_T = torch.tensor(tree.segments + [num_segments] * (num_tokens - len(tree.ids)))
-    seen_TT = above[segments_T][:, segments_T] & torch.ones(num_tokens, num_tokens, dtype=torch.bool).tril()
-    return seen_TT | torch.eye(num_tokens, dtype=torch.bool)
 
 
 def _batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:

@@ -20,9 +20,13 @@ from medray.train.objective import Objective
 from medray.train.worker import MISTAKE, Job, work
 
 _RESIZE_INTERVAL_S = 10
-_GROUP_START_TIMEOUT_S = 30
 _COLLECTIVE_TIMEOUT_S = 1800
 """One slow worker must not look like a dead one; a killed one is seen by Ray at once."""
+
+_ENVIRONMENT = {
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "30",  # 60 by default, waited out in full when a node is gone for good
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # 2 by default, waited for at the end of every run
+}
 
 _WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "DS_ACCELERATOR": "cpu"}
 """Threads that spin at OpenMP barriers lose when others want the cores. Seen once each on 2 cores at load 5, with
@@ -53,8 +57,8 @@ def fit(
     shutil.rmtree(run_directory, ignore_errors=True)
     run_directory.mkdir(parents=True)
     low, high = placement.num_workers
-    # the default of 60 s is waited out in full when a node is gone for good
-    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(_GROUP_START_TIMEOUT_S))
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     trainer = TorchTrainer(
         work,
@@ -76,7 +80,6 @@ def fit(
     try:
         result = trainer.fit()
     except ray.train.TrainingFailedError as error:
-        _raise_mistake(run_directory)
         raise RuntimeError(_first_failure(workspace.label, error)) from error
     _raise_mistake(run_directory)
     shutil.rmtree(run_directory, ignore_errors=True)

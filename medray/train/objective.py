@@ -7,7 +7,6 @@ torch is imported inside, so that recipes can name an objective without it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,7 +102,11 @@ class DPO(Objective):
     def check_store(self, store: BlockStore) -> None:
         """Pairs only, with reference log-probabilities (the first row is looked at)."""
         _expect_kind(store, "DPO", ("pairs",))
-        _expect_references([0], len(store[0].reference), 2)
+        if len(store[0].reference) != 2:
+            raise UserError(
+                "train.DPO: the pairs hold no reference log-probabilities, expected one for each side: "
+                "train on the store of the reference stage"
+            )
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Sums]:
         """Sum over pairs of the DPO loss."""
@@ -111,7 +114,7 @@ class DPO(Objective):
         from medray.math.logprob import sequence_logprobs, token_logprobs
 
         num_sequences = len(batch.last_S)
-        _expect_references(batch.rows, len(batch.reference_S), num_sequences)
+        assert len(batch.reference_S) == num_sequences, f"rows {batch.rows}: only some have reference log-probabilities"
         hidden_ND = hidden_states(model, batch)[batch.predictor_N]
         # references were taken with an fp32 head (train/forward.py); bf16 logits would differ by 0.3 nats a completion
         head = partial(_fp32_linear, model.get_output_embeddings())
@@ -140,14 +143,6 @@ def _expect_kind(store: BlockStore, objective: str, kinds: tuple[str, ...]) -> N
         )
 
 
-def _expect_references(rows: Sequence[int], num_found: int, num_sequences: int) -> None:
-    if num_found != num_sequences:
-        raise UserError(
-            f"train.DPO: rows {list(rows)} hold {num_found} reference log-probabilities, expected {num_sequences}: "
-            "train on the store of the reference stage"
-        )
-
-
 def _pair_sums(chosen_B: Tensor, rejected_B: Tensor) -> Sums:
     """A tie counts as half right, so that a constant reward shows 0.5."""
     chosen_B, rejected_B = chosen_B.detach(), rejected_B.detach()
@@ -163,10 +158,17 @@ def _pair_sums(chosen_B: Tensor, rejected_B: Tensor) -> Sums:
 def hidden_states(model: Any, batch: Batch) -> Tensor:
     """Last hidden states [T, D] of the backbone, each sequence by itself.
 
-    Trap: only attention_mask=None with restarting position_ids *and* use_cache=False keeps packed sequences apart; any
-    mask, or a cache, lets them see each other without a word.
+    Trap: without a mask of our own, only attention_mask=None with restarting position_ids *and* use_cache=False keeps
+    packed sequences apart; a mask of padding, or a cache, lets them see each other without a word.
     """
+    import torch
+
+    mask_11TT = None
+    if batch.visible_TT is not None:  # additive float: a boolean mask is silently wrong for eager attention
+        dtype = model.dtype
+        mask_11TT = torch.zeros(batch.visible_TT.shape, dtype=dtype, device=batch.visible_TT.device)
+        mask_11TT = mask_11TT.masked_fill_(~batch.visible_TT, torch.finfo(dtype).min)[None, None]
     output = model.base_model(
-        input_ids=batch.input_ids, position_ids=batch.position_ids, attention_mask=None, use_cache=False
+        input_ids=batch.input_ids, position_ids=batch.position_ids, attention_mask=mask_11TT, use_cache=False
     )
     return output.last_hidden_state[0]

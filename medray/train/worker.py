@@ -34,21 +34,14 @@ def work(config: dict[str, Any]) -> dict[str, Any] | None:
     """One worker of a Job (config["job"]): the final metrics on rank 0.
 
     Ray Train retries whatever a worker raises. A UserError would only happen again, so it is left in a file for the
-    driver, and workers that find the file end at once.
+    driver. Every rank raises it (or rank 0 after training), so nobody is left waiting.
     """
     job: Job = config["job"]
-    mistake = job.run_directory / MISTAKE
-    if mistake.exists():
-        return None
     try:
         return _work(job)
     except UserError as error:
-        from medray.train.loop import NonFiniteLoss
-
-        mistake.write_text(json.dumps(str(error)))
-        if isinstance(error, NonFiniteLoss):  # raised on every rank, so nobody is left waiting: end without a restart
-            return None
-        raise
+        (job.run_directory / MISTAKE).write_text(json.dumps(str(error)))
+        return None
 
 
 def _work(job: Job) -> dict[str, Any] | None:
@@ -57,7 +50,6 @@ def _work(job: Job) -> dict[str, Any] | None:
 
     torch.set_num_threads(job.placement.threads_per_worker)
 
-    from medray.tables.blocks import BlockStore
     from medray.train.loop import Ranks, train
 
     context = ray.train.get_context()
@@ -75,9 +67,10 @@ def _work(job: Job) -> dict[str, Any] | None:
         note = f"loss {metrics['loss']:.4f}, {metrics['tokens_per_s']:.0f} tokens/s, {ranks.world_size} workers"
         journal.progress(done, num_steps, "steps", note)
 
+    model, store = _loaded(job, ranks)
     state = train(
-        job.objective.load(job.model, job.optimization.dtype),
-        BlockStore(job.store),
+        model,
+        store,
         objective=job.objective,
         optimization=job.optimization,
         placement=job.placement,
@@ -89,6 +82,20 @@ def _work(job: Job) -> dict[str, Any] | None:
         return None
     _export(job)
     return {"optimizer_steps": state.optimizer_step, "rows": state.position, **state.metrics}
+
+
+def _loaded(job: Job, ranks: Any) -> tuple[Any, Any]:
+    """The model and the token store. A UserError of any rank, whose disk may lack one of them, is raised on all."""
+    from medray.tables.blocks import BlockStore
+
+    mistake, model, store = "", None, None
+    try:
+        model, store = job.objective.load(job.model, job.optimization.dtype), BlockStore(job.store)
+    except UserError as error:
+        mistake = str(error)
+    if mistakes := [text for text in ranks.gathered(mistake) if text]:
+        raise UserError(mistakes[0])
+    return model, store
 
 
 def _export(job: Job) -> None:

@@ -46,12 +46,14 @@ def build_engine(module: nn.Module, optimization: Optimization, zero_stage: int,
         os.environ["DS_ACCELERATOR"] = "cpu"
     os.environ.setdefault("LOCAL_RANK", "0")
     import deepspeed
-    from deepspeed.runtime import bf16_optimizer
+    from deepspeed.runtime import bf16_optimizer, compiler
     from deepspeed.utils import logger
 
     logger.setLevel(logging.ERROR)
-    # needs a compiler, and its shared buffers (69 MB each) outlive a killed worker
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    # no compiled operators: they need a compiler, and those for shared memory leave 69 MB each behind a killed worker
+    deepspeed.ops.__compatible_ops__ = {}
+    # importing Muon, which is not used here, would start torch's compiler: 1 s and 50 MB in every worker
+    compiler.compile = lambda: compiler.dummy_decorator
     is_bf16 = optimization.dtype == "bf16"
     stage = max(zero_stage, 1) if is_bf16 else zero_stage
     config = {
@@ -72,6 +74,8 @@ def build_engine(module: nn.Module, optimization: Optimization, zero_stage: int,
     engine, *_ = deepspeed.initialize(
         model=module, optimizer=_optimizer(module, optimization), config=config, dist_init_required=False
     )
+    if engine.dp_world_size == 1:  # it would copy all gradients together, reduce them over nobody, and copy back
+        engine.buffered_allreduce_fallback = lambda *args, **kwargs: None
     return engine
 
 

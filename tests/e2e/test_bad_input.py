@@ -4,7 +4,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 
 import pytest
 
@@ -13,23 +12,18 @@ from medray.pipeline import stages_of
 from medray.recipes.load import load_recipe
 
 
-def medray(*arguments, timeout=120, **environment):
-    env = {**os.environ, **environment}
-    return subprocess.run(
-        [sys.executable, "-m", "medray.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        env=env,
-    )
+@pytest.fixture(scope="module")
+def refused(medray):
+    """The one line with which a command is refused."""
 
+    def call(*arguments, **environment) -> str:
+        done = medray(*arguments, timeout=120, **environment)
+        lines = [line for line in done.stderr.splitlines() if line]
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
+        return lines[0]
 
-def refused(*arguments, **environment) -> str:
-    done = medray(*arguments, **environment)
-    lines = [line for line in done.stderr.splitlines() if line]
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
-    return lines[0]
+    return call
 
 
 @pytest.mark.parametrize(
@@ -49,18 +43,18 @@ def refused(*arguments, **environment) -> str:
         (["show", "pretrain", "--root", "/nonexistent-a"], ["0 artifacts match"]),
     ],
 )
-def test_wrong_words(arguments, words):
+def test_wrong_words(refused, arguments, words):
     line = refused(*arguments)
     assert all(word in line for word in words), line
 
 
-def test_own_recipe_file_that_is_wrong(tmp_path):
+def test_own_recipe_file_that_is_wrong(refused, tmp_path):
     (tmp_path / "mine.py").write_text("def make():\n    return 3\n")
     assert "no function 'mak'" in refused("plan", f"{tmp_path}/mine.py:mak")
     assert "returned int, expected" in refused("plan", f"{tmp_path}/mine.py:make")
 
 
-def test_address_without_a_cluster(tmp_path):
+def test_address_without_a_cluster(refused, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -69,17 +63,17 @@ def test_address_without_a_cluster(tmp_path):
     assert "expected host:port" in refused("run", "tiny", "--root", tmp_path, RAY_ADDRESS="nonsense")
 
 
-def test_root_that_cannot_be_written(tmp_path):
+def test_root_that_cannot_be_written(refused, tmp_path):
     (tmp_path / "file").write_text("")
     assert "cannot write" in refused("run", "tiny", "--root", tmp_path / "file" / "root")
 
 
-def test_input_not_sealed(tmp_path):
+def test_input_not_sealed(refused, tmp_path):
     line = refused("run", "tiny", "--root", tmp_path, "--only", "pretrain")
     assert "is not sealed" in line and "--from" in line
 
 
-def test_two_runs_on_one_root(tmp_path):
+def test_two_runs_on_one_root(refused, tmp_path):
     stage = stages_of(load_recipe("tiny"))[0]
     with Root(str(tmp_path)).lease(stage.kind, stage.id):
         assert f"process {os.getpid()}" in refused("run", "tiny", "--root", tmp_path)
@@ -98,12 +92,12 @@ def small_disk(tmp_path):
     subprocess.run(["umount", mount], check=True)
 
 
-def test_full_disk(small_disk):
+def test_full_disk(refused, small_disk):
     """The probe fits, the sources do not."""
     assert "No space left" in refused("run", "tiny", "--root", small_disk / "runs")
 
 
-def test_changed_artifact_is_found_and_not_repaired_in_silence(tiny_root, tmp_path):
+def test_changed_artifact_is_found_and_not_repaired_in_silence(medray, tiny_root, tmp_path):
     shutil.copytree(tiny_root, tmp_path / "copy")
     root = Root(str(tmp_path / "copy"))
     stage = next(s for s in stages_of(load_recipe("tiny")) if s.label == "corpus")
@@ -127,7 +121,7 @@ def base_model(tiny_root):
         ("model.safetensors", ["no *.safetensors"]),
     ],
 )
-def test_checkpoint_that_lacks_a_part(base_model, tmp_path, missing, words):
+def test_checkpoint_that_lacks_a_part(refused, base_model, tmp_path, missing, words):
     shutil.copytree(base_model, tmp_path / "model")
     (tmp_path / "model" / missing).unlink()
     fields = {
@@ -141,13 +135,13 @@ def test_checkpoint_that_lacks_a_part(base_model, tmp_path, missing, words):
     assert all(word in line for word in (*words, str(tmp_path / "model"))), line
 
 
-def test_directory_that_is_not_there(tmp_path):
+def test_directory_that_is_not_there(refused, tmp_path):
     fields = {"format": "huggingface", "placement.package": "", "placement.file": "", "placement.path": tmp_path / "no"}
     changes = [word for name, value in fields.items() for word in ("--set", f"base.{name}={value}")]
     assert f"{tmp_path / 'no'}" in refused("plan", "demo", *changes)
 
 
-def test_corpus_of_which_nothing_is_left(tiny_root, tmp_path):
+def test_corpus_of_which_nothing_is_left(refused, tiny_root, tmp_path):
     for name in ("sources", "base", "synthesize"):
         shutil.copytree(tiny_root / name, tmp_path / name)
     change = ("--set", "corpus.rules.min_words=90000", "--only", "corpus", "--root", tmp_path)

@@ -47,7 +47,7 @@ def cluster():
             head.wait(60)
         subprocess.run(["pkill", "-KILL", "-s", str(head.pid)])
         head.wait(10)
-            shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def submit(cluster, root, repository, timeout):

@@ -42,10 +42,10 @@ def test_pretraining_lowers_the_perplexity_of_held_out_text(artifacts):
     assert {("perplexity.definitions", "better"), ("perplexity.medical", "better")} <= wanted
 
 
-@pytest.mark.parametrize(("label", "fraction"), [("pretrain", 0.8), ("sft", 0.5), ("reward.train", 0.95)])
+@pytest.mark.parametrize(("label", "fraction"), [("pretrain", 0.85), ("sft", 0.7), ("reward.train", 0.95)])
 def test_training_losses_fall(artifacts, label, fraction):
     losses = [record["loss"] for record in artifacts[label].journal_history()]
-    assert sum(losses[-3:]) / 3 < fraction * losses[0]
+    assert sum(losses[-5:]) < fraction * sum(losses[:5])
 
 
 def test_dpo_starts_at_log_2_and_raises_the_margin(artifacts):

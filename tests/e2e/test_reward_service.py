@@ -83,7 +83,7 @@ def test_rewards_equal_the_model_s_own(endpoint, model):
         messages = [m.model_dump() for m in row.messages]
         ids = render(tokenizer, [*messages, {"role": "assistant", "content": row.completion}]).ids
         with torch.no_grad():
-            assert abs(float(pooled_rewards(direct, [ids])) - reward) < 1e-4
+            assert abs(float(pooled_rewards(direct, [[ids]])) - reward) < 1e-4
     assert len(set(served)) > 30
     facts = health(endpoint)
     assert facts["ok"] and facts["model_id"] == "tiny" and facts["batch_difference"] <= 1e-4

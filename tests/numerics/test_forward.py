@@ -5,24 +5,15 @@ import pytest
 import torch
 
 from medray.core.config import UserError
-from medray.model.base import make_tiny
 from medray.model.load import load_policy
 from medray.train.forward import Forward, ForwardRow, document_nll, sequence_logprobs
 
 TOLERANCE = 1e-4
-TEXTS = ["Chronic renal failure leads to anaemia and hypertension. " * 3, "A fever is a high temperature."]
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("tiny")
-    make_tiny(directory, TEXTS, vocab_size=400)
-    return directory
-
-
-@pytest.fixture(scope="module")
-def policy(tiny):
-    return load_policy(tiny, "fp32")
+def policy(tiny_model):
+    return load_policy(tiny_model, "fp32")
 
 
 @torch.inference_mode()
@@ -49,9 +40,9 @@ def make_rows(vocab_size, num_rows, seed):
 
 
 @pytest.mark.parametrize("batch_tokens", [64, 256, 2048])
-def test_sequence_logprobs_equal_naive(tiny, policy, batch_tokens):
+def test_sequence_logprobs_equal_naive(tiny_model, policy, batch_tokens):
     rows = make_rows(policy.config.vocab_size, 25, seed=batch_tokens)
-    found = Forward(tiny, dtype="fp32", batch_tokens=batch_tokens).sequence_logprobs(rows)
+    found = Forward(tiny_model, dtype="fp32", batch_tokens=batch_tokens).sequence_logprobs(rows)
     for row, values in zip(rows, found, strict=True):
         assert len(values) == len(row.completions)
         for (value, count), completion in zip(values, row.completions, strict=True):
@@ -60,9 +51,9 @@ def test_sequence_logprobs_equal_naive(tiny, policy, batch_tokens):
             assert abs(value - expected) < TOLERANCE
 
 
-def test_sequence_logprobs_do_not_depend_on_company(tiny, policy):
+def test_sequence_logprobs_do_not_depend_on_company(tiny_model, policy):
     rows = make_rows(policy.config.vocab_size, 12, seed=1)
-    forward = Forward(tiny, dtype="fp32")
+    forward = Forward(tiny_model, dtype="fp32")
     together = forward.sequence_logprobs(rows)
     assert together == forward.sequence_logprobs(rows), "the same call gives the same bits"
     alone = [forward.sequence_logprobs([row])[0] for row in rows]
@@ -72,34 +63,34 @@ def test_sequence_logprobs_do_not_depend_on_company(tiny, policy):
     assert np.abs(values - np.array([v for row in reverse for v, _ in row])).max() < TOLERANCE
 
 
-def test_document_nll_equals_naive(tiny, policy):
+def test_document_nll_equals_naive(tiny_model, policy):
     rng = np.random.default_rng(0)
     documents = [rng.integers(3, policy.config.vocab_size, n).tolist() for n in (1, 2, 17, 64, 3, 40)]
-    found = document_nll(tiny, documents, dtype="fp32", max_tokens=64)
+    found = document_nll(tiny_model, documents, dtype="fp32", max_tokens=64)
     for ids, values in zip(documents, found, strict=True):
         assert len(values) == len(ids) and np.isnan(values[0])
         assert np.allclose(-values[1:], naive(policy, ids), atol=TOLERANCE) if len(ids) > 1 else True
 
 
-def test_document_windows_score_each_token_once_with_half_a_window_of_context(tiny, policy):
+def test_document_windows_score_each_token_once_with_half_a_window_of_context(tiny_model, policy):
     ids = np.random.default_rng(0).integers(3, policy.config.vocab_size, 53).tolist()
-    values = Forward(tiny, dtype="fp32").document_nll([ids], max_tokens=16)[0]
+    values = Forward(tiny_model, dtype="fp32").document_nll([ids], max_tokens=16)[0]
     assert np.isnan(values[0]) and np.isfinite(values[1:]).all()
     for position in range(16, 53):
         begin = 16 * (position // 8 - 1) // 2
         assert abs(-values[position] - naive(policy, ids[begin : position + 1])[-1]) < TOLERANCE
 
 
-def test_bf16_is_near_fp32(tiny, policy):
+def test_bf16_is_near_fp32(tiny_model, policy):
     rows = make_rows(policy.config.vocab_size, 5, seed=3)
-    fp32, bf16 = (sequence_logprobs(tiny, rows, dtype=dtype) for dtype in ("fp32", "bf16"))
+    fp32, bf16 = (sequence_logprobs(tiny_model, rows, dtype=dtype) for dtype in ("fp32", "bf16"))
     for a, b in zip(fp32, bf16, strict=True):
         for (value, count), (other, _) in zip(a, b, strict=True):
             assert abs(value - other) / count < 0.02
 
 
-def test_bad_rows_are_refused(tiny):
-    forward = Forward(tiny, dtype="fp32")
+def test_bad_rows_are_refused(tiny_model):
+    forward = Forward(tiny_model, dtype="fp32")
     with pytest.raises(UserError, match="rows\\[1\\]: an empty"):
         forward.sequence_logprobs([ForwardRow([1], [[2]]), ForwardRow([1], [[2], []])])
     with pytest.raises(UserError, match="at most"):

@@ -10,6 +10,7 @@ import torch
 
 from medray.core.config import UserError
 from medray.tables.blocks import BlockStore
+from medray.train import launch, worker
 from medray.train.batches import load_batch, rank_rows, step_rows
 from medray.train.checkpoint import newest_whole
 from medray.train.loop import NonFiniteLoss
@@ -29,18 +30,18 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> BlockStore:
     return tiny_store(tmp_path_factory.mktemp("pairs"), kind="pairs")
 
 
-def _separate_loss(model: torch.nn.Module, store: BlockStore, rows: list[int]) -> torch.Tensor:
-    """The same loss, one sequence at a time, without any of our code."""
-    total = torch.zeros((), dtype=torch.float64)
+def _separate_logprobs(model: torch.nn.Module, store: BlockStore, rows: list[int]) -> torch.Tensor:
+    """Log-probability of each sequence's targets, one sequence at a time, without any of our code."""
+    values = []
     for row in rows:
         unit, start = store[row], 0
         for length in unit.lengths:
             ids = torch.tensor(unit.input_ids[start : start + length].astype("int64"))
             mask = torch.tensor(unit.loss_mask[start + 1 : start + length].astype(bool))
             logits = model(input_ids=ids[None], use_cache=False).logits[0, :-1].double()
-            total = total - torch.log_softmax(logits, -1)[torch.arange(length - 1), ids[1:]][mask].sum()
+            values.append(torch.log_softmax(logits, -1)[torch.arange(length - 1), ids[1:]][mask].sum())
             start += length
-    return total
+    return torch.stack(values)
 
 
 def test_packed_equals_unpacked_loss_and_gradient(store: BlockStore) -> None:
@@ -51,7 +52,7 @@ def test_packed_equals_unpacked_loss_and_gradient(store: BlockStore) -> None:
         if packed:
             loss, _ = CausalLM().loss(model, load_batch(store, rows, CPU))
         else:
-            loss = _separate_loss(model, store, rows)
+            loss = -_separate_logprobs(model, store, rows).sum()
         loss.backward()
         found.append((loss.item(), [p.grad.clone() for p in model.parameters()]))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
@@ -67,24 +68,32 @@ def test_gradient_checkpointing_keeps_sequences_apart(store: BlockStore) -> None
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
-def test_pairs_do_not_see_each_other(pairs: BlockStore) -> None:
-    model = tiny_model().eval()
-    _, sums = DPO(beta=0.1, label_smoothing=0.0).loss(model, load_batch(pairs, [0, 1, 2], CPU))
-    with torch.no_grad():
-        both = -_separate_loss(model, pairs, [0, 1, 2])
-    assert float(sums["chosen_logprob"] + sums["rejected_logprob"]) == pytest.approx(float(both), rel=1e-5)
+def test_pairs_share_a_prompt_and_nothing_else(pairs: BlockStore) -> None:
+    rows = list(range(8))
+    batch = load_batch(pairs, rows, CPU)
+    num_tokens = sum(map(pairs.num_tokens, rows))
+    assert batch.input_ids.numel() < num_tokens - 8
+    found = []
+    for shared in (True, False):
+        model = tiny_model().train()
+        if shared:
+            loss, _ = DPO(beta=0.1, label_smoothing=0.0).loss(model, batch)
+        else:
+            margin_S = _separate_logprobs(model, pairs, rows) - batch.reference_S
+            chosen_B, rejected_B = margin_S.view(-1, 2).unbind(1)
+            loss = -torch.nn.functional.logsigmoid(0.1 * (chosen_B - rejected_B)).sum()
+        loss.backward()
+        found.append((loss.item(), [p.grad.clone() for p in model.parameters()]))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
+    for one, other in zip(found[0][1], found[1][1], strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_dpo_starts_at_log_2(pairs: BlockStore) -> None:
     model = tiny_model().eval()
     batch = load_batch(pairs, [4, 5], CPU)
-    _, sums = DPO(beta=0.1, label_smoothing=0.0).loss(model, batch)
     with torch.no_grad():
-        hidden = model.base_model(
-            input_ids=batch.input_ids, position_ids=batch.position_ids, attention_mask=None, use_cache=False
-        ).last_hidden_state[0]
-        logprob = torch.log_softmax(model.lm_head(hidden[batch.predictor_N]).float(), -1)
-    policy = torch.zeros(4).index_add(0, batch.sequence_N, logprob[torch.arange(len(logprob)), batch.target_N])
+        policy = _separate_logprobs(model, pairs, [4, 5])
     at_reference = SimpleNamespace(**{**batch.__dict__, "reference_S": policy.double()})
     loss, sums = DPO(beta=0.1, label_smoothing=0.0).loss(model, at_reference)
     assert loss.item() == pytest.approx(2 * 0.6931471805599453, abs=1e-6)
@@ -197,8 +206,19 @@ def test_pairs_without_references_are_refused(tmp_path: Path) -> None:
     writer = BlockWriter(tmp_path / "store", "pairs", "digest", 0, 8)
     writer.add([1, 2, 3, 1, 4], [3, 2], [0, 1, 1, 0, 1])
     writer.close()
-    with pytest.raises(UserError, match="rows .0. hold 0 reference log-prob.*expected 2"):
+    with pytest.raises(UserError, match="pairs hold no reference log-prob.*expected one for each side"):
         run(BlockStore(tmp_path / "store"), tmp_path / "c", objective=DPO(beta=0.1, label_smoothing=0.0))
+
+
+def test_a_mistake_seen_by_one_rank_ends_all_without_a_retry(
+    store: BlockStore, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = worker.Job(CausalLM(), tiny_model, store.directory, OPTIMIZATION, PLACEMENT, None, tmp_path)
+    ranks = SimpleNamespace(gathered=lambda own: [own, "no config.json on rank 1"])
+    monkeypatch.setattr(worker, "_work", lambda job: worker._loaded(job, ranks))
+    assert worker.work({"job": job}) is None
+    with pytest.raises(UserError, match="no config.json on rank 1"):
+        launch._raise_mistake(tmp_path)
 
 
 def test_rmsprop_decays_the_learning_rate_and_learns(store: BlockStore, tmp_path: Path) -> None:

@@ -14,38 +14,30 @@ from medray.model.export import NOTICE, save_model
 from medray.model.load import load_policy, load_reward_model, load_tokenizer, pooled_rewards, tokenizer_digest
 from medray.model.render import render
 
-TEXTS = ["Chronic renal failure leads to anaemia and hypertension. " * 3, "A fever is a high temperature."]
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("tiny")
-    make_tiny(directory, TEXTS, vocab_size=400)
-    return directory
+TEXTS = ["A fever is a high temperature."]
 
 
 def digests(directory):
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(directory.iterdir())}
 
 
-def test_tiny_is_deterministic_across_processes(tiny, tmp_path):
-    code = f"from medray.model.base import make_tiny; make_tiny({str(tmp_path)!r}, {TEXTS!r}, vocab_size=400)"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-    assert digests(tiny) == digests(tmp_path)
-
-
-def test_tiny_does_not_touch_the_global_rng_and_seeds_differ(tiny, tmp_path):
+def test_tiny_is_equal_across_processes_seeds_differ_and_the_global_rng_is_left_alone(tmp_path):
+    here, there, other = (tmp_path / name for name in ("here", "there", "other"))
     state = torch.random.get_rng_state()
-    make_tiny(tmp_path, TEXTS, vocab_size=400, rng_seed=1)
+    make_tiny(here, TEXTS, vocab_size=400)
+    make_tiny(other, TEXTS, vocab_size=400, rng_seed=1)
     assert torch.equal(state, torch.random.get_rng_state())
-    assert digests(tmp_path)["model.safetensors"] != digests(tiny)["model.safetensors"]
-    assert tokenizer_digest(tmp_path) == tokenizer_digest(tiny)
+    code = f"from medray.model.base import make_tiny; make_tiny({str(there)!r}, {TEXTS!r}, vocab_size=400)"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert digests(here) == digests(there)
+    assert digests(here)["model.safetensors"] != digests(other)["model.safetensors"]
+    assert tokenizer_digest(here) == tokenizer_digest(other)
 
 
-def test_export_reloads_with_plain_transformers(tiny, tmp_path):
+def test_export_reloads_with_plain_transformers(tiny_model, tmp_path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    policy, tokenizer = load_policy(tiny, "fp32"), load_tokenizer(tiny)
+    policy, tokenizer = load_policy(tiny_model, "fp32"), load_tokenizer(tiny_model)
     with torch.no_grad():
         for parameter in policy.parameters():
             parameter.add_(0.01)
@@ -61,57 +53,61 @@ def test_export_reloads_with_plain_transformers(tiny, tmp_path):
     messages = [{"role": "user", "content": "What is a fever?"}, {"role": "assistant", "content": "A temperature."}]
     reloaded = AutoTokenizer.from_pretrained(tmp_path / "first")
     assert render(reloaded, messages) == render(tokenizer, messages)
-    assert tokenizer_digest(tmp_path / "first") == tokenizer_digest(tiny)
+    assert tokenizer_digest(tmp_path / "first") == tokenizer_digest(tiny_model)
     card = (tmp_path / "first" / "README.md").read_text()
     assert NOTICE in card and "# A round" in card and "- **beta**: 0.1" in card
 
 
-def test_reward_model_starts_at_zero_and_survives_a_save(tiny, tmp_path):
-    model = load_reward_model(tiny, "fp32", from_policy=True)
-    assert torch.equal(pooled_rewards(model, [[5, 6], [7]]), torch.zeros(2))
-    torch.nn.init.normal_(model.score.weight, generator=torch.Generator().manual_seed(0))
-    save_model(model, load_tokenizer(tiny), tmp_path, {"title": "reward model"})
+def test_reward_model_starts_with_the_same_head_and_survives_a_save(tiny_model, tmp_path):
+    model, twin = (load_reward_model(tiny_model, "fp32", from_policy=True) for _ in range(2))
+    assert torch.equal(model.score.weight, twin.score.weight)
+    assert model.score.weight.std().item() == pytest.approx((model.score.in_features + 1) ** -0.5, rel=0.2)
+    save_model(model, load_tokenizer(tiny_model), tmp_path, {"title": "reward model"})
     again = load_reward_model(tmp_path, "fp32")
     sequences = [[5, 6, 7, 2], [9, 2]]
-    assert torch.equal(pooled_rewards(again, sequences), pooled_rewards(model, sequences))
+    assert torch.equal(pooled_rewards(again, [sequences]), pooled_rewards(model, [sequences]))
     assert json.loads((tmp_path / "config.json").read_text())["architectures"] == ["LlamaForSequenceClassification"]
     # transformers' own pooling agrees, because no sequence ends with the pad token
     with torch.inference_mode():
         own = torch.cat([again(torch.tensor([ids])).logits[0] for ids in sequences])
-    assert torch.allclose(own, pooled_rewards(again, sequences), atol=1e-5)
-    for directory, from_policy in ((tiny, False), (tmp_path, True)):
+    assert torch.allclose(own, pooled_rewards(again, [sequences]), atol=1e-5)
+    for directory, from_policy in ((tiny_model, False), (tmp_path, True)):
         with pytest.raises(UserError, match="expected the other kind"):
             load_reward_model(directory, "fp32", from_policy=from_policy)
 
 
-def test_rewards_do_not_depend_on_padding_or_company(tiny):
-    model = load_reward_model(tiny, "fp32", from_policy=True)
-    torch.nn.init.normal_(model.score.weight, generator=torch.Generator().manual_seed(0))
-    pad = load_tokenizer(tiny).pad_token_id
+def test_rewards_do_not_depend_on_padding_or_company(tiny_model):
+    model = load_reward_model(tiny_model, "fp32", from_policy=True)
+    pad = load_tokenizer(tiny_model).pad_token_id
     sequences = [[5, 6, 7, 2], [9, 2], list(range(3, 60)), [8, pad, pad]]
-    together = pooled_rewards(model, sequences)
-    alone = torch.cat([pooled_rewards(model, [ids]) for ids in sequences])
+    together = pooled_rewards(model, [[ids] for ids in sequences])
+    alone = torch.cat([pooled_rewards(model, [[ids]]) for ids in sequences])
     assert torch.allclose(together, alone, atol=1e-5) and len(set(together.tolist())) == 4
+    siblings = [[5, 6, 7, 2], [5, 6, 9, 2], [5, 6]]
+    shared = pooled_rewards(model, [siblings, sequences])
+    assert torch.allclose(
+        shared, torch.cat([pooled_rewards(model, [[ids]]) for ids in siblings + sequences]), atol=1e-5
+    )
     together.sum().backward()
     assert model.score.weight.grad.abs().sum() > 0
 
 
-def test_pad_is_never_eos(tiny, tmp_path):
-    tokenizer = load_tokenizer(tiny)
+def test_pad_is_never_eos(tiny_model, tmp_path):
+    tokenizer = load_tokenizer(tiny_model)
     tokenizer.pad_token = tokenizer.eos_token  # as SmolLM2 ships
     tokenizer.save_pretrained(tmp_path)
     assert load_tokenizer(tmp_path).pad_token == "<|endoftext|>"
-    assert tokenizer_digest(tmp_path) == tokenizer_digest(tiny)
+    assert tokenizer_digest(tmp_path) == tokenizer_digest(tiny_model)
     (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
-    assert tokenizer_digest(tmp_path) != tokenizer_digest(tiny)
+    assert tokenizer_digest(tmp_path) != tokenizer_digest(tiny_model)
 
 
 @pytest.mark.parametrize(
     "missing", ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"]
 )
-def test_model_directories_are_checked(tiny, tmp_path, missing):
-    check_model_dir(tiny)
-    for path in tiny.iterdir():
+def test_model_directories_are_checked(tiny_model, tmp_path, missing):
+    check_model_dir(tiny_model)
+    for path in tiny_model.iterdir():
         if path.name != missing:
             (tmp_path / path.name).write_bytes(path.read_bytes())
     with pytest.raises(UserError, match=missing.replace("model.", "")) as caught:
@@ -126,10 +122,10 @@ def test_missing_directories_and_files(tmp_path):
         convert_gguf(tmp_path / "x.gguf", tmp_path / "out")
 
 
-def test_incomplete_weights_are_refused(tiny, tmp_path):
+def test_incomplete_weights_are_refused(tiny_model, tmp_path):
     from safetensors.torch import load_file, save_file
 
-    for path in tiny.iterdir():
+    for path in tiny_model.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     weights = load_file(tmp_path / "model.safetensors")
     del weights["model.norm.weight"]

@@ -26,13 +26,6 @@ OPTIMIZATION = Optimization(
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("tiny")
-    make_tiny(directory, ["Which organ is it? The kidney, the heart, the lung."] * 4, vocab_size=300)
-    return directory
-
-
 @pytest.fixture
 def workspace(tmp_path):
     return Workspace(Root(str(tmp_path / "root")), "stage", "0" * 32, "stage")
@@ -58,34 +51,34 @@ def pairs(num, split="train"):
     ]  # fmt: skip
 
 
-def test_sft_store_holds_every_example_once(tiny, workspace, tmp_path):
+def test_sft_store_holds_every_example_once(tiny_model, workspace, tmp_path):
     rows = examples(20)
     rows.append({**rows[0], "id": "long", "messages": [*question(99), {"role": "assistant", "content": "lung " * 200}]})
     write_table(tmp_path / "examples.parquet", rows, EXAMPLE)
     config = SFTConfig(optimization=OPTIMIZATION, block_tokens=160, oversize="drop", num_examples=None)
-    render_examples(config, tiny, tmp_path / "examples.parquet", workspace)
+    render_examples(config, tiny_model, tmp_path / "examples.parquet", workspace)
     store, found = BlockStore(workspace.scratch / "store"), []
     for i in range(len(store)):
         row = store[i]
         starts = np.cumsum(row.lengths) - row.lengths
         for start, stop in zip(starts, np.cumsum(row.lengths), strict=True):
             found.append((row.input_ids[start:stop].tolist(), row.loss_mask[start:stop].tolist()))
-    rendered = [render(load_tokenizer(tiny), row["messages"]) for row in rows[:20]]
+    rendered = [render(load_tokenizer(tiny_model), row["messages"]) for row in rows[:20]]
     assert sorted(found) == sorted((r.ids, r.loss_mask) for r in rendered)
     facts = workspace.marks()["render"]
     assert facts["num_examples"] == 20 and facts["num_oversize"] == 1 and facts["num_blocks"] == len(store)
     with pytest.raises(UserError, match="row long is .* tokens, expected at most 160"):
         strict = config.model_copy(update={"oversize": "error"})
-        render_examples(strict, tiny, tmp_path / "examples.parquet", workspace)
+        render_examples(strict, tiny_model, tmp_path / "examples.parquet", workspace)
     with pytest.raises(UserError, match="sft: 22 rows wanted, 21"):
         more = config.model_copy(update={"num_examples": 22})
-        render_examples(more, tiny, tmp_path / "examples.parquet", workspace)
+        render_examples(more, tiny_model, tmp_path / "examples.parquet", workspace)
 
 
-def test_a_store_of_another_tokenizer_is_refused_before_anything_starts(tiny, workspace, tmp_path):
+def test_a_store_of_another_tokenizer_is_refused_before_anything_starts(tiny_model, workspace, tmp_path):
     write_table(tmp_path / "examples.parquet", examples(4), EXAMPLE)
     config = SFTConfig(optimization=OPTIMIZATION, block_tokens=160, oversize="drop", num_examples=None)
-    render_examples(config, tiny, tmp_path / "examples.parquet", workspace)
+    render_examples(config, tiny_model, tmp_path / "examples.parquet", workspace)
     make_tiny(tmp_path / "other", ["Another text has other pairs of letters."], vocab_size=290)
     with pytest.raises(UserError, match="stage: the token store was made with tokenizer .* expected the model's own"):
         fit(
@@ -94,37 +87,37 @@ def test_a_store_of_another_tokenizer_is_refused_before_anything_starts(tiny, wo
         )  # fmt: skip
 
 
-def test_bad_examples_are_quarantined_up_to_the_fraction(tiny, workspace, tmp_path):
+def test_bad_examples_are_quarantined_up_to_the_fraction(tiny_model, workspace, tmp_path):
     rows = examples(20)
     rows[3]["messages"] = [*question(3), {"role": "assistant", "content": "x<|im_end|>"}]
     write_table(tmp_path / "examples.parquet", rows, EXAMPLE)
     config = SFTConfig(
         optimization=OPTIMIZATION, block_tokens=160, oversize="drop", num_examples=None, max_bad_fraction=0.1
     )
-    render_examples(config, tiny, tmp_path / "examples.parquet", workspace)
+    render_examples(config, tiny_model, tmp_path / "examples.parquet", workspace)
     assert [row["where"] for row in workspace.quarantined()] == ["row e3"]
     with pytest.raises(UserError, match="1 of 20 rows are bad"):
         strict = config.model_copy(update={"max_bad_fraction": 0.01})
-        render_examples(strict, tiny, tmp_path / "examples.parquet", workspace)
+        render_examples(strict, tiny_model, tmp_path / "examples.parquet", workspace)
 
 
-def test_reward_store_holds_train_pairs_only(tiny, workspace, tmp_path):
+def test_reward_store_holds_train_pairs_only(tiny_model, workspace, tmp_path):
     write_table(tmp_path / "pairs.parquet", pairs(8) + pairs(3, "heldout"), PAIR)
     config = RewardConfig(optimization=OPTIMIZATION, max_tokens=100, oversize="error", num_pairs=6)
-    render_pairs(config, tiny, tmp_path / "pairs.parquet", workspace)
+    render_pairs(config, tiny_model, tmp_path / "pairs.parquet", workspace)
     store = BlockStore(workspace.scratch / "store")
     assert len(store) == 6 == workspace.marks()["render"]["num_pairs"]
-    tokenizer = load_tokenizer(tiny)
+    tokenizer = load_tokenizer(tiny_model)
     chosen = {tuple(render_completion(tokenizer, row["messages"], row["chosen"]).ids) for row in pairs(8)}
     for i in range(6):
         assert tuple(store[i].input_ids[: store[i].lengths[0]].tolist()) in chosen
 
 
-def test_reference_logprobs_equal_the_forward_and_survive_a_kill(tiny, workspace, tmp_path, monkeypatch):
+def test_reference_logprobs_equal_the_forward_and_survive_a_kill(tiny_model, workspace, tmp_path, monkeypatch):
     monkeypatch.setattr("medray.preference.reference._PAIRS_PER_SHARD", 4)
     write_table(tmp_path / "pairs.parquet", pairs(10), PAIR)
     config = ReferenceConfig(dtype="fp32", max_tokens=100, oversize="error")
-    facts = add_reference(config, tiny, tmp_path / "pairs.parquet", workspace)
+    facts = add_reference(config, tiny_model, tmp_path / "pairs.parquet", workspace)
     store = BlockStore(workspace.data / "store")
     assert len(store) == facts["num_pairs"] == 10 and facts["num_oversize"] == 0
     for i in range(len(store)):
@@ -133,14 +126,14 @@ def test_reference_logprobs_equal_the_forward_and_survive_a_kill(tiny, workspace
         sides = [(row.input_ids[:first], row.loss_mask[:first]), (row.input_ids[first:], row.loss_mask[first:])]
         for (ids, mask), reference in zip(sides, row.reference, strict=True):
             prompt, completion = ids[mask == 0].tolist(), ids[mask == 1].tolist()
-            [[(value, count)]] = sequence_logprobs(tiny, [ForwardRow(prompt, [completion])], dtype="fp32")
+            [[(value, count)]] = sequence_logprobs(tiny_model, [ForwardRow(prompt, [completion])], dtype="fp32")
             assert abs(value - reference) < 1e-4 and count == mask.sum()
     before = {path.name: path.read_bytes() for path in (workspace.data / "store").iterdir()}
     shutil.rmtree(workspace.data)
     (workspace.local / "marks" / "logprobs-00000004.json").unlink()
     loads = []
     monkeypatch.setattr("medray.train.forward.Forward.sequence_logprobs", counted(loads))
-    assert add_reference(config, tiny, tmp_path / "pairs.parquet", workspace) == facts
+    assert add_reference(config, tiny_model, tmp_path / "pairs.parquet", workspace) == facts
     assert {path.name: path.read_bytes() for path in (workspace.data / "store").iterdir()} == before
     assert loads == [4], "only the shard without a mark is computed again"
 

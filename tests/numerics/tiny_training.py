@@ -48,6 +48,9 @@ def tiny_store(directory: Path, *, kind: str = "causal_lm", num_rows: int = 40) 
     for _ in range(num_rows):
         lengths = rng.integers(2, 24, 2).tolist()
         ids = np.concatenate([np.cumsum(rng.integers(0, 3, n)) + rng.integers(0, 67) for n in lengths]) % 67
+        if kind == "pairs":  # both begin alike, up to all of the shorter one
+            shared = rng.integers(0, min(lengths) + 1)
+            ids[lengths[0] : lengths[0] + shared] = ids[:shared]
         mask = (rng.random(len(ids)) < 0.7).astype(int)
         mask[np.cumsum(lengths) - 1] = 1
         writer.add(ids, lengths, mask, rng.normal(-30, 3, 2) if kind == "pairs" else ())

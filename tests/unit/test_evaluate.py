@@ -136,23 +136,15 @@ def test_fresh_figures_have_intervals_and_a_paired_best_of_n():
     assert without["best_minus_greedy"]["count"] == 0 and without["best_minus_greedy"]["verdict"] == "none"
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    from medray.model.base import make_tiny
-
-    directory = tmp_path_factory.mktemp("tiny") / "model"
-    make_tiny(directory, ["The eye is an organ of sight. The inner ear hears. Skin and bone cover the rest."] * 5)
-    return directory
-
-
-def test_documents_and_choices_on_a_tiny_model(tiny):
+def test_documents_and_choices_on_a_tiny_model(tiny_model):
     import torch
 
     from medray.model.load import load_policy, load_tokenizer
     from medray.model.render import render
     from medray.train.forward import Forward
 
-    tokenizer, forward = load_tokenizer(tiny), Forward(tiny, dtype="fp32")
+    tokenizer, forward = load_tokenizer(tiny_model), Forward(tiny_model, dtype="fp32")
+    policy = load_policy(tiny_model, "fp32")
     text = "Name: eye. Definition: The eye is an organ of sight."
     start = text.index("The")
     document = {
@@ -161,7 +153,7 @@ def test_documents_and_choices_on_a_tiny_model(tiny):
     }  # fmt: skip
     row = perplexity.measure_documents(forward, tokenizer, [document], 200)[0]
     ids = torch.tensor([tokenizer(text, add_special_tokens=False).input_ids])
-    logits = load_policy(tiny, "fp32")(ids).logits[0].double()
+    logits = policy(ids).logits[0].double()
     nll = -logits.log_softmax(-1)[:-1].gather(1, ids[0, 1:, None])[:, 0]
     assert row["nll"] == pytest.approx(nll.sum().item(), rel=1e-4) and row["num_tokens"] == len(ids[0]) - 1
     inside = len(tokenizer(text[start - 1 :], add_special_tokens=False).input_ids)
@@ -174,7 +166,8 @@ def test_documents_and_choices_on_a_tiny_model(tiny):
     contents = (("system", "Answer briefly."), ("user", choice.question_text(QUESTION)), ("assistant", "inner ear"))
     whole = render(tokenizer, [{"role": role, "content": content} for role, content in contents])
     ids = torch.tensor([whole.ids])
-    logprobs = load_policy(tiny, "fp32")(ids).logits[0].double().log_softmax(-1)[:-1].gather(1, ids[0, 1:, None])[:, 0]
+    logits = policy(ids).logits[0].double()
+    logprobs = logits.log_softmax(-1)[:-1].gather(1, ids[0, 1:, None])[:, 0]
     expected = logprobs[whole.prompt_length - 1 :].sum().item()
     assert measured[1][0] == pytest.approx(expected, rel=1e-4) and measured[1][1] == len(whole.completion)
     priors = choice.measure_priors(forward, tokenizer, QUESTION["options"], "Answer briefly.")

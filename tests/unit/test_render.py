@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medray.core.config import UserError
-from medray.model.base import CHATML, make_tiny
+from medray.model.base import CHATML
 from medray.model.load import load_tokenizer
 from medray.model.render import render, render_completion, render_prompt, stop_ids, tokens_page
 
@@ -14,16 +14,9 @@ QUESTION = {"role": "user", "content": "Which organ makes bile?"}
 ANSWER = {"role": "assistant", "content": "The liver."}
 
 
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("tiny")
-    make_tiny(directory, ["Which organ makes bile? The liver makes bile.\n\n"] * 3, vocab_size=300)
-    return directory
-
-
 @pytest.fixture
-def tokenizer(directory):
-    return load_tokenizer(directory)
+def tokenizer(tiny_model):
+    return load_tokenizer(tiny_model)
 
 
 def in_loss(tokenizer, rendered):
@@ -55,8 +48,8 @@ text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20
 
 @settings(max_examples=60)
 @given(turns=st.lists(st.tuples(text, text), min_size=1, max_size=3))
-def test_prompts_are_prefixes_for_any_text(directory, turns):
-    tokenizer = loaded_once(directory)
+def test_prompts_are_prefixes_for_any_text(tiny_model, turns):
+    tokenizer = loaded_once(tiny_model)
     messages = [m for user, answer in turns for m in ({"role": "user", "content": user}, {**ANSWER, "content": answer})]
     rendered = render(tokenizer, messages)
     assert in_loss(tokenizer, rendered) == "".join(answer + "<|im_end|>" for _, answer in turns)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import fsspec
 import pytest
 
 from medray.core.config import UserError, identity_of
@@ -11,6 +13,7 @@ from medray.core.workspace import Root, Workspace
 from medray.corpus import base, sources
 from medray.corpus.packaged import PACKAGED
 from medray.corpus.prose import prose_of
+from medray.corpus.readers.rules import ReadRules
 from medray.corpus.sources import SourceConfig, SourceLocation, SourcesConfig, SourcesPlacement
 
 
@@ -61,6 +64,39 @@ def test_several_files_in_name_order(jsonl, workspace):
     (jsonl.parent / "ignored.bin").write_bytes(b"x")
     sources.run(sources.resolve(config_for(jsonl.parent)), {}, workspace)
     assert sorted(p.name for p in (workspace.data / "notes").iterdir()) == ["part-00000.jsonl", "part-00001.txt"]
+
+
+def test_from_any_url_it_is_the_same_source(jsonl, workspace):
+    fsspec.filesystem("memory").pipe("/adopt/b/other.jsonl", jsonl.read_bytes())
+    there = sources.resolve(config_for("memory://adopt"))
+    assert identity_of(there) == identity_of(sources.resolve(config_for(jsonl)))
+    sources.run(there, {}, workspace)
+    assert (workspace.data / "notes" / "part-00000.jsonl").read_bytes() == jsonl.read_bytes()
+
+
+def test_reports_keep_the_name_of_their_patient(tmp_path, workspace):
+    for patient in ("p10000032", "p10000764"):
+        (tmp_path / "files" / patient[:3] / patient).mkdir(parents=True)
+        (tmp_path / "files" / patient[:3] / patient / "s50414267.txt").write_text("No acute.")
+    counters = sources.run(sources.resolve(config_for(tmp_path / "files", format="mimic_cxr")), {}, workspace)
+    assert counters["bytes_notes"] == 18
+    found = sources.files_with_documents(workspace.data)
+    assert [str(Path(file).relative_to(workspace.data)) for file in found] == [
+        "notes/p10000032/s50414267.txt", "notes/p10000764/s50414267.txt",
+    ]  # fmt: skip
+
+
+def test_files_with_documents_know_how_they_are_read(tmp_path, workspace):
+    (tmp_path / "a.xml.gz").write_bytes(b"x")
+    (tmp_path / "b.csv").write_bytes(b"no XML")
+    reading = ReadRules(tables="full", pile_sets=("PubMed Central",))
+    sources.run(sources.resolve(config_for(tmp_path, format="pmc_jats", reading=reading)), {}, workspace)
+    [(file, origin)] = sources.files_with_documents(workspace.data).items()
+    assert file == str(workspace.data / "notes" / "part-00000.xml.gz")
+    assert origin.reading == reading and origin.format == "pmc_jats"
+    assert origin.stated == {
+        "source": "notes", "category": "clinical", "synthetic": False, "licence": "CC0-1.0", "access": "public",
+    }  # fmt: skip
 
 
 def test_another_digest_is_refused_with_both(jsonl, workspace):

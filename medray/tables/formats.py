@@ -1,0 +1,173 @@
+"""Rows of the plain file formats: JSON lines, CSV, parquet, text. Each reader has one signature and holds one row.
+
+`(stream, name, max_bytes) -> rows`: a row of more than `max_bytes` is bad, and all but parquet never hold it.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from medray.core.config import UserError
+from medray.tables.rows import Row, excerpt, shown
+from medray.tables.streams import kind_of, lines, stored_suffixes
+
+Fields = dict[str, Any]
+
+TABLE_KINDS = (".jsonl", ".json", ".parquet", ".csv", ".txt")
+"""Files that `table_rows` can read."""
+
+_PARQUET_ROWS = 256
+
+
+class BadRow(ValueError):
+    """A row that cannot be what its format says; the message is the reason of its quarantine."""
+
+
+class LeftOut(ValueError):
+    """A sound row that the source's own rules leave out; the message is the word it is counted under."""
+
+
+def made(number: int, make: Callable[[], Fields], raw: bytes = b"") -> Row:
+    """The row whose fields `make` returns, out of `raw`; bad or left out as it raises BadRow or LeftOut."""
+    try:
+        return Row(number, make())
+    except BadRow as error:
+        return Row(number, None, str(error), excerpt(raw))
+    except LeftOut as error:
+        return Row(number, None, left_out=str(error))
+
+
+def mapped(rows: Iterator[Row], make: Callable[[Fields], Fields]) -> Iterator[Row]:
+    """The rows with `make` applied to the fields of the good ones."""
+    for row in rows:
+        new = made(row.number, partial(make, row.fields)) if row.is_good else row
+        yield new._replace(excerpt=shown(row.fields)) if new.reason and row.is_good else new
+
+
+def decoded(raw: bytes, encoding: str = "utf-8") -> str:
+    """The text of bytes. Raises BadRow naming the first byte that is not in the encoding."""
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise BadRow(f"not {encoding.upper()} at byte {error.start}") from error
+    except LookupError as error:
+        raise BadRow(f"encoding {encoding!r} is unknown") from error
+
+
+def json_lines(stream: BinaryIO, name: str, max_bytes: int) -> Iterator[Row]:
+    """One object per line; numbers are those of the lines, of which blank ones are no rows."""
+    for number, line in enumerate(lines(stream, max_bytes), 1):
+        if line is None:
+            yield _too_long(number, max_bytes)
+        elif line.strip():
+            yield made(number, partial(_json_object, line), line)
+
+
+def _json_object(line: bytes) -> Fields:
+    try:
+        fields = json.loads(decoded(line))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise BadRow(f"not JSON ({getattr(error, 'msg', 'nested too deep')})") from error
+    if not isinstance(fields, dict):
+        raise BadRow(f"not an object but {type(fields).__name__}")
+    return fields
+
+
+def csv_rows(stream: BinaryIO, name: str, max_bytes: int, columns: tuple[str, ...] = ("text",)) -> Iterator[Row]:
+    """Records below a header, as RFC 4180 writes them: quoted fields may hold newlines; every field is text.
+
+    Numbers count records, the header not. Raises UserError when the header lacks one of the columns.
+    """
+    csv.field_size_limit(max(csv.field_size_limit(), max_bytes))  # Python's own is 128 KiB; `lines` is the bound
+    records = lines(stream, max_bytes, quoted=True)
+    header = _csv_header(name, next(records, b""), columns)
+    for number, record in enumerate(records, 1):
+        if record is None:
+            yield _too_long(number, max_bytes)
+        elif record.strip():
+            yield made(number, partial(_csv_record, record, header), record)
+
+
+def _csv_header(name: str, record: bytes | None, columns: tuple[str, ...]) -> list[str]:
+    try:
+        header = _csv_fields(record or b"")
+    except BadRow as error:
+        raise UserError(f"{name}: the header is {error}: is it the right file?") from error
+    missing = [column for column in columns if column not in header]
+    if header and missing:
+        raise UserError(f"{name}: no column {', '.join(missing)}, found {', '.join(header)}: is it the right file?")
+    return header
+
+
+def _csv_fields(record: bytes) -> list[str]:
+    try:
+        return next(csv.reader([decoded(record)], strict=True), [])
+    except csv.Error as error:
+        raise BadRow(f"not CSV ({error})") from error
+
+
+def _csv_record(record: bytes, header: list[str]) -> Fields:
+    fields = _csv_fields(record)
+    if len(fields) != len(header):
+        raise BadRow(f"{len(fields)} columns, expected {len(header)}")
+    return dict(zip(header, fields, strict=True))
+
+
+def parquet_rows(stream: BinaryIO, name: str, max_bytes: int, columns: tuple[str, ...] = ("text",)) -> Iterator[Row]:
+    """Rows of a parquet file. Raises UserError when it is no parquet, or lacks one of the columns.
+
+    Memory: the column chunks of one row group.
+    """
+    try:
+        parquet = pq.ParquetFile(stream)
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{name}: not parquet ({str(error).splitlines()[0]}): write the file again") from error
+    names = parquet.schema_arrow.names
+    if missing := [column for column in columns if column not in names]:
+        raise UserError(
+            f"{name}: no column {', '.join(missing)}, found {', '.join(names)}: name the column with the text"
+        )
+    number = 0
+    try:
+        for batch in parquet.iter_batches(batch_size=_PARQUET_ROWS):
+            for fields in batch.to_pylist():
+                number += 1
+                long = any(isinstance(value, str) and len(value) > max_bytes for value in fields.values())
+                yield _too_long(number, max_bytes) if long else Row(number, fields)
+    except UnicodeDecodeError as error:  # the batch cannot be read beyond
+        raise OSError(f"a string is not UTF-8 at byte {error.start}") from error
+
+
+def whole_text(stream: BinaryIO, name: str, max_bytes: int) -> Iterator[Row]:
+    """A file as one row, whose id is the file's name without suffixes."""
+    raw = stream.read(max_bytes + 1)
+    if len(raw) > max_bytes:
+        yield _too_long(1, max_bytes)
+    elif raw:
+        id = PurePosixPath(name).name.removesuffix(stored_suffixes(name, (".txt",)))
+        yield made(1, lambda: {"id": id, "text": decoded(raw)}, raw)
+
+
+def table_rows(stream: BinaryIO, name: str, max_bytes: int, columns: tuple[str, ...] = ("text",)) -> Iterator[Row]:
+    """Rows of a file in the format that its name says (TABLE_KINDS); the columns are required where there are any."""
+    match kind_of(name):
+        case ".csv":
+            return csv_rows(stream, name, max_bytes, columns)
+        case ".parquet":
+            return parquet_rows(stream, name, max_bytes, columns)
+        case ".txt":
+            return whole_text(stream, name, max_bytes)
+        case _:
+            return json_lines(stream, name, max_bytes)
+
+
+def _too_long(number: int, max_bytes: int) -> Row:
+    return Row(number, None, f"longer than {max_bytes} bytes")

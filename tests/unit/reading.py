@@ -1,0 +1,32 @@
+"""What the tests of the readers share: rows of bytes under a file name, read as a stage reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from medray.corpus.readers.formats import reader_of
+from medray.corpus.readers.rules import ReadRules
+from medray.tables.rows import Piece, Row, read_piece
+
+
+def rows_of(directory: Path, name: str, content: bytes, format: str, **rules) -> list[Row]:
+    """All rows of one file of the format."""
+    path = directory / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return list(read_piece(Piece(str(path)), reader_of(format, ReadRules(**rules))))
+
+
+def good(rows: list[Row]) -> list[dict]:
+    """Fields of the good rows."""
+    return [row.fields for row in rows if row.is_good]
+
+
+def bad(rows: list[Row]) -> list[tuple[int, str]]:
+    """(number, reason) of the bad rows."""
+    return [(row.number, row.reason) for row in rows if row.reason]
+
+
+def left_out(rows: list[Row]) -> list[tuple[int, str]]:
+    """(number, word) of the rows that the source's rules leave out."""
+    return [(row.number, row.left_out) for row in rows if row.left_out]
