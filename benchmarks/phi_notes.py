@@ -1,10 +1,10 @@
 """Invented clinical notes with planted identifiers: what `benchmarks/phi.py` measures the PHI rules against.
 
-Written and frozen before the rules; it imports nothing of medray and takes its names from `phi_people.py`, a list of
+It imports nothing of medray and takes its names from `phi_people.py`, a list of
 its own of many origins. A template holds slots such as `{pt.last_first}` or `{date.us}`: the slot's text is planted
 under a kind, all other text must stay. Template set "a" was there to look at while writing the rules. Sets
-"b", "c" and "d", with names, towns and phrasing of their own, were held out until they had been measured, and then
-looked at; set "e", with decoys and forms of dates and codes of its own too, is held out.
+"b" to "e", with names, towns and phrasing of their own ("d" with the cast of "c"; "e" and "f" with decoys and forms of
+dates and codes of their own too), were held out until they had been measured, and then looked at; set "f" is held out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from benchmarks import phi_people as people
-from benchmarks import phi_templates_a, phi_templates_b, phi_templates_c, phi_templates_d, phi_templates_e
+from benchmarks import (
+    phi_templates_a,
+    phi_templates_b,
+    phi_templates_c,
+    phi_templates_d,
+    phi_templates_e,
+    phi_templates_f,
+)
 from benchmarks.phi_codes import CODES
 
 KINDS = (
@@ -25,7 +32,7 @@ KINDS = (
 )  # fmt: skip
 """The textual kinds of 45 CFR 164.514(b)(2)(i), (A) to (R); ages over 89 stand apart from dates."""
 
-_OWN_CAST = {"c": phi_templates_c, "d": phi_templates_d, "e": phi_templates_e}
+_OWN_CAST = {"c": phi_templates_c, "d": phi_templates_d, "e": phi_templates_e, "f": phi_templates_f}
 _TEMPLATES = {"a": phi_templates_a.NOTES, "b": phi_templates_b.NOTES} | {k: m.NOTES for k, m in _OWN_CAST.items()}
 _SLOT = re.compile(r"\{(\w+)\.(\w+)\}")
 _SIGN = re.compile(r"<\w+>|[#!?@~]")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.phi import measure
 from benchmarks.phi_notes import KINDS as PLANTED_KINDS
 from benchmarks.phi_notes import make_notes
-from medray.corpus.phi import deidentify_document
+from medray.corpus.phi import deidentify_rows
 from medray.text.phi.dates import read_date, shift_date
 from medray.text.phi.found import KINDS, Found, settle
 from medray.text.phi.gate import PhiRules, deidentify, find_identifiers
@@ -215,18 +215,26 @@ def test_the_first_of_two_overlapping_finds_stays_whole():
     assert settle(items, 10) == [Found(0, 2, "name"), Found(2, 6, "date", "mdy"), Found(6, 9, "other")]
 
 
-def test_a_document_of_the_corpus():
+def test_the_rows_of_a_shard():
     part = {"kind": "definition", "start": 13, "stop": 19}
-    document = {"text": "Mr. Okonkwo: anemia", "parts": [part]}
-    reason, counts = deidentify_document(document, "p1", STRICT)
-    assert reason == "" and counts == {"name": 1}
-    name, definition = document["parts"]
-    assert name["kind"] == "phi.name" and "Okonkwo" not in document["text"]
-    assert document["text"][definition["start"] : definition["stop"]] == "anemia"
-    before = {"text": document["text"], "parts": list(document["parts"])}
-    assert deidentify_document(document, "p1", STRICT) == ("", {}) and document == before
-    broken = {"text": "[**Known last", "parts": []}
-    assert deidentify_document(broken, "p1", STRICT)[0] and broken == {"text": "[**Known last", "parts": []}
+    texts, patients = ["Mr. Okonkwo: anemia", "stable", "[**Known last"], ["p1", "p2", "p1"]
+    new = deidentify_rows(texts, patients, STRICT, [[part], [], []])
+    assert new.counts == {"name": 1} and list(new.refused) == [2] and "half a mark" in new.refused[2]
+    assert new.texts[1:] == ["stable", ""] and "Okonkwo" not in new.texts[0]
+    name, definition = new.parts[0]
+    assert name["kind"] == "phi.name" and new.parts[1:] == [[], []]
+    assert new.texts[0][definition["start"] : definition["stop"]] == "anemia"
+    again = deidentify_rows(new.texts[:2], patients[:2], STRICT, new.parts[:2])
+    assert again == (new.texts[:2], new.parts[:2], {}, {})
+    with pytest.raises(ValueError):
+        deidentify_rows(texts, ["p1"], STRICT)
+
+
+def test_rows_without_a_patient_share_no_surrogate():
+    texts = ["Mr. Okonkwo has anemia on 03/04/2019.", "Mr. Okonkwo has gout on 03/04/2019."]
+    of_nobody, of_one = deidentify_rows(texts, ["", ""], RULES).texts, deidentify_rows(texts, ["p", "p"], RULES).texts
+    assert of_nobody == deidentify_rows(texts, ["", ""], RULES).texts
+    assert len({text.split()[1] for text in of_nobody}) == 2 and len({text.split()[1] for text in of_one}) == 1
 
 
 @pytest.mark.parametrize("template_set", ["a", "b", "c"])
