@@ -16,9 +16,16 @@ PERSON_VERB = re.compile(
 PERSON_ONLY_VERB = re.compile(
     r" (?:slept|den(?:ies|ied)|reports|reported|states|stated|wants|aware|agrees|agreed|lives|works|"
     r"will (?:visit|call|be)|says|said|"
-    r"takes|ambulat\w+|enjoys|smokes|drinks|complains)\b"
+    r"takes|ambulat\w+|enjoys|smokes|drinks|complains|return(?:s|ed)|declin(?:es|ed)|refus(?:es|ed)|arrived?s?|came|"
+    r"requests|requested|insists|verbali[sz]e[sd]|thinks|feels|explained|recall(?:s|ed)|phoned|retired|moved|married)\b"
 )
 AGED = re.compile(r" is an? (?:\w+ )?\d{1,3}[ -]?(?:y|m)", re.I)
+AGED_AFTER = re.compile(
+    r"(?:,? (?:(?:is |was )?an? )?\(?|,? \()\d{1,3}(?:[ -]?(?:years?\b|yrs?\b|y[./]?o\b|y\b)| ?[MF]\b)", re.I
+)
+"""How old the person is whose name stands before it."""
+NO_NAME_AFTER = re.compile(r" \d{1,3}(?:[./]\d{1,3})?(?![\d/-])| (?:I{1,3}|IV|V)\b|:")
+"""A figure or a colon after a rare word that no cue calls a name: a scale, a product, a heading."""
 LOWER_AFTER = re.compile(
     r"(?: (?:notified|aware|from|re|called|updated|paged|informed|in|at|and|for|on|saw|with|to|here|will|made)\b|"
     r"['’]s|[,;)])"
@@ -27,7 +34,10 @@ PARTICLES = frozenset(
     "van von der den de la las los da di do dos das du del della le el al bin ben ibn abu ter ten st san santa".split()
 )
 
-TITLES = frozenset("dr drs mr mrs ms mx miss prof professor doctor rev reverend rabbi sgt señor señora".split())
+TITLES = frozenset(
+    "dr drs mr mrs ms mx miss prof professor doctor rev reverend rabbi pastor deacon imam judge sgt capt lt det ofc "
+    "señor señora".split()
+)
 SIGNED = frozenset(
     """
     dictated signed e-signed transcribed reviewed read performed interpreted authenticated verified prepared
@@ -44,7 +54,8 @@ ROLES = frozenset(
     pharmacist dietitian nutritionist interpreter translator chaplain worker manager navigator coordinator liaison
     paramedic emt clerk secretary scribe author guarantor insured subscriber policyholder proxy hcp poa kin nok
     contact pcp aide attorney lawyer teacher principal witness agent consultant dentist examiner investigator
-    counselor supervisor md rn np crna operator interviewer informant rt cna hha student officer
+    counselor supervisor md rn np crna operator interviewer informant rt cna hha student officer crew sw ot slp lpn
+    priest minister detective deputy trooper driver caller claimant employer tenant
     """.split()
 )
 RELATIONS = frozenset(
@@ -58,7 +69,8 @@ RELATIONS = frozenset(
     """.split()
 )
 _OTHER_LABELS = (
-    "name names patient patients pt client re by attn cc to dear boy girl performing primary team signature signatures"
+    "name names patient patients pt client re by attn cc to dear boy girl performing primary team signature signatures "
+    "from sender recipient labeled labelled accepting sending member donor"
 )
 LABELS = ROLES | RELATIONS | frozenset(_OTHER_LABELS.split())
 """Last words of a label: a colon or dots after one of these, and then a name."""
@@ -69,6 +81,17 @@ with by to per and via contact called call paged page notified informed told met
 evaluated examined both d/w w
 """.split()
 )
+CLOSING = re.compile(
+    r"\b(?:regards|sincerely|wishes|thanks|thank you|cordially|yours(?: truly)?|respectfully)[,.!]?[ \t]*\n\s{0,40}"
+    r"(?=[^\W\d_])|\blabell?ed(?: as)?:? [\"“](?=[^\W\d_])",
+    re.I,
+)
+"""The end of a letter, or of what stands on a label: a name follows."""
+LOWER_NAME = re.compile(
+    r"\b(?:md|dr|np|rn) (?P<v>[^\W\d_A-Z]{4,})\b|[,.;] (?P<w>[^\W\d_A-Z]{4,}) "
+    r"(?:aware|notified|paged|informed|updated)\b"
+)
+"""A rare word without a capital that a hurried hand may have meant as a name."""
 COLON = re.compile(r"(?:['’]s)?(?: ?\([^)\n]{0,20}\))?[ \t]*(?::|\.{3,})[ \t]*(?=[^\W\d_])")
 LINE_NAME = re.compile(r"[^\W\d_][\w'’. -]{1,24}, ?[^\W\d_]")
 OF_SOMEBODY = re.compile(rf"['’]s (?:{'|'.join(sorted(RELATIONS, key=len, reverse=True))})\b")
@@ -81,10 +104,11 @@ NEAR_GAP = re.compile(
 )
 CREDENTIAL = re.compile(
     r",?[ ]{1,2}(?:M\.?D\b\.?|D\.?O\b\.?|R\.?N\b\.?|N\.?P\b\.?|P\.?A\b(?:-C)?\.?|Ph\.?D\b\.?|LPN|LVN|CRNA|APRN|"
+    r"CMA|CDE|CGC|CNS|APN|COTA|PTA|LPC|LMFT|LMHC|LMSW|PsyD|EdD|DC|JD|FAAP|FACOG|FRCS|MRCP|"
     r"ARNP|ANP|FNP|NNP|PNP|CNM|MSW|LICSW|"
     r"LCSW|RDCS|RDMS|RVT|R\.?T\b(?:\(R\))?|RRT|Esq\b\.?|DDS|DMD|DPM|OD|PharmD|RPh|RD|LDN|DPT|PT|OTR(?:/L)?|OT|"
     r"SLP|CNA|HHA|CCM|BSN|MSN|MPH|MBBS|"
-    r"FACC|FACS|FACP|EMT(?:-P)?|PGY-?\d|MS[1-4]|CCRN|CRT|PCT|MA(?=\b(?! \d))|Jr\b\.?|Sr\b\.?)(?![\w'])"
+    r"FACC|FACS|FACP|EMT(?:-P)?|PGY-?\d|MS[1-4]|CCRN|CRT|PCT|MA(?=\b(?! \d))|rn|lpn|np|Jr\b\.?|Sr\b\.?)(?![\w'])"
 )
 ROLE_AFTER = re.compile(
     rf"(?:,? \(|, | is )(?:(?:his|her|their|the|our|an?|pt['’]?s|patient['’]?s) )?(?:\w+ )?"
@@ -128,7 +152,10 @@ EPONYM_NOUN = re.compile(
     r"sp|spp|fever|anemia|ulcers?|nodes?|bodies|cells|reflex|reaction|operation|repair|sling|brace|cast|splint|"
     r"collar|boot|"
     r"ligament|tendon|canal|duct|gland|fascia|fossa|space|membrane|pouch|loop|papules?|nodules?|rash|spots?|"
-    r"lines|rings?|hernia)\b",
+    r"lines|rings?|hernia|lesions?|deformity|defects?|malformation|anomaly|angina|aphasia|nodule|amputation|"
+    r"arthroplasty|osteotomy|fixation|block|flap|grafts?|stages?|staging|type|questionnaire|inventory|protocol|"
+    r"regimen|formula|equation|rule|effect|murmur|plexus|ganglion|foramen|tubercle|band|bag|mask|walker|frame|boots|"
+    r"stockings|inserts?|iud|pump|monitor|meter|supplement|diet)\b",
     re.I,
 )  # fmt: skip
 DOSE_AFTER = re.compile(
@@ -169,6 +196,8 @@ class Word(NamedTuple):
     @property
     def is_stop(self) -> bool:
         """Whether it ends a name, or stands before one: a role, a title, a word of the note's frame."""
+        if self.text == "Ed":
+            return False  # the ED is written otherwise
         return self.lower in STOP or self.lower in ROLES or self.lower in TITLES
 
 

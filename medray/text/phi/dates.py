@@ -16,18 +16,21 @@ _TH, _S = r"(?P<t>st|nd|rd|th)?", r"(?P<s>[-/.])"
 _LONG = r"(?:1[89]|2[0-2])\d{2}"
 _Y, _ANY_YEAR = rf"(?P<y>{_LONG})", rf"(?P<y>{_LONG}|\d{{2}})"
 
+_WEEKDAY = r"(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?\b[.,]?[ ](?:the[ ])?)?"
+"""Goes with a date; it stays true, since dates move by whole weeks."""
+
 # The groups say how a date is read and written again: y year, m month as a number, b month by name, d day, t th.
 _FORMS = {
     "ymd": rf"{_Y}{_S}{_M}(?P=s){_D}",
-    "mdy": rf"{_M}{_S}{_D}(?P=s){_ANY_YEAR}",
+    "mdy": rf"{_WEEKDAY}{_M}{_S}{_D}(?P=s){_ANY_YEAR}",
     "dmy": rf"{_D}{_S}{_M}(?P=s){_Y}",
-    "bdy": rf"{_B}[ -]?{_D}{_TH}(?:,?\s|-){_Y}",
-    "dby": rf"{_D}{_TH}(?:[ ]of)?[ -]?{_B}(?:[ ,-]{{0,2}}{_Y}|[ -]'?(?P<z>\d{{2}})(?![\d:/%.]))",
+    "bdy": rf"{_WEEKDAY}{_B}[ -]?{_D}{_TH}(?:,?\s|-){_Y}",
+    "dby": rf"{_WEEKDAY}{_D}{_TH}(?:[ ]of)?[ -]?{_B}(?:[ ,-]{{0,2}}{_Y}|[ -]'?(?P<z>\d{{2}})(?![\d:/%.]))",
     "by": rf"{_B}(?:(?:,|[ ]of)?[ /-]?{_Y}|[ ]'(?P<z>\d{{2}}))",
     "my": rf"{_M}/{_Y}",
-    "bd": rf"{_B}[ ]?{_D}{_TH}",
-    "db": rf"{_D}{_TH}(?:[ ]of)?[ -]?{_B}",
-    "md": rf"{_M}/{_D}",
+    "bd": rf"{_WEEKDAY}{_B}[ ]?{_D}{_TH}",
+    "db": rf"{_WEEKDAY}{_D}{_TH}(?:[ ]of)?[ -]?{_B}",
+    "md": rf"{_M}(?P<s>[/-]){_D}",
 }
 READABLE = {name: re.compile(form, re.I) for name, form in _FORMS.items()}
 _FIND = {
@@ -39,7 +42,9 @@ _CUE = re.compile(
     r"(?:\b(?:on|from|since|of|until|till|thru|through|between|and|dated?|by|after|before|starting|ending|began|"
     r"begun|due|"
     r"last|next|visit|meeting|admitted|admission|seen|done|drawn|sent|born|dob|cxr|ct|cta|mri|tte|echo|us|ekg|eeg|"
-    r"cultures?|bcx|ucx|scan|surgery|clinic|appointment|appt|exam|eval|labs?|transferred|discharged?|intubated|"
+    r"visited|called|saw|met|spoke|reviewed|collected|obtained|reported|received|signed|completed|finished|"
+    r"held|checked|refilled|ordered|updated|evaluated|cultures?|bcx|ucx|utox|scan|surgery|clinic|appointment|appt|exam|"
+    r"eval|labs?|transferred|discharged?|intubated|"
     r"extubated|consult|note|tx|treatment|given|placed|removed|changed|started|stopped|repeat|returned?|"
     r"scheduled|f/u|d/c|dc'?d|vs|to)\b[ :(]{1,2}|\(|\n|^|\d/\d{1,2} ?- ?)$",
     re.I,
@@ -53,7 +58,8 @@ _NO_DATE = (
 _MONTH_DAY = re.compile(rf"(?<![\w/.])(?:{_FORMS['md']})(?![\w/%]|\.\d){_NO_DATE}", re.I)
 _RANGE_AFTER = re.compile(r" ?-{1,2} ?\d{1,2}/\d{1,2}(?![\w/])")
 _SHARE = re.compile(
-    r"\b(?:strength|motor|power|reflex\w*|pulses|murmur|pain|apgars?|score|gleason|scale|ratio|acuity|"
+    r"\b(?:nodes?|day|scored|rated|graded|strength|motor|power|reflex\w*|pulses|murmur|pain|apgars?|score|gleason|"
+    r"scale|ratio|acuity|"
     r"bp)[^\n.;]{0,16}$",
     re.I,
 )
@@ -64,6 +70,8 @@ _OLD = tuple(
     for pattern in (
         rf"(?<![\w./-]){_OLD_AGE}(?=[ -]?(?:year|yr|y/o|y\.o|yo\b|y\b|F\b|M\b))(?!-?\w+ (?:ago|history))",
         rf"\bage[ds]?(?: of| is|:)? {{1,3}}{_OLD_AGE}(?![\w%/.]\w|\w)",
+        rf"(?-i:[A-Z][\w'’-]+), {_OLD_AGE}, (?-i:(?=[a-z]))",
+        rf"(?:\bd\.|\bdied:?|†) ?(?:at |age )?{_OLD_AGE}(?![\w/%.-]\w|\w)",
         rf"\b(?:died|lived|living|survived|passed(?: away)?)(?:\s\w+){{0,2}}\s(?:at|to|until|"
         rf"past)\s(?:age )?{_OLD_AGE}\b",
         rf"\b(?:is|was|turned|turns) {_OLD_AGE}(?=,? (?:and|alive|when|years|now|but)\b|"
@@ -89,12 +97,14 @@ def find_dates(text: str) -> Iterator[Found]:
     for m in _MONTH_DAY.finditer(text):
         before = text[max(0, m.start() - 24) : m.start()]
         # 9/24 and 09/02 look like nothing else, 4/5 does
+        if m["s"] == "-" and not (len(m["m"] + m["d"]) == 4 and _CUE.search(before)):
+            continue  # a range
         sure = int(m["d"]) > 12 or m["m"].startswith("0") or m["d"].startswith("0")
         if (sure or _CUE.search(before) or _RANGE_AFTER.match(text, m.end())) and not _SHARE.search(before):
             yield Found(*m.span(), "date", "md")
     for pattern in _OLD:
         for m in pattern.finditer(text):
-            if not _VITAL_BEFORE.search(text, max(0, m.start() - 24), m.start() + 3):
+            if not _VITAL_BEFORE.search(text, max(0, m.start("v") - 24), m.start("v")):
                 yield Found(*m.span("v"), "age")
 
 

@@ -8,32 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 
 from medray.text.phi import cues
 from medray.text.phi.cues import Word
 from medray.text.phi.found import Found
-from medray.text.phi.words import GIVEN, TOWNS, is_calendar, is_common, is_rare, is_term
+from medray.text.phi.runs import MAX_WORDS, RunReader, solid_words
+from medray.text.phi.words import GIVEN, TOWNS, is_common, is_rare, is_term
 
-_MAX_WORDS = 5
-_AND = re.compile(r"(?:,? (?:and|&) |, )(?=[^\W\d_])")
-
-
-def _solid(run: list[Word]) -> list[Word]:
-    """The words of a run that are neither initials nor particles."""
-    return [w for w in run if len(w.text) > 1 and w.lower not in cues.PARTICLES]
+_AND = re.compile(r"(?:,? (?:and|&) |[,;] |/)(?=[^\W\d_])")
 
 
-class NameReader:
+class NameReader(RunReader):
     """Finds the names of one note; surest cues first."""
-
-    def __init__(self, text: str, words: list[Word]) -> None:
-        self.text = text
-        self.words = words
-        self.at = {word.start: number for number, word in enumerate(words)}
 
     def find(self) -> Iterator[Found]:
         """Every name, the surer cues first; finds may overlap."""
-        found = [*self._cued(), *self._with_credential(), *self._uncued()]
+        found = [*self._cued(), *self._written(), *self._with_credential(), *self._uncued()]
         yield from found
         yield from self._again(found)
 
@@ -64,135 +55,39 @@ class NameReader:
                 yield from self._listed_runs(m.end(), "person" if person else "near")
             before = low
 
+    def _written(self) -> Iterator[Found]:
+        """Names at the end of a letter, on labels, and in small letters beside a role."""
+        for m in cues.CLOSING.finditer(self.text):
+            yield from self._listed_runs(m.end(), "label")
+        for m in cues.LOWER_NAME.finditer(self.text):
+            if is_rare(m["v"] or m["w"]):
+                yield Found(*m.span("v" if m["v"] else "w"), "name")
+
     def _listed_runs(self, start: int, cue: str) -> Iterator[Found]:
         """The run at a place, and those joined to it by commas and "and"."""
-        run = self._run(start, cue)
+        run = self.read(start, cue)
         while run:
             yield self._name(run)
             credential = cues.CREDENTIAL.match(self.text, run[-1].stop)
             joint = _AND.match(self.text, credential.end() if credential else run[-1].stop)
-            keeps = joint and (cue == "person" or (cue == "title" and joint[0] != ", "))
-            run = self._run(joint.end(), cue if keeps else "near") if joint else []
+            if joint and joint[0] == "/" and cue != "person":
+                return
+            keeps = joint and (cue == "person" or joint[0] == "; " or (cue == "title" and joint[0] != ", "))
+            run = self.read(joint.end(), cue if keeps else "near") if joint else []
 
     def _name(self, run: list[Word]) -> Found:
         """A run as a find, the dot of a last initial with it."""
         stop = run[-1].stop
         return Found(run[0].start, stop + (len(run[-1].text) == 1 and self.text.startswith(".", stop)), "name")
 
-    def _run(self, start: int, cue: str) -> list[Word]:
-        """The words of the name that begins at a place, or [] where its first word does not suit the cue."""
-        first = self.at.get(start)
-        if first is None:
-            return []
-        run: list[Word] = []
-        comma = False
-        for word in self.words[first : first + _MAX_WORDS]:
-            if run:
-                gap = self.text[run[-1].stop : word.start]
-                joined = gap in (" ", "\n") or (gap == ". " and (len(run[-1].text) == 1 or run[-1].lower == "st"))
-                if gap in (", ", ",") and not comma and self._may_turn(run, word, cue, gap):
-                    comma = joined = True
-                if not joined or (gap == "\n" and not word.is_suspect):
-                    break
-            if not self._belongs(word, run, cue, comma):
-                break
-            run.append(word)
-        run = self._trimmed(run, comma)
-        return run if run and self._suits(run, cue, comma) else []
-
-    def _may_turn(self, run: list[Word], word: Word, cue: str, gap: str) -> bool:
-        """Whether a comma may stand between a family name and the given name after it."""
-        initial = len(word.text) == 1 and not self.text.startswith(".", word.stop)
-        if initial or not word.is_capital or cues.CREDENTIAL.match(self.text, run[-1].stop):
-            return False
-        return (cue in ("label", "line", "plain") or gap == ",") and len(_solid(run)) == 1
-
-    def _belongs(self, word: Word, run: list[Word], cue: str, comma: bool) -> bool:
-        """Whether a word may go on a run (or begin it)."""
-        if word.lower in cues.PARTICLES and self._next_is_name(word, cue == "title" and not word.is_capital):
-            return True
-        if not word.is_capital:
-            begins = not any(w.lower not in cues.PARTICLES for w in run)
-            surname = word.is_listed or is_rare(word.lower) or cues.LOWER_AFTER.match(self.text, word.stop)
-            return cue == "title" and begins and word.may_be_name and bool(surname)
-        if len(word.text) == 1:
-            return True
-        if not run:
-            return word.may_be_name or (cue == "title" and not word.is_stop)
-        if (
-            is_term(word.lower) and not word.is_listed and not comma
-        ):  # "Mary Foley", but not "Kwon Tuesday", nor "Kwon COPD"
-            knows = run[0].is_suspect or run[0].lower in GIVEN
-            return (
-                knows
-                and word.text.istitle() == run[0].text.istitle()
-                and self._ends_here(word)
-                and not (word.is_stop or is_calendar(word.lower))
-            )
-        if word.is_listed or (is_rare(word.lower) and word.text.isupper() == run[0].text.isupper()):
-            return word.may_be_name
-        if not word.may_be_name or word.text.isupper() != (run[-1].text.isupper() and len(run[-1].text) > 1):
-            # "Xu" and "Ng" are as short as abbreviations: they pass after a name
-            return word.may_be_name and len(run[-1].text) == 1 and not word.text.isupper()
-        return (comma and not is_term(word.lower)) or (len(_solid(run)) < 2 and self._ends_here(word))
-
-    def _ends_here(self, word: Word) -> bool:
-        """Whether no further capitalised word follows at once: "Keoni Field." but not "Kwon Small Bowel"."""
-        after = self.text[word.stop : word.stop + 2]
-        return not (after[:1] == " " and (after[1:].isupper() or (word.text.isupper() and after[1:].isalpha())))
-
-    def _next_is_name(self, word: Word, in_lower_case: bool) -> bool:
-        number = self.at[word.start] + 1
-        if number >= len(self.words) or self.text[word.stop : self.words[number].start] not in (" ", ". "):
-            return False
-        after = self.words[number]
-        if after.lower in cues.PARTICLES and self._next_is_name(after, in_lower_case):
-            return True
-        return after.may_be_name and (after.is_capital or (in_lower_case and is_rare(after.lower) or after.is_listed))
-
-    def _trimmed(self, run: list[Word], comma: bool) -> list[Word]:
-        """The run without a particle at its end, or a letter that is no initial ("Smith, John A" ends with one)."""
-        while len(run) > 1 and run[-1].lower in cues.PARTICLES and not run[-1].is_capital:
-            run = run[:-1]
-        letter = len(run) > 1 and len(run[-1].text) == 1
-        return run[:-1] if letter and not comma and not self.text.startswith(".", run[-1].stop) else run
-
-    def _suits(self, run: list[Word], cue: str, comma: bool) -> bool:
-        solid = _solid(run)
-        if not solid:
-            return False
-        if cue == "title":
-            return True
-        if cues.EPONYM_NOUN.match(self.text, run[-1].stop) or cues.DOSE_AFTER.match(self.text, run[-1].stop):
-            return cue in ("label", "signed", "person") and len(solid) > 1 and solid[0].lower in GIVEN
-        known = [w for w in solid if w.is_suspect or (w.is_listed and not is_common(w.lower))]
-        given = solid[0].lower in GIVEN
-        if comma and cue != "plain" and any(w.is_listed for w in solid[1:]):
-            return True
-        if cue == "line":
-            return comma and (bool(known) or any(w.is_listed for w in solid[1:]))
-        if cue in ("label", "signed"):
-            listed = any(w.is_listed for w in solid) and cues.ENDS.match(self.text, run[-1].stop)
-            pair = cue == "signed" and len(solid) == 2 and all(w.text.istitle() for w in solid)
-            return bool(known or given or listed or pair)
-        if cue == "person":
-            start = solid[0].start
-            ends_line = self.text[start - 1] == "\n" and self.text[start - 2] != ","
-            return (
-                bool(known)
-                or given
-                or (not ends_line and not solid[0].text.isupper() and self._ends_here(solid[-1]) and len(run) <= 2)
-            )
-        return bool(known) or (given and (len(solid) > 1 or (cue == "plain" and not solid[0].text.isupper())))
-
     def _with_credential(self) -> Iterator[Found]:
         ends = {word.stop: number for number, word in enumerate(self.words)}
-        for m in cues.CREDENTIAL.finditer(self.text):
+        for m in chain(cues.CREDENTIAL.finditer(self.text), cues.AGED_AFTER.finditer(self.text)):
             number = ends.get(m.start())
             if number is None:
                 continue
             run: list[Word] = []
-            for word in reversed(self.words[max(0, number + 1 - _MAX_WORDS) : number + 1]):
+            for word in reversed(self.words[max(0, number + 1 - MAX_WORDS) : number + 1]):
                 gap = self.text[word.stop : run[0].start] if run else " "
                 if gap not in (" ", ". ", ", ", ",") or (gap == ". " and len(word.text) > 1 and word.lower != "st"):
                     break
@@ -201,8 +96,8 @@ class NameReader:
                 run.insert(0, word)
             while run and (run[0].lower in cues.PARTICLES and len(run) == 1):
                 run = run[1:]
-            apart = len(_solid(run)) > 1 and m[0].startswith(",")
-            if any(w.is_listed or not (is_common(w.lower) or is_term(w.lower)) or apart for w in _solid(run)):
+            apart = len(solid_words(run)) > 1 and m[0].startswith(",") and m.re is cues.CREDENTIAL
+            if any(w.is_listed or not (is_common(w.lower) or is_term(w.lower)) or apart for w in solid_words(run)):
                 yield self._name(run)
 
     def _uncued(self) -> Iterator[Found]:
@@ -214,11 +109,19 @@ class NameReader:
                 yield Found(word.start, word.stop, "name")
             if not (word.is_suspect or word.lower in GIVEN):
                 continue
-            run = self._run(word.start, "plain")
+            run = self.read(word.start, "plain")
             if not run or not self._stands_alone(run):
                 continue
             stop = run[-1].stop
-            yield self._name(run)
+            yield self._name(run)._replace(start=self._with_particles(self.at[word.start]))
+
+    def _with_particles(self, number: int) -> int:
+        """Where a name begins whose first word, but for particles, is this one."""
+        start = self.words[number].start
+        while number and self.words[number - 1].lower in cues.PARTICLES and start - self.words[number - 1].stop == 1:
+            number -= 1
+            start = self.words[number].start
+        return start
 
     def _acts_like_a_person(self, word: Word) -> bool:
         if not word.may_be_name:
@@ -232,7 +135,7 @@ class NameReader:
 
     def _stands_alone(self, run: list[Word]) -> bool:
         """Whether a run without any cue is a name: a rare word, or a frequent given name that is no other word."""
-        solid = _solid(run)
+        solid = solid_words(run)
         if any(w.is_suspect for w in solid):
             return not solid[0].text.isupper() or len(solid) > 1 or self._in_capitals(solid[0])
         if cues.ROLE_AFTER.match(self.text, run[-1].stop):
@@ -260,15 +163,7 @@ class NameReader:
         }
         for number, word in enumerate(self.words):
             if word.lower in parts and self._is_again(word):
-                start = word.start
-                while (
-                    number
-                    and self.words[number - 1].lower in cues.PARTICLES
-                    and start - self.words[number - 1].stop == 1
-                ):
-                    number -= 1
-                    start = self.words[number].start
-                yield Found(start, word.stop, "name")
+                yield Found(self._with_particles(number), word.stop, "name")
 
     def _first(self, place: int) -> int:
         """Number of the first word that begins at or after a place."""

@@ -14,7 +14,9 @@ _LINK = (
     r"[ \t]*\n?[ ]{0,4}"
 )
 # Holds three digits at least; may have letters, dashes, dots and slashes inside.
-_CODE = r"(?=(?:[\w./-]*\d){3})(?:[A-Z0-9]{1,}(?:[-./][A-Z0-9]+)*)(?![\w])"
+_CODE = r"(?:(?=(?:[\w./-]*\d){3})[A-Z0-9]+(?:[-./][A-Z0-9]+)*|\d{2,}:[A-Z]{1,3}\d{3,}|[A-Z]{2,3}\d\d)(?!\w)"
+_GROUPS = re.compile(r"(?<![\w.-])\d{4}(?: \d{4}){2,3}(?![\w.-])")
+_OBSTETRIC = re.compile(r"G\d{1,2}P\d{1,4}", re.I)
 _AREA = r"[2-9]\d{2}"
 _PHONE = re.compile(
     rf"(?<![\w.-])(?:(?:\+?1[ .-]?)?(?:\({_AREA}\)[ .-]{{0,2}}|{_AREA}[./-]|(?<!\d ){_AREA} ){_AREA}[ .-]\d{{4}}"
@@ -55,9 +57,10 @@ _LABELLED = {
         r"DL|cert\b\.?",
     ),
     "vehicle": (r"VIN", r"vehicle|registration"),
-    "device": (r"ser(?:ial)?\b\.?|S/N|UDI|model/serial", r"device|implant"),
+    "device": (r"ser(?:ial)?\b\.?|S/?N|UDI|model/serial|lot", r"device|implant"),
     "other": (
-        r"ID(?= ?[#:])|accession|specimen|badge|employee|requisition|military|docket|subject|participant|job|clip",
+        r"ID(?= ?[#:]| (?:band|bracelet|tag|badge))(?: band| bracelet| tag| badge)?|accession|specimen|badge|"
+        r"employee|requisition|military|docket|subject|participant|job|clip",
         r"study|trial|interpreter|case|kit|claim|ref(?:erence)?|protocol|dictation|document|order|prescription|rx|"
         r"confirmation|prisoner|inmate|student|user ?|state|national|tax|identification",
     ),
@@ -70,7 +73,10 @@ _LABEL_BEFORE = tuple(
 )
 # What is left: a code after "number", "no." or "#", six digits in a row, or five among letters and dashes.
 _ANY_LABEL = re.compile(rf"(?:\bnumber|\bno\.|#|\bID:){_LINK}$", re.I)
-_ANY_CODE = re.compile(r"\d{6,}|(?=(?:[A-Z-]*\d){5})(?=[\d-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+)*")
+# These label only what cannot be a dose or a count: letters with digits, or seven digits.
+_LOOSE_LABEL = re.compile(rf"\b(?:ID|ref(?:erence)?\b\.?|claim|case|rx|specimen|sample|order|insurance){_LINK}$", re.I)
+_LOOSE_CODE = re.compile(r"[A-Z]+-?\d{3,}[A-Z\d-]*|(?:\d-?){7,}|\d+[:-][A-Z]{2,}-?\d{3,}")
+_ANY_CODE = re.compile(r"(?:\d+-)*\d{6,}(?:-\d+)*|(?=(?:[A-Z-]*\d){5})(?=[\d-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+)*")
 _CODES = re.compile(rf"(?<![\w-])(?<![\w][./]){_CODE}", re.I)
 _LONGEST_LABEL = 72
 _SSN_SPACED = re.compile(r"\b(?:SSN?|social security)\b(?:[^\d\n]{0,20})(?P<v>\d{3} \d{2} \d{4})\b", re.I)
@@ -89,9 +95,12 @@ _SHAPES = (
     ("device", _UDI),
     ("device", re.compile(r"\bSN-?\d{5,}\b")),
 )  # fmt: skip
-_PLATE_VALUE = r"(?:[A-Z]{1,3}[- ]?\d{2,4}|\d{1,4}[- ]?[A-Z]{2,3}(?:[- ]?\d{1,4})?|\d[A-Z]{3}\d{3})"
+_PLATE_VALUE = (
+    r"(?:[A-Z]{1,3}[- ]?\d{2,5}|\d{1,3}[A-Z]{1,3}-[A-Z]?\d{1,4}|"
+    r"\d{1,4}[- ]?[A-Z]{2,3}(?:[- ]?\d{1,4})?|\d[A-Z]{3}\d{3})"
+)
 _PLATE = re.compile(
-    rf"\b(?:(?i:licen[cs]e )?(?i:plates?|tag|registration)\b(?i:{_LINK})(?P<v>{_PLATE_VALUE})(?!\w)|"
+    rf"\b(?:(?i:licen[cs]e )?(?i:plates?(?: for [a-z]+)?|tag|registration)\b(?i:{_LINK})(?P<v>{_PLATE_VALUE})(?!\w)|"
     rf"(?P<w>(?!\d+ [a-z]){_PLATE_VALUE}) (?i:plates?)\b)"
 )
 
@@ -112,10 +121,16 @@ def _labelled(text: str) -> Iterator[Found]:
     for code in _CODES.finditer(text):
         before = text[max(0, code.start() - _LONGEST_LABEL) : code.start()]
         kind = next((kind for kind, pattern in _LABEL_BEFORE if pattern.search(before)), None)
-        if not kind and (_ANY_CODE.fullmatch(code[0]) or _ANY_LABEL.search(before)):
+        loose = _LOOSE_CODE.fullmatch(code[0]) and _LOOSE_LABEL.search(before)
+        if not kind and (loose or _ANY_CODE.fullmatch(code[0]) or _ANY_LABEL.search(before)):
             kind = "other"
-        if kind:
+        if kind and not _OBSTETRIC.fullmatch(code[0]):
             yield Found(*code.span(), kind)
+    for code in _GROUPS.finditer(text):
+        before = text[max(0, code.start() - _LONGEST_LABEL) : code.start()]
+        kind = next((kind for kind, pattern in _LABEL_BEFORE if pattern.search(before)), None)
+        if kind or _ANY_LABEL.search(before):
+            yield Found(*code.span(), kind or "other")
 
 
 def _phones(text: str) -> Iterator[Found]:

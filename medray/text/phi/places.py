@@ -25,9 +25,11 @@ _SUFFIX = (
     r"close|crescent)"
 )
 _UNIT = r"(?:,? (?:apt|apartment|unit|suite|ste|no|#|floor|fl|room|rm)\b\.? ?#?\w{1,5})"
-_STREET_WORD = rf"(?:{_CAP}|\d{{1,3}}(?:st|nd|rd|th)|d[eu]l?|l[ao]s?|of|the|and)"
+_STREET_WORD = rf"(?:{_CAP}|[JSD]r\.|[A-Z]\.|\d{{1,3}}(?:st|nd|rd|th)|d[eu]l?|l[ao]s?|of|the|and)"
 _STREETS = (
-    re.compile(rf"(?<![\w/.-])\d{{1,6}}[A-Z]?,? (?:{_STREET_WORD} ){{1,5}}?(?i:{_SUFFIX})\b\.?(?i:{_UNIT})?"),
+    re.compile(rf"(?<![\w/.-])\d{{1,6}}[A-Z]?,? (?:{_STREET_WORD} ){{1,5}}?(?i:{_SUFFIX})\b\.?"
+               rf"(?: (?:NE|NW|SE|SW|[NSEW])\b)?(?i:{_UNIT})?"),
+    re.compile(rf"(?<=(?: at| on|ss:|ear) )\d{{3,5}} {_CAP}(?: {_CAP})?(?i:{_UNIT})?(?=[,;.\n])"),
     re.compile(rf"(?<![\w/.-])\d{{1,6}} (?:(?:Old |East |West |North |South )?(?:County Road|County Rd|"
                rf"State Road|Route|Rte|Highway|Hwy|Rural Route|RR) \d+|"
                rf"(?:Avenida|Calle|Camino|Via|Rue|Avenue|Paseo|Rua|Piazza)(?: (?:de[l]?|la|los|las|du|"
@@ -46,10 +48,16 @@ _CODES = (
 _TOWN = rf"{_CAP}(?:[ -](?!(?:{_CODE})\b)(?:{_CAP}|d['’]{_CAP}|(?:d[eu]|la|las|los|or|of|sur|on)\b)){{0,3}}"
 _BEFORE_STATE = re.compile(rf"(?P<v>{_TOWN})(?:,\s(?:{_STATE})|[ ](?:{_STATE})(?=[. ]{{1,3}}\d{{5}}(?!\d)))\b")
 _BEFORE_CODE = re.compile(rf"(?P<v>{_TOWN}),? (?P<code>\d{{5}}(?:-\d{{4}})?)(?![\w-])")
-_AFTER_STREET = re.compile(rf"[,.]?\s{{1,4}}(?P<v>{_TOWN})(?:,? (?P<code>\d{{5}}(?:-\d{{4}})?)\b|(?=[,.;\n]|$))")
-_NATURE = re.compile(
-    rf"\b(?:Mount|Mt\.?|Fort|Ft\.|Port|San|Santa|Los|Las|El|Lake|Cape|Sault|Saint|Ste\.) {_CAP}(?: {_CAP})?"
+_AFTER_STREET = re.compile(
+    rf"[,.]?\s{{1,4}}(?P<v>{_TOWN})(?:,? (?P<code>\d{{5}}(?:-\d{{4}})?)\b|(?=[,.;\n]| (?:{_CODE})\b|$))"
 )
+_NATURE = re.compile(
+    rf"\b(?:(?:Mount|Mt\.?|Fort|Ft\.|Port|San|Santa|Los|Las|El|Lake|Cape|Sault|Saint|Ste\.|Camp) {_CAP}"
+    rf"(?: (?!(?:{_CODE})\b){_CAP})?|(?:Holy|Sacred|Blessed|Immaculate|Our Lady(?: of)?) [A-Z]\w+|"
+    r"St\.? [A-Z]\w+['’]s(?! (?:wort|fire|vitus))|"
+    r"[A-Z]\w+-(?:aux?|de|du|des|la|les?|sur|sous|upon|on|by|the|en|in|of)-[A-Z]\w+)"
+)
+_VETERANS = re.compile(r"\b(?P<v>[A-Z][\w'’-]+) (?:VA|VAMC)\b")
 _LAND = re.compile(
     rf"\b{_CAP} (?:Falls|Rapids|Forks|Springs|Creek|City|Beach|Hills|Heights|Valley|Grove|Ridge|Rock|Island|Mills|"
     r"Bluffs|Junction|Harbor|Haven|Landing|Plains|Village|Bend|River|Lakes)\b"
@@ -66,7 +74,8 @@ _HOUSE = (
     r"wellness|adult day|long term care) )*"
     r"(?:hospital|medical center|med ctr|medical ctr|clinic|infirmary|nursing home|nursing facility|"
     r"nursing center|center|centre|facility|"
-    r"hospice|rehab|rehabilitation|assisted living|senior living|living|manor|villa|lodge|family practice|"
+    r"hospice|dialysis|mental health|behavioral health|"
+    r"treatment center|rehab|rehabilitation|assisted living|senior living|living|manor|villa|lodge|family practice|"
     r"pediatrics|medical associates|associates|"
     r"medical group|healthcare|health care|health system|retirement community|care home|convalescent home|"
     r"high school|elementary|"
@@ -93,7 +102,8 @@ _GENERIC = frozenset(
     tumor radiation trauma burn stroke vascular cardiac thoracic cardiothoracic plastic research clinical state
     county city national american public private home school high middle elementary catholic baptist methodist
     lutheran presbyterian jewish islamic christian poison control call data please follow-up followup telephone fax
-    visit tertiary referring referral accepting admitting he she pt patient no on per cvs walgreens living retail
+    visit tertiary transfer crisis birth birthing imaging infusion
+    referring referral accepting admitting he she pt patient no on per cvs walgreens living retail
     mail order recovery chest stem cell bone marrow attending message voice contact
     """.split()
 )  # fmt: skip
@@ -107,6 +117,13 @@ _MOVED = re.compile(
     r"returned|stay\w*|drove|flew|family|daughter|son|wife|husband|mother|father|man|woman|lady|gentleman|female|"
     r"male|"
     r"brother|sister)\b[^.;:\n]{0,18}$",
+    re.I,
+)
+
+_LIVED = re.compile(
+    r"\b(?:(?:liv(?:es?|ed|ing)|resid(?:es|ed|ing|ent)|born|raised|grew up|stay(?:s|ed|ing))\b[^.;:\n]{0,8}"
+    r"\b(?:in|near|outside|at|of)|(?:native|parents|retired|widow(?:er)?|years?[- ]old|y/?o|man|woman|drove|flew|flies)"
+    r"\b[^.;:\n]{0,8}\b(?:from|of))\s$",
     re.I,
 )
 
@@ -143,9 +160,12 @@ def find_places(text: str) -> Iterator[Found]:
         if not _all_generic(m[0][lead:].rsplit(" ", 1)[0]):
             yield Found(m.start() + lead, m.end(), "location")
     for m in _BEFORE_STATE.finditer(text):
-        town = m["v"][_lead_in(m["v"]) :]
+        town = m["v"][_lead_in(m["v"]) :].split(" of ")[-1]
         if _is_town(town) and ("," in m[0] or _is_strange(town)):
             yield Found(m.end("v") - len(town), m.end("v"), "location")
+    for m in _VETERANS.finditer(text):
+        if _is_strange(m["v"]):
+            yield Found(*m.span(), "location")
     for m in _BEFORE_CODE.finditer(text):
         town = m["v"][_lead_in(m["v"]) :]
         if _is_town(town) and _is_strange(town):
@@ -160,14 +180,18 @@ def find_places(text: str) -> Iterator[Found]:
 
 
 def _is_street(street: str) -> bool:
-    return not re.search(r"\b(?:Dr\. |mg|Patient|Date)\b", street)
+    words = street.lower().split()
+    time = len(words) == 2 and (words[1] in STOP or is_term(words[1]))  # "at 1430 Monday"
+    return not time and not re.search(r"\b(?:Dr\. |mg|Patient|Date)\b", street)
 
 
 def _lead_in(name: str) -> int:
     """Characters of the words before a name that only begin its sentence: "The ", "At ", "Mammogram at "."""
-    at = 0
+    at = name.find(" at ") + 4 if " at " in name else 0
     for m in re.finditer(r"\S+ ", name):
         word = m[0].strip().lower().rstrip(".")
+        if m.start() < at:
+            continue
         if at != m.start() or not (word in STOP and word not in ("st", "our", "all") or word in MONTHS):
             break
         at = m.end()
@@ -206,7 +230,10 @@ def _after_cues(text: str) -> Iterator[Found]:
         if not words or any((w in STOP and w not in _JOINING) or (is_term(w) and w not in TOWNS) for w in words):
             continue
         capitals = text[max(0, m.start() - 12) : m.end() + 3].isupper()
-        moved = not capitals and len(words) > 1 and _MOVED.search(text, max(0, m.start() - 32), m.start())
+        if not capitals and m[0][:2].lower() == "of" and name[0].isupper():
+            continue  # an abbreviation
+        pattern, end = (_LIVED, m.end()) if len(words) == 1 else (_MOVED, m.start())
+        moved = not capitals and pattern.search(text, max(0, m.start() - 32), end)
         town = " ".join(parts)
         if moved or _is_strange(town) or (capitals and any(map(is_rare, words))):
             yield Found(m.end(), m.end() + len(town), "location")

@@ -169,7 +169,7 @@ def _of_mark(kind: str, content: str, key: Key, days: int, near: date | None) ->
 def _of_date_mark(content: str, number: int, days: int, near: date | None) -> str:
     for form in ("ymd", "mdy", "md"):
         if READABLE[form].fullmatch(content) or READABLE[form].fullmatch(content.replace("-", "/")):
-            text = content if READABLE[form].fullmatch(content) else content.replace("-", "/")
+            text = content if form != "md" and READABLE[form].fullmatch(content) else content.replace("-", "/")
             return shift_date(text, form, days, near)
     if content.isdigit():
         return str(int(content) + round(days / 365.25))

@@ -6,69 +6,20 @@ import re
 from functools import cache, lru_cache
 from importlib.resources import files
 
-GIVEN = frozenset(
-    """
-aaron adam alan albert alexander alexandra alex alfred alice alicia allison amanda amber amy andrea andrew angel
-angela angelina ann anna anne annie anthony antonio arthur ashley barbara barry benjamin bernard beth betty beverly
-bill billy bob bobby bonnie bradley brandon brenda brian brittany bruce bryan calvin carl carla carlos carmen carol
-caroline carolyn carrie catherine cathy cecilia charles cheryl chris christian christina christine christopher cindy
-claire clara claudia clifford connie corey craig crystal curtis cynthia daisy dale dana daniel danielle danny
-darlene darrell david dawn dean deborah debra denise dennis derek derrick diana diane dolores donald donna dorothy
-douglas duane dustin dylan earl eddie edgar edith edna edward edwin eileen elaine eleanor elena elizabeth ella ellen
-emily emma eric erica erin ernest esther ethan eugene eva evelyn faith fernando florence frances francis francisco
-frank franklin frederick gabriel gail gary gene george gerald geraldine gilbert gina gladys glenn gloria gordon
-grace greg gregory gwendolyn harold harry harvey hazel heather hector heidi helen henry herbert herman hope howard
-hugh ian irene isaac isabel isabella ivan jack jackie jacob jacqueline jaime james jamie jane janet janice jared
-jason javier jay jean jeff jeffery jeffrey jennifer jenny jeremy jerome jerry jesse jessica jesus jill jim jimmy
-joan joann joanne joe joel john johnny jonathan jordan jorge jose joseph josephine joshua joy joyce juan juanita
-judith judy julia julian julie june justin karen karl katherine kathleen kathryn kathy katie keith kelly kenneth
-kevin kim kimberly kristen kristin kyle larry laura lauren laurie lawrence leah lee leo leon leonard leroy leslie
-lester lewis lillian linda lisa lloyd logan lois lonnie loretta lori lorraine louis louise lucas lucille lucy luis
-luke luz lydia lynn mabel madison manuel marc marcia marcus margaret margarita maria marian marie marilyn mario
-marion marjorie mark marlene marsha martha martin marvin mary mathew matthew maureen maurice max maxine megan
-melanie melissa melvin mercedes michael michele michelle miguel mike milton minnie miranda mitchell molly monica
-morris myrtle nancy natalie nathan nathaniel neil nicholas nicole noah nora norma norman olivia oscar pamela
-patricia patrick paul paula pauline pearl pedro peggy penny peter philip phillip phyllis rachel rafael ralph ramon
-randall randy raul ray raymond rebecca regina renee ricardo rita robert roberta roberto rodney roger roland ron
-ronald ronnie rosa rosemary roy ruben ruby russell ruth ryan sally salvador samantha samuel sandra sara sarah scott
-sean sergio shane shannon sharon shawn sheila shelly shirley sidney sofia sophia stacy stanley stella stephanie
-stephen steve steven stuart sue susan suzanne sylvia tamara tammy tanya tara ted teresa terrance terry thelma
-theodore theresa thomas tiffany tim timothy tina todd tom tommy tony tonya tracy travis troy tyler valerie vanessa
-vera vernon veronica vicki victor victoria vincent viola violet virgil virginia vivian wallace walter wanda warren
-wayne wendy wesley willie william wilma yvonne zachary rose will mohammed amber autumn charity cherry clay clement
-constance destiny ebony elmer felicity flora ginger glen holly iris ivy jade jasmine jewel lance laurel lily melody
-misty opal patience pansy prudence robin sandy sherry sterling temperance trinity willow ahmed ali fatima wei ming
-raj anil sunil priya deepak sergei natasha olga igor pierre hans klaus
-""".split()
-)
-"""Given names frequent in the United States, and a few of the most frequent elsewhere."""
 
-FAMILY = frozenset(
-    """
-adams alexander allen alvarez anderson andrews armstrong arnold austin bailey baker banks barnes bell bennett berry
-bishop black boyd bradley brooks brown bryant burke burns butler campbell carpenter carroll carter castillo chapman
-chavez chen clark coleman collins cooper cox crawford cruz cunningham daniels davis day diaz dixon duncan dunn
-edwards elliott ellis evans ferguson fernandez fields fisher fleming flores ford foster fowler fox franklin freeman
-fuller garcia gardner garza gibson gomez gonzalez gordon graham grant gray green greene griffin guzman hall hamilton
-hansen hanson harper harris harrison hart harvey hawkins hayes henderson henry hernandez herrera hicks hill hoffman
-holland holmes howard howell hudson hughes hunt hunter jackson jacobs jenkins jensen jimenez johnson johnston jones
-kelley kelly kennedy khan kim king knight lane larson lawson lee lewis little lopez lynch marshall martin martinez
-mason matthews mcdonald medina mendoza meyer miller mills mitchell moore morales moreno morgan morris murphy murray
-myers nelson newman nguyen nichols obrien oliver olson ortiz owens palmer parker patel patterson payne perez perkins
-perry peters peterson phillips pierce porter powell price pham ramirez ramos reed reid reyes reynolds rice richards
-richardson riley rivera roberts robertson robinson rodriguez rogers romero rose ross ruiz russell ryan salazar
-sanchez sanders santiago schmidt schultz scott shaw silva simmons simpson singh smith snyder soto spencer stanley
-stephens stevens stewart stone sullivan taylor thomas thompson torres tran tucker turner vargas vasquez wagner
-walker wallace walsh ward warren washington watkins watson weaver webb weber webster welch wells west wheeler white
-williams williamson willis wilson wong wood woods wright young cohen levy kaplan friedman goldberg yang liu lin wang
-zhao zhou shah sharma gupta kumar rao das ahmed hussain ivanov mueller becker rossi silva santos pereira costa long
-bond cook bush bird snow frost winter summers love church cross bowman rivers waters marsh brook glass drake hobbs
-ash bloom boone bright chase coffee crane crow dove farmer field finch flowers fry goodman hale hardy hatch hawk
-heath hood keen kidd lamb lord moon moss noble page park parks peacock pepper pike poole pope rich sage savage sharp
-silver steel storm swift temple thorn vale weeks wise wolf wren yates
-""".split()
-)
-"""Family names frequent in the United States, among them ordinary words (Price, Stone, Long)."""
+def _lists(name: str) -> dict[str, frozenset[str]]:
+    """The words of a file of this package, by the list they stand in; lines with # are comments."""
+    text = files(__package__).joinpath(name).read_text(encoding="utf-8")
+    body = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
+    _, *pieces = re.split(r"^(\w+):$", body, flags=re.M)
+    return {title: frozenset(words.split()) for title, words in zip(pieces[::2], pieces[1::2], strict=True)}
+
+
+_NAMES = _lists("names.txt")
+GIVEN = _NAMES["given"]
+"""Frequent given names."""
+FAMILY = _NAMES["family"]
+"""Family names that are very frequent, and frequent ones that are words or terms too (Price, Stone, Long)."""
 
 STATES = frozenset(
     """alabama alaska arizona arkansas california colorado connecticut delaware florida georgia hawaii idaho illinois
@@ -151,7 +102,8 @@ zocor zofran zoloft zometa zosyn zovirax zyprexa zyrtec zyvox medtronic abbott g
 zimmer biomet ethicon covidien cook cordis philips siemens bard arrow hemovac jackson-pratt vicryl monocryl prolene
 ethibond nylon ioban chloraprep gelfoam surgicel seprafilm steri-strips kerlix xeroform adaptic webril kerrison
 penfield rongeur leksell ligasure endo endocatch gia harmonic toyota honda chevrolet chevy nissan hyundai subaru
-mazda volkswagen volvo jeep harley davidson camry civic corolla aetna cigna humana anthem kaiser medicare medicaid
+mazda volkswagen volvo acura audi bmw buick cadillac chrysler infiniti kia lexus lincoln mercedes mitsubishi pontiac
+porsche saturn tesla jeep harley davidson camry civic corolla aetna cigna humana anthem kaiser medicare medicaid
 tricare hipaa google facebook zoom skype walmart costco mcdonald mcdonalds excel windows epic cerner english spanish
 french german italian portuguese russian chinese mandarin cantonese vietnamese korean japanese arabic hindi tagalog
 haitian creole polish greek hebrew farsi urdu american african asian hispanic latino latina caucasian european
@@ -163,6 +115,7 @@ denmark norway sweden finland iceland poland ukraine russia romania bulgaria gre
 nigeria ghana kenya uganda ethiopia somalia sudan congo israel lebanon syria iraq iran afghanistan pakistan india
 nepal bangladesh china taiwan japan korea vietnam laos cambodia thailand burma malaysia singapore indonesia
 philippines australia zealand puerto rico usa uk monday tuesday wednesday thursday friday saturday sunday mon tues
+mondays tuesdays wednesdays thursdays fridays saturdays sundays pharmd psyd edd
 wed thurs fri christmas thanksgiving easter jan feb mar apr jun jul aug sep sept oct nov dec internet covid sars
 ebola gleason breslow clark lauren dukes figo bi-rads birads tirads pirads caprini wells sulfa sulfas pcn neuro abd
 resp cardio pulm heme endo musc msk heent psych gi gu id ext skin labs meds apgar apgars allergies dtr echo neph
@@ -236,8 +189,7 @@ _MEDICAL = re.compile(
 
 @cache
 def _lexicon() -> frozenset[str]:
-    text = files(__package__).joinpath("lexicon.txt").read_text(encoding="utf-8")
-    return frozenset(word for line in text.splitlines() if not line.startswith("#") for word in line.split())
+    return _lists("lexicon.txt")["words"]
 
 
 @lru_cache(1 << 16)
