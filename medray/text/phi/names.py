@@ -102,6 +102,7 @@ class NameReader(RunReader):
 
     def _uncued(self) -> Iterator[Found]:
         stop = 0
+        small = {word.text for word in self.words if word.text.islower()}
         for word in self.words:
             if word.start < stop or not word.is_capital:
                 continue
@@ -112,6 +113,8 @@ class NameReader(RunReader):
             run = self.read(word.start, "plain")
             if not run or not self._stands_alone(run):
                 continue
+            if all(w.lower in small for w in solid_words(run)):
+                continue  # written in small letters elsewhere: a word that vocabulary lacks
             stop = run[-1].stop
             yield self._name(run)._replace(start=self._with_particles(self.at[word.start]))
 

@@ -180,6 +180,7 @@ _MEDICAL = re.compile(
     r"ectasis|rrhage|rrhea|rrhaphy|centesis|cyt(?:es?|ic|osis)|pnea|pnoea|therapy|azole|olol|pril|sartan|statin|"
     r"mycin|"
     r"micin|cillin|floxacin|mab|tinib|parin|caine|zepam|zolam|dipine|prazole|setron|triptan|oxetine|azine|idine|"
+    r"vir|arone|steride|purinol|cortisone|epin|benecid|buride|butynin|choline|ation|ulsion|ventricular|vascular|scopic|"
     r"olone|"
     r"asone|onide|cycline|platin|taxel|rubicin|formin|gliptin|gliflozin|thiazide|semide|phylline|terol|tropium|"
     r"lukast|"
