@@ -132,6 +132,7 @@ STOP = frozenset(
     surgeon mrs hcp pcp attn aware notified states reports denies called calls says said wants aide speaking told
     asked present here back regarding discussed reviewed transcribed read performed interpreted verified prepared
     requested ordered referred submitted reported completed written recorded administered collected received entered
+    department dept division section
     witnessed confirmed operative procedure mom dad baby infant boy girl man woman gentleman lady child someone
     everyone nobody about again agrees agree came comes did does given gave recommends recommended updated saw sees
     """.split()

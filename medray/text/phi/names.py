@@ -14,7 +14,7 @@ from medray.text.phi import cues
 from medray.text.phi.cues import Word
 from medray.text.phi.found import Found
 from medray.text.phi.runs import MAX_WORDS, RunReader, solid_words
-from medray.text.phi.words import GIVEN, TOWNS, is_common, is_rare, is_term
+from medray.text.phi.words import GIVEN, TOWNS, is_calendar, is_common, is_rare, is_term
 
 _AND = re.compile(r"(?:,? (?:and|&) |[,;] |/)(?=[^\W\d_])")
 
@@ -127,7 +127,7 @@ class NameReader(RunReader):
         return start
 
     def _acts_like_a_person(self, word: Word) -> bool:
-        if not word.may_be_name:
+        if not word.may_be_name or (word.text.isupper() and len(word.text) < 5):
             return False
         if cues.OF_SOMEBODY.match(self.text, word.stop):
             return True
@@ -144,6 +144,8 @@ class NameReader(RunReader):
         if cues.ROLE_AFTER.match(self.text, run[-1].stop):
             return True
         first = solid[0]
+        if is_calendar(first.lower) or (first.text.isupper() and len(first.text) < 5 and not self._in_capitals(first)):
+            return False  # "May Concern", "ASA III"
         if len(solid) > 1:
             return True
         if first.lower in GIVEN and cues.PERSON_VERB.match(self.text, run[-1].stop):

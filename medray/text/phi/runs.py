@@ -63,6 +63,8 @@ class RunReader:
             return cue == "title" and begins and word.may_be_name and bool(surname)
         if len(word.text) == 1:
             return True
+        if run and word.text in STATE_CODES and not run[-1].text.isupper():
+            return False
         if not run:
             return word.may_be_name or (cue == "title" and not word.is_stop)
         if (
