@@ -118,6 +118,11 @@ def find_numbers(text: str) -> Iterator[Found]:
 
 
 def _labelled(text: str) -> Iterator[Found]:
+    for code in _GROUPS.finditer(text):
+        before = text[max(0, code.start() - _LONGEST_LABEL) : code.start()]
+        kind = next((kind for kind, pattern in _LABEL_BEFORE if pattern.search(before)), None)
+        if kind or _ANY_LABEL.search(before):
+            yield Found(*code.span(), kind or "other")
     for code in _CODES.finditer(text):
         before = text[max(0, code.start() - _LONGEST_LABEL) : code.start()]
         kind = next((kind for kind, pattern in _LABEL_BEFORE if pattern.search(before)), None)
@@ -126,11 +131,6 @@ def _labelled(text: str) -> Iterator[Found]:
             kind = "other"
         if kind and not _OBSTETRIC.fullmatch(code[0]):
             yield Found(*code.span(), kind)
-    for code in _GROUPS.finditer(text):
-        before = text[max(0, code.start() - _LONGEST_LABEL) : code.start()]
-        kind = next((kind for kind, pattern in _LABEL_BEFORE if pattern.search(before)), None)
-        if kind or _ANY_LABEL.search(before):
-            yield Found(*code.span(), kind or "other")
 
 
 def _phones(text: str) -> Iterator[Found]:

@@ -55,7 +55,7 @@ _NATURE = re.compile(
     rf"\b(?:(?:Mount|Mt\.?|Fort|Ft\.|Port|San|Santa|Los|Las|El|Lake|Cape|Sault|Saint|Ste\.|Camp) {_CAP}"
     rf"(?: (?!(?:{_CODE})\b){_CAP})?|(?:Holy|Sacred|Blessed|Immaculate|Our Lady(?: of)?) [A-Z]\w+|"
     r"St\.? [A-Z]\w+['’]s(?! (?:wort|fire|vitus))|"
-    r"[A-Z]\w+-(?:aux?|de|du|des|la|les?|sur|sous|upon|on|by|the|en|in|of)-[A-Z]\w+)"
+    r"[A-Z]\w+(?:-[A-Z]\w+)*-(?:aux?|de|du|des|la|les?|sur|sous|upon|on|by|the|en|in|of)-[A-Z]\w+(?:-[A-Z]\w+)*)"
 )
 _VETERANS = re.compile(r"\b(?P<v>[A-Z][\w'’-]+) (?:VA|VAMC)\b")
 _LAND = re.compile(
