@@ -101,7 +101,7 @@ def _synthesize() -> SynthesizeConfig:
             test=80, dev=0, train=48, reward_train=12, reward_heldout=12, round_1=12, round_2=12, fresh=12
         ),
         focus_diseases=GroupCounts(
-            test=16, dev=0, train=8, reward_train=6, reward_heldout=6, round_1=6, round_2=6, fresh=6
+            test=16, dev=0, train=8, reward_train=8, reward_heldout=8, round_1=8, round_2=8, fresh=8
         ),
         extra_terms=GroupCounts(
             test=0, dev=0, train=304, reward_train=128, reward_heldout=64, round_1=64, round_2=64, fresh=64
