@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from medray.core.access import Access
 from medray.core.config import Config, Placement, UserError
 from medray.core.identity import digest_file
-from medray.tables.rows import Piece, read_piece
+from medray.tables.formats import table_rows
+from medray.tables.streams import TORN, kind_of, open_streams
 from medray.text.contamination import Item
 
-_KINDS = (".jsonl", ".parquet", ".csv")
-_UNREADABLE = (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error, pa.ArrowInvalid)
+_KINDS = (".jsonl", ".json", ".parquet", ".csv")
+_MAX_ITEM_BYTES = 10_000_000
 
 
 class BenchmarkPlacement(Placement):
-    """Where the file lies: jsonl(.zst/.gz), parquet or csv(.gz)."""
+    """Where the file lies: jsonl, csv (both may be compressed: .zst .gz .bz2) or parquet."""
 
     path: str
 
@@ -46,46 +43,52 @@ class BenchmarkFile(Config):
     placement: BenchmarkPlacement
 
 
+def resolve(file: BenchmarkFile) -> BenchmarkFile:
+    """The file with its digest, where that is empty, taken from what lies there. Raises UserError if it is missing."""
+    return file if file.digest else file.model_copy(update={"digest": digest_file(_found(file))})
+
+
 def read_items(file: BenchmarkFile) -> list[Item]:
     """All items of a benchmark file, in order of row.
 
     Raises UserError when the file is missing, not the one of the digest, torn, without rows, or has one row that cannot
     be used: an item that is silently left out would be certified as not found.
     """
-    path = Path(file.placement.path)
-    where = f"benchmark {file.name}, {path}"
-    if not path.is_file():
-        raise UserError(f"{where}: no such file, expected the benchmark to decontaminate against: correct the path")
+    path, where = _found(file), _where(file)
     if file.digest and (found := digest_file(path)) != file.digest:
         raise UserError(f"{where}: digest is {found}, expected {file.digest}: get that version, or set the new digest")
+    if kind_of(path.name) not in _KINDS:
+        raise UserError(f"{where}: unknown kind of file, expected one of {', '.join(_KINDS)}: convert it")
     items: list[Item] = []
     try:
         for number, fields in _rows(path, where):
             items.append(_item(file, fields, number, f"{where}, row {number}"))
-    except _UNREADABLE as error:
+    except (*TORN, pa.ArrowInvalid) as error:
         raise UserError(f"{where}: cannot be read ({str(error).splitlines()[0]}): get the file again") from error
     if not items:
         raise UserError(f"{where}: no rows, expected at least one item: get the file again")
     return items
 
 
+def _where(file: BenchmarkFile) -> str:
+    return f"benchmark {file.name}, {file.placement.path}"
+
+
+def _found(file: BenchmarkFile) -> Path:
+    path = Path(file.placement.path)
+    if not path.is_file():
+        raise UserError(
+            f"{_where(file)}: no such file, expected the benchmark to decontaminate against: correct the path"
+        )
+    return path
+
+
 def _rows(path: Path, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    kind = next((suffix for suffix in reversed(path.suffixes) if suffix in _KINDS), "")
-    if kind == ".jsonl":
-        for row in read_piece(Piece(str(path))):
+    for _, stream in open_streams(str(path), _KINDS):
+        for row in table_rows(stream, where, _MAX_ITEM_BYTES, columns=()):  # _item says which field a row lacks
             if row.fields is None:
                 raise UserError(f"{where}, row {row.number}: {row.reason}, expected an object: mend the file")
             yield row.number, row.fields
-    elif kind == ".parquet":
-        yield from enumerate((row for batch in pq.ParquetFile(path).iter_batches() for row in batch.to_pylist()), 1)
-    elif kind == ".csv":
-        with fsspec.open(path, "rt", compression="infer", newline="", encoding="utf-8-sig") as stream:
-            for number, fields in enumerate(csv.DictReader(stream, strict=True), 1):
-                if None in fields:  # where DictReader puts cells without a column
-                    raise UserError(f"{where}, row {number}: more cells than columns, expected as many: mend the file")
-                yield number, fields
-    else:
-        raise UserError(f"{where}: unknown kind of file, expected one of {', '.join(_KINDS)}: convert it")
 
 
 def _item(file: BenchmarkFile, fields: dict[str, Any], number: int, where: str) -> Item:

@@ -98,7 +98,7 @@ def _synthesize() -> SynthesizeConfig:
         definition_words=(6, 34),
         max_profile_phenotypes=8,
         focus_terms=GroupCounts(
-            test=80, dev=0, train=48, reward_train=16, reward_heldout=16, round_1=16, round_2=16, fresh=16
+            test=80, dev=0, train=48, reward_train=12, reward_heldout=12, round_1=12, round_2=12, fresh=12
         ),
         focus_diseases=GroupCounts(
             test=16, dev=0, train=8, reward_train=8, reward_heldout=8, round_1=8, round_2=8, fresh=8
@@ -122,7 +122,7 @@ def _synthesize() -> SynthesizeConfig:
         ),
         num_open_examples=48,
         num_general_examples=36,
-        prompts=PromptCounts(reward_train=160, reward_heldout=96, round_1=80, round_2=80, fresh=72),
+        prompts=PromptCounts(reward_train=160, reward_heldout=96, round_1=72, round_2=72, fresh=64),
         prompt_mix=TaskCounts(
             definition_to_term=1, term_to_system=8, term_to_synonym=0, phenotypes_to_disease=1, disease_to_phenotype=1
         ),
