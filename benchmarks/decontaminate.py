@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from medray.corpus.benchmarks import BenchmarkFile, read_items
+from medray.corpus.readers.formats import reader_of
+from medray.corpus.readers.rules import ReadRules
 from medray.tables.rows import Piece, read_piece
 from medray.text.contamination import ContaminationIndex, ContaminationRules, Item, Match, certificates
 
@@ -55,8 +57,9 @@ def items_of(directory: Path) -> list[Item]:
 def documents_of(directory: Path) -> dict[str, str]:
     """The corpus by id: jsonl.zst files and clinical notes."""
     found = {}
+    reader = reader_of("documents", ReadRules())
     for file in sorted(directory.glob("*.jsonl.zst")):
-        rows = (row for row in read_piece(Piece(str(file))) if row.fields)
+        rows = (row for row in read_piece(Piece(str(file)), reader) if row.is_good)
         found |= {f"{file.name.split('.')[0]}/{row.number}": row.fields["text"] for row in rows}
     csv.field_size_limit(1 << 30)
     with gzip.open(directory / "clinical" / "NOTEEVENTS.csv.gz", "rt") as stream:

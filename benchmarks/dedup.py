@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from medray.corpus.readers.formats import reader_of
+from medray.corpus.readers.rules import ReadRules
 from medray.tables.rows import Piece, read_piece
 from medray.text.duplicates import candidate_pairs, unique_pairs, verified
 from medray.text.minhash import FINEWEB, band_keys, lsh_probability, signatures
@@ -35,7 +37,8 @@ MIN_WORDS = 50
 def real_texts(directory: Path, count: int) -> list[str]:
     """Texts of at least MIN_WORDS words, every n-th of all sources."""
     files = sorted(directory.glob("*.jsonl.zst"))
-    rows = [row.fields["text"] for file in files for row in read_piece(Piece(str(file))) if row.fields]
+    reader = reader_of("documents", ReadRules())
+    rows = [row.fields["text"] for file in files for row in read_piece(Piece(str(file)), reader) if row.is_good]
     texts = [text for text in rows if len(text.split()) >= MIN_WORDS]
     if len(texts) < count:
         raise SystemExit(f"{directory}: {len(texts)} texts of {MIN_WORDS} words, expected {count}: give --data")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,8 @@ import pyarrow.parquet as pq
 
 from medray.core.config import UserError
 
+_GROUP_ROWS = 1024
+_GROUP_BYTES = 1 << 25
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _PARTS = pa.list_(pa.struct([("kind", pa.string()), ("start", pa.int32()), ("stop", pa.int32())]))
 
@@ -112,3 +115,61 @@ def write_table(path: str | Path, rows: Sequence[dict[str, Any]] | pa.Table, sch
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     pq.write_table(rows.cast(schema), partial, compression="zstd")
     partial.rename(path)
+
+
+class TableWriter:
+    """A parquet table written as its rows come: whole or not at all (temporary name, then rename when the block ends).
+
+    Memory: one row group, of about 1,024 rows and at most 32 MB more than one row or table of them.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._path, self._schema = path, schema
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._partial = path.with_name(f".{path.name}.{os.getpid()}")
+        self._writer = pq.ParquetWriter(self._partial, schema, compression="zstd")
+        self._tables: list[pa.Table] = []
+        self._rows: list[dict[str, Any]] = []
+        self._num_rows = self._num_bytes = 0
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Append one row, which has the fields of the schema."""
+        assert row.keys() == set(self._schema.names), f"{self._path}: row has fields {sorted(row)}"
+        self._rows.append(row)
+        self._grow(1, sum(len(value) for value in row.values() if isinstance(value, str)))
+
+    def write(self, table: pa.Table) -> None:
+        """Append a table, which has the fields of the schema."""
+        self._gather()
+        self._tables.append(table.select(self._schema.names).cast(self._schema))
+        self._grow(len(table), table.nbytes)
+
+    def _grow(self, num_rows: int, num_bytes: int) -> None:
+        self._num_rows, self._num_bytes = self._num_rows + num_rows, self._num_bytes + num_bytes
+        if self._num_rows >= _GROUP_ROWS or self._num_bytes >= _GROUP_BYTES:
+            self._flush()
+
+    def _gather(self) -> None:
+        if self._rows:
+            self._tables.append(pa.Table.from_pylist(self._rows, schema=self._schema))
+            self._rows = []
+
+    def _flush(self) -> None:
+        self._gather()
+        if self._num_rows:
+            self._writer.write_table(pa.concat_tables(self._tables), row_group_size=self._num_rows)
+        self._tables, self._num_rows, self._num_bytes = [], 0, 0
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._flush()
+        self._writer.close()
+        if error is None:
+            self._partial.rename(self._path)
+        else:
+            self._partial.unlink()

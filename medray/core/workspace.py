@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -219,6 +219,12 @@ class Workspace:
         """All rows set aside so far."""
         paths = sorted((self.local / "quarantine").glob("*.jsonl"))
         return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+
+    def keep_quarantined(self, marks: Collection[str]) -> None:
+        """Forget the bad rows of other shards: those of an attempt that shared the work out otherwise."""
+        for path in (self.local / "quarantine").glob("*.jsonl"):
+            if path.stem not in marks:
+                path.unlink()
 
     def check_quarantine(self, num_rows: int, max_fraction: float) -> None:
         """Raises UserError when more than `max_fraction` of `num_rows` were set aside, with the first reason."""

@@ -1,7 +1,8 @@
-"""From prepared shards to the corpus: duplicates out, mixture, packing, held-out documents, data card. In one task."""
+"""From tokenised parts to the corpus: mixture, packing, held-out documents, data card. In one task."""
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 
 from medray.core.config import UserError
 from medray.core.schema import DOCUMENT, write_table
+from medray.corpus.tokenise import KEPT
 from medray.text.mixture import Placed, Unit, check_mixture, cut_blocks, fillable, interleave, split_lengths
 
 if TYPE_CHECKING:
@@ -27,68 +29,44 @@ ORDER = pa.schema(
 )  # fmt: skip
 """Every unit of the corpus at its place: tokens [start, start + num_tokens), the EOS of a document's end included."""
 
-_COLUMNS = ["id", "source", "category", "split", "licence", "access", "key", "exact"]
+_STATED = {
+    "licences": lambda row: row["licence"], "access": lambda row: row["access"],
+    "languages": lambda row: row["language"], "years": lambda row: row["date"][:4],
+}  # fmt: skip
 
 
-def assemble(
-    config: CorpusConfig, prepared: list[Path], facts: list[dict[str, Any]], model: Path, data: Path
-) -> dict[str, Any]:
-    """Write store, order and held-out documents into `data`; the data card.
+def assemble(config: CorpusConfig, parts: list[Path], tokens: list[Path], model: Path, data: Path) -> dict[str, Any]:
+    """Write store, order and held-out documents into `data`; the data card. `tokens` are the tokenised parts.
 
-    Memory: ids, keys and lengths of all documents, and the tokens of those in the corpus.
+    Memory: ids and lengths of all documents, and the tokens of those in the corpus.
     """
-    rows = _rows(prepared)
-    fates = _without_duplicates(rows, config.source_priority)
-    units = [unit for row, fate in zip(rows, fates, strict=True) if fate == "train" for unit in _units(config, row)]
+    rows = _rows(tokens)
+    units = [unit for row in rows if row["split"] == "train" for unit in _units(config, row)]
     if not units:
         raise UserError(
-            "corpus: no document is left after cleaning, expected at least one per category: see the drops by reason "
-            f"({_sum_reasons(facts)}) and loosen corpus.rules or add a source"
+            f"corpus: no document of {len(rows)} is there to train on, expected at least one per category: see what "
+            "clean, dedup and decontaminate have dropped, or add a source"
         )
     budget = config.token_budget or _natural_budget(config, units)
     check_mixture(units, config.proportions, budget or 1, config.max_epochs)
     order = interleave(units, config.proportions, budget, config.max_epochs, config.rng_seed)
     _check_whole(config, units, order, budget)
-    _write_heldout(prepared, rows, fates, data / "heldout.parquet")
-    store = _write_store(config, prepared, _places(rows, fates, order), order, model, data)
-    return _card(rows, fates, facts, order, store)
+    _write_heldout(parts, data / "heldout.parquet")
+    store = _write_store(config, tokens, _places(rows, order), order, model, data)
+    return _card(rows, order, store)
 
 
-def _rows(prepared: list[Path]) -> list[dict[str, Any]]:
-    """The small columns of every document, each with its number of tokens and where it lies."""
+def _rows(tokens: list[Path]) -> list[dict[str, Any]]:
+    """The small columns of every document, each with its number of tokens, EOS included, and where it lies."""
     rows: list[dict[str, Any]] = []
-    for number, path in enumerate(prepared):
-        table = pq.read_table(path, columns=[*_COLUMNS, "input_ids"])
+    for number, path in enumerate(tokens):
+        table = pq.read_table(path, columns=[*KEPT, "input_ids"])
         lengths = pc.list_value_length(table["input_ids"]).to_pylist()
-        for index, (row, length) in enumerate(zip(table.select(_COLUMNS).to_pylist(), lengths, strict=True)):
+        for index, (row, length) in enumerate(zip(table.select(KEPT).to_pylist(), lengths, strict=True)):
             rows.append({**row, "num_tokens": length + 1, "place": (number, index)})
+    names = {(row["source"], row["id"]) for row in rows}
+    assert len(names) == len(rows), f"{len(rows) - len(names)} documents have the name of another one"
     return rows
-
-
-def _without_duplicates(rows: list[dict[str, Any]], priority: tuple[str, ...]) -> list[str]:
-    """What becomes of each row: train, heldout, duplicate (of an equal text) or duplicate_id (of another text).
-
-    Kept is the held-out one (so that nothing held out is trained on), then by source priority, source and id.
-    """
-    ranks = {name: rank for rank, name in enumerate(priority)}
-
-    def rule(i: int) -> tuple:
-        row = rows[i]
-        rank = ranks.get(row["source"], len(ranks))
-        return row["split"] != "heldout", rank, row["source"], row["id"], row["key"], row["exact"]
-
-    fates, keys, ids = [""] * len(rows), set(), set()
-    for i in sorted(range(len(rows)), key=rule):
-        row = rows[i]
-        if row["key"] in keys:
-            fates[i] = "duplicate"
-        elif (row["source"], row["id"]) in ids:
-            fates[i] = "duplicate_id"
-        else:
-            keys.add(row["key"])
-            ids.add((row["source"], row["id"]))
-            fates[i] = row["split"]
-    return fates
 
 
 def _units(config: CorpusConfig, row: dict[str, Any]) -> list[Unit]:
@@ -124,36 +102,26 @@ def _check_whole(config: CorpusConfig, units: list[Unit], order: list[Placed], b
             )
 
 
-def _write_heldout(prepared: list[Path], rows: list[dict[str, Any]], fates: list[str], path: Path) -> None:
-    wanted: dict[int, list[int]] = {}
-    for row, fate in zip(rows, fates, strict=True):
-        if fate == "heldout":
-            wanted.setdefault(row["place"][0], []).append(row["place"][1])
-    tables = [
-        pq.read_table(prepared[number], columns=DOCUMENT.names).take(indices).cast(DOCUMENT)
-        for number, indices in sorted(wanted.items())
-    ]
-    table = pa.concat_tables([DOCUMENT.empty_table(), *tables]).sort_by([("source", "ascending"), ("id", "ascending")])
-    write_table(path, table, DOCUMENT)
+def _write_heldout(parts: list[Path], path: Path) -> None:
+    tables = [pq.read_table(part, columns=DOCUMENT.names, filters=[("split", "==", "heldout")]) for part in parts]
+    table = pa.concat_tables(table.cast(DOCUMENT) for table in tables)
+    write_table(path, table.sort_by([("source", "ascending"), ("id", "ascending")]), DOCUMENT)
 
 
-def _places(
-    rows: list[dict[str, Any]], fates: list[str], order: list[Placed]
-) -> dict[tuple[int, int], tuple[str, str]]:
+def _places(rows: list[dict[str, Any]], order: list[Placed]) -> dict[tuple[int, int], tuple[str, str]]:
     """Where the documents of the corpus lie: (table, row) -> (source, id)."""
     wanted = {(placed.unit.source, placed.unit.id) for placed in order}
-    kept = (row for row, fate in zip(rows, fates, strict=True) if fate == "train")
-    return {row["place"]: (row["source"], row["id"]) for row in kept if (row["source"], row["id"]) in wanted}
+    return {row["place"]: (row["source"], row["id"]) for row in rows if (row["source"], row["id"]) in wanted}
 
 
 def _write_store(
-    config: CorpusConfig, prepared: list[Path], places: dict[tuple[int, int], tuple[str, str]], order: list[Placed],
+    config: CorpusConfig, tokens: list[Path], places: dict[tuple[int, int], tuple[str, str]], order: list[Placed],
     model: Path, data: Path,
 ) -> dict[str, Any]:  # fmt: skip
     from medray.model.load import load_tokenizer, tokenizer_digest
     from medray.tables.blocks import BlockWriter
 
-    ids = _token_ids(prepared, places, load_tokenizer(model).eos_token_id)
+    ids = _token_ids(tokens, places, load_tokenizer(model).eos_token_id)
     lengths = [placed.unit.num_tokens for placed in order]
     starts = np.concatenate([[0], np.cumsum(lengths)])
     corpus = np.empty(int(starts[-1]), np.int32)
@@ -176,11 +144,11 @@ def _write_store(
 
 
 def _token_ids(
-    prepared: list[Path], places: dict[tuple[int, int], tuple[str, str]], eos: int
+    tokens: list[Path], places: dict[tuple[int, int], tuple[str, str]], eos: int
 ) -> dict[tuple[str, str], np.ndarray]:
     """Token ids with EOS of the documents of the corpus by (source, id)."""
     found: dict[tuple[str, str], np.ndarray] = {}
-    for number, path in enumerate(prepared):
+    for number, path in enumerate(tokens):
         column = pq.read_table(path, columns=["input_ids"])["input_ids"].combine_chunks()
         for index in range(len(column)):
             if name := places.get((number, index)):
@@ -188,55 +156,26 @@ def _token_ids(
     return found
 
 
-def _sum_reasons(facts: list[dict[str, Any]]) -> str:
-    reasons: Counter[str] = Counter()
-    for source in (s for fact in facts for s in fact["sources"].values()):
-        reasons.update({k.removeprefix("dropped."): n for k, n in source.items() if k.startswith("dropped.")})
-    return ", ".join(f"{name} {n}" for name, n in sorted(reasons.items())) or "none dropped"
-
-
-def _card(
-    rows: list[dict[str, Any]], fates: list[str], facts: list[dict[str, Any]], order: list[Placed],
-    store: dict[str, Any],
-) -> dict[str, Any]:  # fmt: skip
-    sources: dict[str, dict[str, Any]] = {}
-
-    def of(name: str) -> dict[str, Any]:
-        steps = ("rows", "quarantined", "cleaned", "duplicates", "duplicate_ids", "train", "heldout", "used", "unused")
-        zero = {**dict.fromkeys(steps, 0), "tokens": 0, "tokens_available": 0, "dropped": {}}
-        return sources.setdefault(name, {**zero, "category": "", "licences": set(), "access": set()})
-
-    for name, count in ((n, c) for fact in facts for n, c in fact["sources"].items()):
-        for step, value in count.items():
-            place, key = (of(name)["dropped"], step[8:]) if step.startswith("dropped.") else (of(name), step)
-            place[key] = place.get(key, 0) + value
+def _card(rows: list[dict[str, Any]], order: list[Placed], store: dict[str, Any]) -> dict[str, Any]:
+    """Documents and tokens of every source and category; of a source's documents what they state ("": nothing)."""
+    numbers = ("train", "heldout", "used", "unused", "tokens", "tokens_available")
+    empty = {**dict.fromkeys(numbers, 0), **{name: Counter() for name in _STATED}, "category": ""}
+    sources: dict[str, dict[str, Any]] = {row["source"]: copy.deepcopy(empty) for row in rows}
     used = {(placed.unit.source, placed.unit.id) for placed in order}
-    plural = {"duplicate": "duplicates", "duplicate_id": "duplicate_ids"}
-    for row, fate in zip(rows, fates, strict=True):
-        source = of(row["source"])
+    for row in rows:
+        source = sources[row["source"]]
         source["category"] = row["category"]
-        source["licences"].add(row["licence"])
-        source["access"].add(row["access"])
-        source[plural.get(fate, fate)] += 1
-        if fate == "train":
+        for name, of in _STATED.items():
+            source[name][of(row)] += 1
+        source[row["split"]] += 1
+        if row["split"] == "train":
             source["used" if (row["source"], row["id"]) in used else "unused"] += 1
             source["tokens_available"] += row["num_tokens"]
     categories: dict[str, dict[str, int]] = {}
     for placed in order:
-        of(placed.unit.source)["tokens"] += placed.unit.num_tokens
+        sources[placed.unit.source]["tokens"] += placed.unit.num_tokens
         category = categories.setdefault(placed.unit.category, {"tokens": 0, "units": 0})
         category["tokens"] += placed.unit.num_tokens
         category["units"] += 1
-    for source in sources.values():
-        source["licences"], source["access"] = sorted(source["licences"]), sorted(source["access"])
-    return {"sources": sources, "total": _total(sources), "categories": categories, "store": store}
-
-
-def _total(sources: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    total: dict[str, Any] = {"dropped": Counter()}
-    for source in sources.values():
-        total["dropped"].update(source["dropped"])
-        for name, value in source.items():
-            if isinstance(value, int):
-                total[name] = total.get(name, 0) + value
-    return {**total, "dropped": dict(total["dropped"])}
+    total = {name: sum(source[name] for source in sources.values()) for name in numbers}
+    return {"sources": sources, "total": total, "categories": categories, "store": store}

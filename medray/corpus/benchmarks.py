@@ -45,7 +45,8 @@ class BenchmarkFile(Config):
 
 def resolve(file: BenchmarkFile) -> BenchmarkFile:
     """The file with its digest, where that is empty, taken from what lies there. Raises UserError if it is missing."""
-    return file if file.digest else file.model_copy(update={"digest": digest_file(_found(file))})
+    place = BenchmarkPlacement(path=str(Path(file.placement.path).absolute()))  # workers run in other directories
+    return file.model_copy(update={"placement": place, "digest": file.digest or digest_file(_found(file))})
 
 
 def read_items(file: BenchmarkFile) -> list[Item]:

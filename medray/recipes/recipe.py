@@ -10,6 +10,9 @@ from medray.core.config import Config
 from medray.core.journal import Trackers
 from medray.corpus.base import BaseConfig
 from medray.corpus.build import CorpusConfig
+from medray.corpus.clean import CleanConfig
+from medray.corpus.decontaminate import DecontaminateConfig
+from medray.corpus.dedup import DedupConfig
 from medray.corpus.sources import SourcesConfig
 from medray.evaluate.fresh import FreshConfig
 from medray.evaluate.model import EvaluateConfig
@@ -68,6 +71,9 @@ class Recipe(Config):
     base: BaseConfig
     sources: SourcesConfig
     synthesize: SynthesizeConfig
+    clean: CleanConfig
+    dedup: DedupConfig
+    decontaminate: DecontaminateConfig
     corpus: CorpusConfig
     pretrain: PretrainConfig
     sft: SFTConfig

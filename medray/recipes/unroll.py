@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from medray.core.stage import Stage
-from medray.corpus import base, build, sources
+from medray.corpus import base, build, clean, decontaminate, dedup, sources
 from medray.evaluate import fresh, model
 from medray.evaluate import reward as reward_evaluation
 from medray.preference import dpo, judge, pairs, reference, sample
@@ -26,7 +26,11 @@ def unroll(recipe: Recipe) -> list[Stage]:
     tiny = {"sources": first} if recipe.base.format == "tiny" else {}
     start = order.add("base", base, base.resolve(recipe.base), **tiny)
     made = order.add("synthesize", synthesize, recipe.synthesize, sources=first)
-    corpus = order.add("corpus", build, recipe.corpus, model=start, documents=made, sources=first)
+    cleaned = order.add("clean", clean, recipe.clean, documents=made, sources=first)
+    distinct = order.add("dedup", dedup, recipe.dedup, documents=cleaned)
+    checks = decontaminate.resolve(recipe.decontaminate)
+    checked = order.add("decontaminate", decontaminate, checks, documents=distinct, questions=made)
+    corpus = order.add("corpus", build, recipe.corpus, model=start, documents=checked)
     evaluated = _Evaluated(order, recipe, corpus, made)
     evaluated.model("base", start)
     pretrained = order.add("pretrain", pretrain, recipe.pretrain, model=start, corpus=corpus)

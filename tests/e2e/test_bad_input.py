@@ -144,6 +144,6 @@ def test_directory_that_is_not_there(refused, tmp_path):
 def test_corpus_of_which_nothing_is_left(refused, tiny_root, tmp_path):
     for name in ("sources", "base", "synthesize"):
         shutil.copytree(tiny_root / name, tmp_path / name)
-    change = ("--set", "corpus.rules.min_words=90000", "--only", "corpus", "--root", tmp_path)
+    change = ("--set", "clean.rules.min_words=90000", "--only", "clean", "--root", tmp_path)
     line = refused("run", "tiny", *change)
-    assert "corpus" in line and "min_words" in line or "no document" in line, line
+    assert "no document is left" in line and "clean.rules" in line, line

@@ -39,7 +39,6 @@ def cluster():
         ).returncode:
             assert head.poll() is None and time.time() < deadline, "the head did not start"
             time.sleep(0.5)
-        time.sleep(3)  # the agent that runs jobs registers a moment later
         yield f"http://127.0.0.1:{dashboard}"
     finally:
         head.send_signal(signal.SIGTERM)
@@ -51,11 +50,17 @@ def cluster():
 
 
 def submit(cluster, root, repository, timeout):
-    return subprocess.run(
-        [RAY, "job", "submit", "--address", cluster, "--working-dir", ".", "--", "python", "jobs/pipeline.py",
-         "--recipe", "tiny", "--root", str(root)],
-        capture_output=True, text=True, timeout=timeout, cwd=repository,
-    )  # fmt: skip
+    command = [
+        RAY, "job", "submit", "--address", cluster, "--working-dir", ".", "--", "python", "jobs/pipeline.py",
+        "--recipe", "tiny", "--root", str(root),
+    ]  # fmt: skip
+    deadline = time.time() + 60
+    while True:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=repository)
+        # the agent that runs jobs registers a moment after the head answers
+        if "No available agent" not in done.stdout + done.stderr or time.time() > deadline:
+            return done
+        time.sleep(2)
 
 
 def test_a_job_finds_everything_sealed(cluster, tiny_root, repository):

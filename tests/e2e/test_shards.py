@@ -1,0 +1,68 @@
+"""Shards on real Ray Data, and single tasks: errors arrive as themselves, dead workers are replaced, then given up."""
+
+from __future__ import annotations
+
+import os
+import signal
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from medray.core.config import UserError
+from medray.core.workspace import Root, Workspace
+from medray.session import SessionPlacement, ray_session
+from medray.tables.shards import Shard, run_remote, run_shards
+
+pytest.importorskip("ray")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray_here():
+    with ray_session(SessionPlacement(logical_cpus=3, object_store_bytes=80 * 2**20)):
+        yield
+
+
+def workspace(path: Path) -> Workspace:
+    return Workspace(Root(str(path)), "corpus", "1", "corpus")
+
+
+def fail_on(shard: Shard, error: Exception) -> dict:
+    if shard.payload["number"] == 1:
+        raise error
+    return {}
+
+
+def die_on(shard: Shard, log: Path, times: int) -> dict:
+    if shard.payload["number"] == 1:
+        with open(log, "a") as stream:
+            stream.write("x")
+        if len(log.read_text()) <= times:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return {"number": shard.payload["number"]}
+
+
+SHARDS = [Shard(f"shard-{number}", {"number": number}) for number in range(3)]
+
+
+@pytest.mark.parametrize("error", [UserError("x: got 1, expected 2: mend it"), KeyError("missing")])
+def test_a_shard_fails_with_its_own_exception(tmp_path, error):
+    with pytest.raises(type(error), match=str(error.args[0])[:10]) as raised:
+        run_shards(workspace(tmp_path), SHARDS, partial(fail_on, error=error))
+    assert type(raised.value) is type(error)
+    assert not isinstance(error, UserError) or str(raised.value) == str(error)
+
+
+def test_a_dead_worker_is_replaced_and_for_ever_dead_ones_end_the_run(tmp_path):
+    where = workspace(tmp_path)
+    facts = run_shards(where, SHARDS, partial(die_on, log=tmp_path / "once", times=1))
+    assert [fact["number"] for fact in facts.values()] == [0, 1, 2]
+    with pytest.raises(UserError, match="a worker died 3 times"):
+        run_shards(workspace(tmp_path / "other"), SHARDS, partial(die_on, log=tmp_path / "always", times=99))
+
+
+def test_run_remote_returns_and_raises():
+    assert run_remote(max, 3, 4) == 4
+    with pytest.raises(UserError, match="^x: one line$") as error:
+        run_remote(fail_on, Shard("s", {"number": 1}), UserError("x: one line"))
+    assert type(error.value) is UserError
