@@ -23,6 +23,7 @@ from benchmarks import (
     phi_templates_d,
     phi_templates_e,
     phi_templates_f,
+    phi_templates_g,
 )
 from benchmarks.phi_codes import CODES
 
@@ -32,7 +33,7 @@ KINDS = (
 )  # fmt: skip
 """The textual kinds of 45 CFR 164.514(b)(2)(i), (A) to (R); ages over 89 stand apart from dates."""
 
-_OWN_CAST = {"c": phi_templates_c, "d": phi_templates_d, "e": phi_templates_e, "f": phi_templates_f}
+_OWN_CAST = {"c": phi_templates_c, "d": phi_templates_d, "e": phi_templates_e, "f": phi_templates_f, "g": phi_templates_g}
 _TEMPLATES = {"a": phi_templates_a.NOTES, "b": phi_templates_b.NOTES} | {k: m.NOTES for k, m in _OWN_CAST.items()}
 _SLOT = re.compile(r"\{(\w+)\.(\w+)\}")
 _SIGN = re.compile(r"<\w+>|[#!?@~]")

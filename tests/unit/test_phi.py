@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.phi import measure
 from benchmarks.phi_notes import KINDS as PLANTED_KINDS
 from benchmarks.phi_notes import make_notes
-from medray.corpus.phi import deidentify_rows
+from medray.corpus.deidentify import deidentify_document
 from medray.text.phi.dates import read_date, shift_date
 from medray.text.phi.found import KINDS, Found, settle
 from medray.text.phi.gate import PhiRules, deidentify, find_identifiers
@@ -224,26 +224,36 @@ def test_the_first_of_two_overlapping_finds_stays_whole():
     assert settle(items, 10) == [Found(0, 2, "name"), Found(2, 6, "date", "mdy"), Found(6, 9, "other")]
 
 
-def test_the_rows_of_a_shard():
+def document(text, group="p1", **fields):
+    return {"text": text, "group": group, "parts": [], "date": "2019-03-04", "synthetic": False, **fields}
+
+
+def test_a_document_passes_the_gate_once():
     part = {"kind": "definition", "start": 13, "stop": 19}
-    texts, patients = ["Mr. Okonkwo: anemia", "stable", "[**Known last"], ["p1", "p2", "p1"]
-    new = deidentify_rows(texts, patients, STRICT, [[part], [], []])
-    assert new.counts == {"name": 1} and list(new.refused) == [2] and "half a mark" in new.refused[2]
-    assert new.texts[1:] == ["stable", ""] and "Okonkwo" not in new.texts[0]
-    name, definition = new.parts[0]
-    assert name["kind"] == "phi.name" and new.parts[1:] == [[], []]
-    assert new.texts[0][definition["start"] : definition["stop"]] == "anemia"
-    again = deidentify_rows(new.texts[:2], patients[:2], STRICT, new.parts[:2])
-    assert again == (new.texts[:2], new.parts[:2], {}, {})
-    with pytest.raises(ValueError):
-        deidentify_rows(texts, ["p1"], STRICT)
+    new, counts, refused = deidentify_document(document("Mr. Okonkwo: anemia", parts=[part]), STRICT)
+    name, definition = new["parts"]
+    assert name["kind"] == "phi.name" and new["text"][definition["start"] : definition["stop"]] == "anemia"
+    assert counts == {"name": 1} and refused == "" and "Okonkwo" not in new["text"]
+    assert deidentify_document(new, STRICT) == (new, {}, "")
+    assert "half a mark" in deidentify_document(document("[**Known last"), STRICT)[2]
 
 
-def test_rows_without_a_patient_share_no_surrogate():
+def test_what_a_document_states_beside_its_text_moves_with_it():
+    new = deidentify_document(document("seen on 03/04/2019"), RULES)[0]
+    month, day, year = new["text"].removeprefix("seen on ").split("/")
+    assert new["date"] == f"{year}-{month}-{day}" != "2019-03-04"
+    assert new["group"] == deidentify_document(document("well"), RULES)[0]["group"] != "p1"
+    assert deidentify_document(document("well", date="2019-03"), RULES)[0]["date"] == "2019"
+    made = deidentify_document(document("well", synthetic=True), RULES)[0]
+    assert (made["group"], made["date"]) == ("p1", "2019-03-04"), "an invented patient is nobody"
+
+
+def test_documents_without_a_patient_share_no_surrogate():
     texts = ["Mr. Okonkwo has anemia on 03/04/2019.", "Mr. Okonkwo has gout on 03/04/2019."]
-    of_nobody, of_one = deidentify_rows(texts, ["", ""], RULES).texts, deidentify_rows(texts, ["p", "p"], RULES).texts
-    assert of_nobody == deidentify_rows(texts, ["", ""], RULES).texts
-    assert len({text.split()[1] for text in of_nobody}) == 2 and len({text.split()[1] for text in of_one}) == 1
+    names = {g: {deidentify_document(document(t, g), RULES)[0]["text"].split()[1] for t in texts} for g in ("", "p")}
+    assert len(names[""]) == 2 and len(names["p"]) == 1
+    groups = {deidentify_document(document(t, ""), RULES)[0]["group"] for t in texts}
+    assert len(groups) == 2, "what belongs to nobody belongs to no other"
 
 
 @pytest.mark.parametrize("template_set", ["a", "b", "c", "d", "e"])
