@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-from medray.text.phi.found import Found
+from medray.text.phi.found import Found, matches_at, starts_of
 from medray.text.phi.words import MONTHS
 
 _NAMES = (f"{m[:3]}(?:{m[3:]})?" if m != "september" else "sept?(?:ember)?" for m in MONTHS)
@@ -33,6 +33,12 @@ _FORMS = {
     "md": rf"{_M}(?P<s>[/-]){_D}",
 }
 READABLE = {name: re.compile(form, re.I) for name, form in _FORMS.items()}
+_WEEKDAY_BEFORE = re.compile(rf"(?<![\w/.:-]){_WEEKDAY[:-1]}$", re.I)
+_LONGEST_WEEKDAY = 16
+_MONTH_STARTS = re.compile(
+    rf"[{''.join(sorted({c for m in MONTHS for c in (m[0], m[0].upper())}))}](?<![^\W\d_][^\W\d_])"
+    rf"(?i:{'|'.join(sorted({m[1:3] for m in MONTHS}))})"
+)
 _FIND = {
     name: re.compile(rf"(?<![\w/.:-])(?:{form})(?![\w]|[/]\d|\.\d|"
                      rf"{'-' if name in ('mdy', 'ymd', 'dmy', 'my') else '/'}\d)", re.I)
@@ -90,11 +96,12 @@ def find_dates(text: str) -> Iterator[Found]:
     A year alone stays by the rule itself.
     Choices: a month alone stays too (as in "influenza vaccine each October").
     """
+    digits, months = starts_of(text, "0"), [m.start() for m in _MONTH_STARTS.finditer(text)]
     for form, pattern in _FIND.items():
-        for m in pattern.finditer(text):
+        for m in matches_at(pattern, text, months if form[0] == "b" else digits):
             if _is_date(m, form):
-                yield Found(*m.span(), "date", form)
-    for m in _MONTH_DAY.finditer(text):
+                yield Found(_with_weekday(text, m.start()), m.end(), "date", form)
+    for m in matches_at(_MONTH_DAY, text, digits):
         before = text[max(0, m.start() - 24) : m.start()]
         # 9/24 and 09/02 look like nothing else, 4/5 does
         if m["s"] == "-" and not (len(m["m"] + m["d"]) == 4 and _CUE.search(before)):
@@ -147,6 +154,12 @@ def shift_date(text: str, form: str, days: int, near: date | None = None) -> str
     for (start, stop), group in reversed(spans):
         out = out[:start] + fresh[group](out[start:stop]) + out[stop:]
     return out
+
+
+def _with_weekday(text: str, start: int) -> int:
+    """Where a date begins with its weekday, where one stands before it."""
+    m = _WEEKDAY_BEFORE.search(text, max(0, start - _LONGEST_WEEKDAY), start)
+    return m.start() if m and m[0] else start
 
 
 def _is_date(m: re.Match[str], form: str) -> bool:

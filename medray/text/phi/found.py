@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 KINDS = (
@@ -22,6 +23,23 @@ class Found(NamedTuple):
     stop: int
     kind: str
     form: str = ""
+
+
+_STARTS = {"A": re.compile(r"[A-Z](?<!\w[A-Z])"), "0": re.compile(r"\d(?<!\w\d)")}
+
+
+def starts_of(text: str, kinds: str) -> list[int]:
+    """Places where a word begins with a capital of ASCII ("A"), with a digit ("0"), or either ("A0"), in order."""
+    return sorted(m.start() for kind in kinds for m in _STARTS[kind].finditer(text))
+
+
+def matches_at(pattern: re.Pattern[str], text: str, starts: Sequence[int]) -> Iterator[re.Match[str]]:
+    """As `pattern.finditer(text)` for a pattern that can only match at these places: much faster."""
+    at = 0
+    for start in starts:
+        if start >= at and (m := pattern.match(text, start)):
+            at = m.end()
+            yield m
 
 
 def settle(found: Iterable[Found], length: int) -> list[Found]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from medray.text.phi.found import Found
+from medray.text.phi.found import Found, matches_at, starts_of
 
 # A label is followed by "number", "no.", "#", "is", ":", dots, in any order, and then by the value.
 _LINK = (
@@ -30,10 +30,10 @@ _LAB_BEFORE = re.compile(
     r"counts?)[ :]{1,2}[\d ,-]*$",
     re.I,
 )
+_PHONE_STARTS = re.compile(r"[+(\d](?<![\w.-][+(\d])")
 _EXTENSION = re.compile(
-    rf"\b(?:pager|beeper|bleep|pgr|page (?:me|him|her) at|paged at|ext\b\.?|"
-    rf"extension){_LINK}(?P<v>\d{{4,7}})(?![\w-])",
-    re.I,
+    rf"[PpBbEe](?<!\w[PpBbEe])(?i:ager|eeper|leep|gr|age (?:me|him|her) at|aged(?: at)?|xt\b\.?|xtension){_LINK}"
+    rf"(?P<v>\d{{4,7}})(?![\w-])"
 )
 
 # Words that label a code by themselves, and words that do so only with "number", "no.", "id" or "#" after them.
@@ -65,12 +65,14 @@ _LABELLED = {
         r"confirmation|prisoner|inmate|student|user ?|state|national|tax|identification",
     ),
 }
+_SOME_LABEL_WORDS = "|".join(words for pair in _LABELLED.values() for words in pair)
 _NUMBERED = r"(?= ?(?:#|id\b|no\b|num))"
 _OF = r"(?: of [^\d.;:\n]{2,40}(?=:))?"
 _LABEL_BEFORE = tuple(
     (kind, re.compile(rf"(?<![A-Za-z])(?:{alone}|(?:{words}){_NUMBERED}){_OF}{_LINK}$", re.I))
     for kind, (alone, words) in _LABELLED.items()
 )
+_SOME_LABEL = re.compile(rf"(?<![A-Za-z])(?:{_SOME_LABEL_WORDS}){_OF}{_LINK}$", re.I)
 # What is left: a code after "number", "no." or "#", six digits in a row, or five among letters and dashes.
 _ANY_LABEL = re.compile(rf"(?:\bnumber|\bno\.|#|\bID:){_LINK}$", re.I)
 # These label only what cannot be a dose or a count: letters with digits, or seven digits.
@@ -79,53 +81,67 @@ _LOOSE_CODE = re.compile(r"[A-Z]+-?\d{3,}[A-Z\d-]*|(?:\d-?){7,}|\d+[:-][A-Z]{2,}
 _ANY_CODE = re.compile(r"(?:\d+-)*\d{6,}(?:-\d+)*|(?=(?:[A-Z-]*\d){5})(?=[\d-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+)*")
 _CODES = re.compile(rf"(?<![\w-])(?<![\w][./]){_CODE}", re.I)
 _LONGEST_LABEL = 72
-_SSN_SPACED = re.compile(r"\b(?:SSN?|social security)\b(?:[^\d\n]{0,20})(?P<v>\d{3} \d{2} \d{4})\b", re.I)
+_SSN_SPACED = re.compile(r"\d{3} \d{2} \d{4}\b")
+_SSN_BEFORE = re.compile(r"\b(?:SSN?|SS ?#|soc(?:ial)? ?sec(?:urity)?)\b[^\d\n]{0,20}$", re.I)
+_SSN_MASKED = re.compile(r"[X*x#•](?:[X*x#•]{2}-?[X*x#•]{2}-?|[X*x#•]{2,4}-)\d{4}\b")
 _UDI = re.compile(r"\(01\)\d{14}(?:\(\d{2}\)[\w-]+)*")
-_SHAPES = (
-    ("email", re.compile(r"(?<![\w.])[\w.+'-]+@[\w-]+(?:\.[\w-]+)+")),
-    ("url", re.compile(r"\b(?:https?|ftp)://[^\s<>()\"']+[^\s<>()\"'.,;:?!]|"
-                       r"\bwww\.[\w.-]+\.\w{2,}(?:/[\w./%?=&#~-]*\w)?"
-                       r"|(?<![\w@.-])(?=[a-z][\w-]*+\.[a-z])[a-z][\w-]*(?:\.[a-z][\w-]*)*\.(?:com|org|net|edu|"
-                       r"gov|info|io|us|uk|health|int)\b(?:/[\w./%?=&#~-]*\w)?", re.I)),
-    ("ip", re.compile(r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w]|\.\d)"
-                      r"|(?<![\w:])(?=[\da-f:]*(?:::|"
-                      r"(?::[^:\s]+){7}))(?=[\da-f:]*[\da-f]{3})[\da-f]{0,4}(?::[\da-f]{0,4}){2,7}(?![\w:])", re.I)),
-    ("ssn", re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])")),
-    ("vehicle", re.compile(r"(?<!\w)(?=[A-Z]*\d)(?=\w*[A-Z]\w*[A-Z])(?=(?:\w*\d){5})[A-HJ-NPR-Z0-9]{17}(?!\w)")),
-    ("device", _UDI),
-    ("device", re.compile(r"\bSN-?\d{5,}\b")),
-)  # fmt: skip
+_EMAIL = re.compile(r"(?<![\w.])[\w.+'-]+@[\w-]+(?:\.[\w-]+)+")
+_DOMAIN = r"\.(?:com|org|net|edu|gov|info|io|us|uk|ca|health|int)\b"
+_LINKED = re.compile(rf"{_DOMAIN}|://|www\.", re.I)
+_URL = re.compile(
+    r"\b(?:https?|ftp)://[^\s<>()\"']+[^\s<>()\"'.,;:?!]|\bwww\.[\w.-]+\.\w{2,}(?:/[\w./%?=&#~-]*\w)?"
+    rf"|(?<![\w@.-])(?=[a-z][\w-]*+\.[a-z])[a-z][\w-]*(?:\.[a-z][\w-]*)*{_DOMAIN}(?:/[\w./%?=&#~-]*\w)?",
+    re.I,
+)
+_IP4 = re.compile(r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w]|\.\d)")
+_IP6 = re.compile(
+    r"(?<![\w:])(?=[\da-f:]*(?:::|(?::[^:\s]+){7}))(?=[\da-f:]*[\da-f]{3})[\da-f]{0,4}(?::[\da-f]{0,4}){2,7}(?![\w:])",
+    re.I,
+)
+_SSN = re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])")
+_VIN = re.compile(r"(?=[A-Z]*\d)(?=\w*[A-Z]\w*[A-Z])(?=(?:\w*\d){5})[A-HJ-NPR-Z0-9]{17}(?!\w)")
+_SERIAL = re.compile(r"SN-?\d{5,}\b")
 _PLATE_VALUE = (
     r"(?:[A-Z]{1,3}[- ]?\d{2,5}|\d{1,3}[A-Z]{1,3}-[A-Z]?\d{1,4}|"
     r"\d{1,4}[- ]?[A-Z]{2,3}(?:[- ]?\d{1,4})?|\d[A-Z]{3}\d{3})"
 )
 _PLATE = re.compile(
-    rf"\b(?:(?i:licen[cs]e )?(?i:plates?(?: for [a-z]+)?|tag|registration)\b(?i:{_LINK})(?P<v>{_PLATE_VALUE})(?!\w)|"
-    rf"(?P<w>(?!\d+ [a-z]){_PLATE_VALUE}) (?i:plates?)\b)"
+    rf"[PpTtRr](?<!\w[PpTtRr])(?i:lates?(?: for [a-z]+)?|ag|egistration)\b(?i:{_LINK})(?P<v>{_PLATE_VALUE})(?!\w)"
 )
+_BEFORE_PLATE = re.compile(rf"(?!\d+ [a-z])(?P<v>{_PLATE_VALUE}) (?i:plates?)\b")
 
 
 def find_numbers(text: str) -> Iterator[Found]:
     """Identifiers (D) to (O) and (R) of 45 CFR 164.514(b)(2)(i), the surer rules first; finds may overlap."""
-    yield from (Found(*m.span(), kind) for kind, pattern in _SHAPES[:3] for m in pattern.finditer(text))
+    digits, both = starts_of(text, "0"), starts_of(text, "A0")
+    if "@" in text:
+        yield from (Found(*m.span(), "email") for m in _EMAIL.finditer(text))
+    if _LINKED.search(text):
+        yield from (Found(*m.span(), "url") for m in _URL.finditer(text))
+    yield from (Found(*m.span(), "ip") for m in matches_at(_IP4, text, digits))
+    if "::" in text or text.count(":") > 6:
+        yield from (Found(*m.span(), "ip") for m in _IP6.finditer(text))
     yield from (Found(*m.span(), "device") for m in _UDI.finditer(text))
-    for m in _PLATE.finditer(text):
-        yield Found(*m.span("v" if m["v"] else "w"), "vehicle")
-    yield from (Found(*m.span(), kind) for kind, pattern in _SHAPES[3:] for m in pattern.finditer(text))
+    yield from (Found(*m.span("v"), "vehicle") for m in _PLATE.finditer(text))
+    yield from (Found(*m.span("v"), "vehicle") for m in matches_at(_BEFORE_PLATE, text, both))
+    yield from (Found(*m.span(), "ssn") for m in matches_at(_SSN, text, digits))
+    yield from (Found(*m.span(), "vehicle") for m in matches_at(_VIN, text, both))
+    yield from (Found(*m.span(), "device") for m in matches_at(_SERIAL, text, both))
     yield from _labelled(text)
-    yield from (Found(*m.span("v"), "ssn") for m in _SSN_SPACED.finditer(text))
+    for m in matches_at(_SSN_SPACED, text, digits):
+        if _SSN_BEFORE.search(text, max(0, m.start() - 40), m.start()):
+            yield Found(*m.span(), "ssn")
+    yield from (Found(*m.span(), "ssn") for m in _SSN_MASKED.finditer(text))
     yield from _phones(text)
 
 
 def _labelled(text: str) -> Iterator[Found]:
     for code in _GROUPS.finditer(text):
-        before = text[max(0, code.start() - _LONGEST_LABEL) : code.start()]
-        kind = next((kind for kind, pattern in _LABEL_BEFORE if pattern.search(before)), None)
+        before, kind = _label_before(text, code.start())
         if kind or _ANY_LABEL.search(before):
             yield Found(*code.span(), kind or "other")
     for code in _CODES.finditer(text):
-        before = text[max(0, code.start() - _LONGEST_LABEL) : code.start()]
-        kind = next((kind for kind, pattern in _LABEL_BEFORE if pattern.search(before)), None)
+        before, kind = _label_before(text, code.start())
         loose = _LOOSE_CODE.fullmatch(code[0]) and _LOOSE_LABEL.search(before)
         if not kind and (loose or _ANY_CODE.fullmatch(code[0]) or _ANY_LABEL.search(before)):
             kind = "other"
@@ -133,8 +149,16 @@ def _labelled(text: str) -> Iterator[Found]:
             yield Found(*code.span(), kind)
 
 
+def _label_before(text: str, place: int) -> tuple[str, str | None]:
+    """What stands before a code, and the kind of its label, if there is one."""
+    before = text[max(0, place - _LONGEST_LABEL) : place]
+    if not _SOME_LABEL.search(before):
+        return before, None
+    return before, next((kind for kind, pattern in _LABEL_BEFORE if pattern.search(before)), None)
+
+
 def _phones(text: str) -> Iterator[Found]:
-    for m in _PHONE.finditer(text):
+    for m in matches_at(_PHONE, text, [m.start() for m in _PHONE_STARTS.finditer(text)]):
         before = text[max(0, m.start() - 40) : m.start()]
         if not _LAB_BEFORE.search(before):
             stop = m.start("ext") - 1 if m["ext"] else m.end()

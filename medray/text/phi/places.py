@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from medray.text.phi.cues import EPONYM_NOUN, STOP, is_suspect
-from medray.text.phi.found import Found
+from medray.text.phi.found import Found, matches_at, starts_of
 from medray.text.phi.words import MONTHS, STATE_CODES, STATES, TOWNS, is_common, is_rare, is_term
 
 _CAP = r"(?:(?:St|Ste|Mt|Ft|Pt|ST|STE|MT|FT)\.|[A-Z][\w'’-]*\w(?!\.\w)|[NSEW]\.)"
@@ -36,15 +36,17 @@ _STREETS = (
                rf"des))*(?: {_CAP}){{1,2}}|Broadway)(?i:{_UNIT})?"),
     re.compile(rf"\b(?:[NSEW]{{1,2}}\.? )?(?:{_CAP} |\d{{1,3}}(?:st|nd|rd|th) ){{1,3}}(?:Street|Avenue|Ave|Road|"
                rf"Rd|Lane|Boulevard|Blvd|Parkway|Pkwy)\b\.?"),
-    re.compile(r"(?<!\w)P\.? ?O\.? ?(?:Box|BOX) \d{1,7}", re.I),
 )  # fmt: skip
+_BOX = re.compile(r"[Pp](?<!\w[Pp])\.? ?[Oo]\.? ?(?i:box) \d{1,7}")
 _CODES = (
     re.compile(rf"(?<=\b)(?:{_STATE})[.,]? {{1,2}}(?P<v>\d{{5}}(?:-\d{{4}})?)(?![\w-])"),
-    re.compile(r"\b(?:zip|zip ?code|postal code|postcode)(?: (?:is|"
-               r"of))?[ :#]{1,3}(?P<v>[A-Z0-9][A-Z0-9 -]{3,8}[A-Z0-9])\b", re.I),
     re.compile(r"(?<![\w-])(?P<v>\d{5}-\d{4})(?![\w-])"),
     re.compile(r"\b(?P<v>(?:[A-Z]{1,2}\d{1,2}[A-Z]? \d[A-Z]{2}|[A-Z]\d[A-Z] \d[A-Z]\d))\b"),
 )  # fmt: skip
+_ZIP = re.compile(
+    r"[ZzPp](?<!\w[ZzPp])(?i:ip(?: ?code)?|ost(?:al )?code)(?: (?:is|of))?[ :#]{1,3}"
+    r"(?P<v>[A-Z0-9][A-Z0-9 -]{3,8}[A-Z0-9])\b"
+)
 _TOWN = rf"{_CAP}(?:[ -](?!(?:{_CODE})\b)(?:{_CAP}|d['’]{_CAP}|(?:d[eu]|la|las|los|or|of|sur|on)\b)){{0,3}}"
 _BEFORE_STATE = re.compile(rf"(?P<v>{_TOWN})(?:,\s(?:{_STATE})|[ ](?:{_STATE})(?=[. ]{{1,3}}\d{{5}}(?!\d)))\b")
 _BEFORE_CODE = re.compile(rf"(?P<v>{_TOWN}),? (?P<code>\d{{5}}(?:-\d{{4}})?)(?![\w-])")
@@ -107,7 +109,8 @@ _GENERIC = frozenset(
     mail order recovery chest stem cell bone marrow attending message voice contact
     """.split()
 )  # fmt: skip
-_IN = re.compile(r"\b(?i:in|from|at|near|to|of|outside|around|via|leaving|nearby)[ \n](?=[A-Z])")
+_IN = frozenset("in from at near to of outside around via leaving nearby".split())
+_LONGEST_IN = 9
 _TOWN_HERE = re.compile(_TOWN)
 _MOVED = re.compile(
     r"\b(?:liv(?:es|ed|ing)|resid(?:es|ed|ing|ent)|born|raised|grew up|moved|relocat\w+|travel\w*|transferred|"
@@ -126,6 +129,7 @@ _LIVED = re.compile(
     r"\b[^.;:\n]{0,8}\b(?:from|of))\s$",
     re.I,
 )
+_CITY = re.compile(r"[A-Z](?<!\w[A-Z])(?:[a-z]+|[A-Z]{4,})\b")
 
 
 def find_places(text: str) -> Iterator[Found]:
@@ -134,8 +138,10 @@ def find_places(text: str) -> Iterator[Found]:
     States and countries stay.
     Choices: the whole postal code goes, not only its last two digits.
     """
+    capitals, digits = starts_of(text, "A"), starts_of(text, "0")
+    both = sorted([*capitals, *digits])
     for pattern in _STREETS:
-        for m in pattern.finditer(text):
+        for m in matches_at(pattern, text, both if pattern is _STREETS[-1] else digits):
             if _is_street(m[0]):
                 yield Found(*m.span(), "location")
                 town = _AFTER_STREET.match(text, m.end())
@@ -143,9 +149,18 @@ def find_places(text: str) -> Iterator[Found]:
                     yield Found(*town.span("v"), "location")
                     if town["code"]:
                         yield Found(*town.span("code"), "location")
+    yield from (Found(*m.span(), "location") for m in _BOX.finditer(text))
+    yield from (Found(*m.span("v"), "location") for m in _ZIP.finditer(text))
     for pattern in _CODES:
-        yield from (Found(*m.span("v"), "location") for m in pattern.finditer(text))
-    for m in _FACILITY.finditer(text):
+        yield from (Found(*m.span("v"), "location") for m in matches_at(pattern, text, both))
+    yield from _named(text, capitals)
+    yield from _after_cues(text, capitals)
+    yield from _cities(text)
+
+
+def _named(text: str, capitals: list[int]) -> Iterator[Found]:
+    """Places that their own words give away: hospitals, counties, towns before a state or a code, lakes."""
+    for m in matches_at(_FACILITY, text, capitals):
         lead = _lead_in(m["lead"])
         if not _all_generic(m["lead"][lead:]):
             yield Found(m.start("lead") + lead, m.end(), "location")
@@ -153,30 +168,30 @@ def find_places(text: str) -> Iterator[Found]:
             if town and _is_town(town["v"]) and (_is_strange(town["v"]) or " " in town["v"]):
                 yield Found(*town.span("v"), "location")
     yield from (
-        Found(*m.span(), "location") for m in _UNIVERSITY.finditer(text) if not _all_generic(m[0].split(" of ")[1])
+        Found(*m.span(), "location")
+        for m in matches_at(_UNIVERSITY, text, capitals)
+        if not _all_generic(m[0].split(" of ")[1])
     )
-    for m in _COUNTY.finditer(text):
+    for m in matches_at(_COUNTY, text, capitals):
         lead = _lead_in(m[0])
         if not _all_generic(m[0][lead:].rsplit(" ", 1)[0]):
             yield Found(m.start() + lead, m.end(), "location")
-    for m in _BEFORE_STATE.finditer(text):
+    for m in matches_at(_BEFORE_STATE, text, capitals):
         town = m["v"][_lead_in(m["v"]) :].split(" of ")[-1]
         if _is_town(town) and ("," in m[0] or _is_strange(town)):
             yield Found(m.end("v") - len(town), m.end("v"), "location")
-    for m in _VETERANS.finditer(text):
+    for m in matches_at(_VETERANS, text, capitals):
         if _is_strange(m["v"]):
             yield Found(*m.span(), "location")
-    for m in _BEFORE_CODE.finditer(text):
+    for m in matches_at(_BEFORE_CODE, text, capitals):
         town = m["v"][_lead_in(m["v"]) :]
         if _is_town(town) and _is_strange(town):
             yield Found(*m.span("code"), "location")
             yield Found(m.end("v") - len(town), m.end("v"), "location")
     for pattern in (_NATURE, _LAND):
-        for m in pattern.finditer(text):
+        for m in matches_at(pattern, text, capitals):
             if not EPONYM_NOUN.match(text, m.end()) and _is_town(m[0]):
                 yield Found(*m.span(), "location")
-    yield from _after_cues(text)
-    yield from _cities(text)
 
 
 def _is_street(street: str) -> bool:
@@ -217,10 +232,14 @@ def _is_strange(town: str) -> bool:
     return any(is_suspect(word) or word.lower() in TOWNS for word in town.split(" "))
 
 
-def _after_cues(text: str) -> Iterator[Found]:
+def _after_cues(text: str, capitals: list[int]) -> Iterator[Found]:
     """Towns after "in", "from", "near": rare words, or common ones where somebody lives, falls or comes from."""
-    for m in _IN.finditer(text):
-        name = _TOWN_HERE.match(text, m.end())
+    for start in capitals:
+        cue = text[max(0, start - _LONGEST_IN) : start].lower()
+        cue = cue[:-1].rpartition(" ")[2].rpartition("\n")[2] if cue[-1:] in (" ", "\n") else ""
+        if cue not in _IN:
+            continue
+        before, name = start - 1 - len(cue), _TOWN_HERE.match(text, start)
         if not name or EPONYM_NOUN.match(text, name.end()):
             continue
         parts = name[0].split(" ")
@@ -229,18 +248,18 @@ def _after_cues(text: str) -> Iterator[Found]:
         words = [part.lower().strip(".") for part in parts]
         if not words or any((w in STOP and w not in _JOINING) or (is_term(w) and w not in TOWNS) for w in words):
             continue
-        capitals = text[max(0, m.start() - 12) : m.end() + 3].isupper()
-        if not capitals and m[0][:2].lower() == "of" and name[0].isupper():
+        in_capitals = text[max(0, before - 12) : start + 3].isupper()
+        if not in_capitals and cue == "of" and name[0].isupper():
             continue  # an abbreviation
-        pattern, end = (_LIVED, m.end()) if len(words) == 1 else (_MOVED, m.start())
-        moved = not capitals and pattern.search(text, max(0, m.start() - 32), end)
+        pattern, end = (_LIVED, start) if len(words) == 1 else (_MOVED, before)
+        moved = not in_capitals and pattern.search(text, max(0, before - 32), end)
         town = " ".join(parts)
-        if moved or _is_strange(town) or (capitals and any(map(is_rare, words))):
-            yield Found(m.end(), m.end() + len(town), "location")
+        if moved or _is_strange(town) or (in_capitals and any(map(is_rare, words))):
+            yield Found(start, start + len(town), "location")
 
 
 def _cities(text: str) -> Iterator[Found]:
-    for m in re.finditer(r"\b[A-Z][a-z]+\b|\b[A-Z]{5,}\b", text):
+    for m in _CITY.finditer(text):
         word = m[0].lower()
         if word in TOWNS and not is_common(word) and not is_term(word) and not EPONYM_NOUN.match(text, m.end()):
             yield Found(*m.span(), "location")

@@ -45,6 +45,10 @@ _BLANKS = {  # by kind: what a mark without a value is filled into; digits and l
 }  # fmt: skip
 
 
+_DRAWN_AT_ONCE = 4
+"""Characters of a code that one hash gives, from 16 bits each."""
+
+
 class Key(NamedTuple):
     """Whose identifiers, and under which seed."""
 
@@ -128,8 +132,9 @@ def _scrambled(text: str, key: Key) -> str:
     value = _normal(re.sub(r"\W", "", text))
     out = text
     for attempt in range(8):  # one digit in ten draws itself
-        stream = (key.draw("code", value, attempt, place) for place in range(len(text)))
-        out = "".join(_like(c, number, i) for i, (c, number) in enumerate(zip(text, stream, strict=True)))
+        draws = [key.draw("code", value, attempt, place) for place in range(0, len(text), _DRAWN_AT_ONCE)]
+        stream = (number >> shift for number in draws for shift in range(0, 64, 64 // _DRAWN_AT_ONCE))
+        out = "".join(_like(c, number % 65536, i) for i, (c, number) in enumerate(zip(text, stream, strict=False)))
         if out != text:
             break
     return out
