@@ -17,7 +17,9 @@ PERSON_ONLY_VERB = re.compile(
     r" (?:slept|den(?:ies|ied)|reports|reported|states|stated|wants|aware|agrees|agreed|lives|works|"
     r"will (?:visit|call|be)|says|said|"
     r"takes|ambulat\w+|enjoys|smokes|drinks|complains|return(?:s|ed)|declin(?:es|ed)|refus(?:es|ed)|arrived?s?|came|"
-    r"requests|requested|insists|verbali[sz]e[sd]|thinks|feels|explained|recall(?:s|ed)|phoned|retired|moved|married)\b"
+    r"requests|requested|insists|favou?rs|recommends|advises|suggests|believes|prefers|asks|asked|brought|"
+    r"drove|knows|likes|loves|walked|texted|emailed|wishes|worries|remembers|cried|"
+    r"to (?:see|add|call|follow|review|arrange|discuss)|verbali[sz]e[sd]|thinks|feels|explained|recall(?:s|ed)|phoned|retired|moved|married)\b"
 )
 AGED = re.compile(r" is an? (?:\w+ )?\d{1,3}[ -]?(?:y|m)", re.I)
 AGED_AFTER = re.compile(
@@ -55,7 +57,11 @@ ROLES = frozenset(
     paramedic emt clerk secretary scribe author guarantor insured subscriber policyholder proxy hcp poa kin nok
     contact pcp aide attorney lawyer teacher principal witness agent consultant dentist examiner investigator
     counselor supervisor md rn np crna operator interviewer informant rt cna hha student officer crew sw ot slp lpn
-    priest minister detective deputy trooper driver caller claimant employer tenant
+    priest minister detective deputy trooper driver caller claimant employer tenant inmate detainee veteran presenter
+    prescriber implanter rep representative carer spouse circulator perfusionist preceptor proceduralist endoscopist
+    dispatcher toxicologist hygienist podiatrist optometrist geneticist nephrologist urologist gastroenterologist
+    rheumatologist endocrinologist hematologist dermatologist ophthalmologist pulmonologist intensivist physiatrist
+    gynecologist neurosurgeon orthopedist allergist hepatologist dictator typist owner manager bystander passenger
     """.split()
 )
 RELATIONS = frozenset(
@@ -65,7 +71,8 @@ RELATIONS = frozenset(
     girlfriend boyfriend friend neighbor neighbour roommate caregiver guardian companion parent twin landlord boss
     coworker colleague mother-in-law father-in-law brother-in-law sister-in-law son-in-law daughter-in-law stepson
     stepdaughter stepmother stepfather ex-wife ex-husband sons daughters brothers sisters siblings friends nieces
-    nephews parents grandsons twins
+    nephews parents grandsons twins nana granny grandpa mama papa auntie great-grandmother great-grandfather great-aunt
+    great-uncle half-brother half-sister step-mother step-father step-son step-daughter stepbrother stepsister
     """.split()
 )
 _OTHER_LABELS = (
@@ -78,7 +85,7 @@ BARE_LABELS = frozenset("dear attn cc signed called named name pt patient".split
 NEAR = frozenset(
     """
 with by to per and via contact called call paged page notified informed told met thank thanks seeing meeting saw
-evaluated examined both d/w w
+evaluated examined both d/w w by from for told asked tell ask joined visited emailed texted phoned drove
 """.split()
 )
 CLOSING = re.compile(
@@ -115,6 +122,18 @@ ROLE_AFTER = re.compile(
     rf"(?:{'|'.join(sorted((ROLES | RELATIONS), key=len, reverse=True))})\b",
     re.I,
 )
+_INNER_CAPITAL = re.compile(
+    r"(?:^|-)(?!(?:Mc|Mac|Del?|Della|D[aiu]|Des|L[ae]|Van|Von|Vander|Fitz|St|Al|El|Ben|Bin|Abu|Ibn|San)[A-Z])"
+    r"[A-Z]?[a-z]+[A-Z]"
+)
+"""A brand (GelPort, StarClose), where it is none of the names that are written so (McAllister)."""
+_BUILT = re.compile(r"-(?:type|like|negative|positive|coated|based|style|shaped|guided|assisted|induced|free)$", re.I)
+NO_NAME_BEFORE = re.compile(
+    r"\b(?:(?:an?|the|using|his|her|their|some|no|via|with an?)((?: [a-z][a-z-]*){0,2})|takes?|taking|tried|"
+    r"started|stopped|continued?|prescribed|mg|on|of) $"
+)
+"""An article or the like not long before a word that no cue calls a name."""
+ITEM = re.compile(r"(?:^|[\n,;] ?|\s)\d{1,2}[.)]\s{1,3}$")
 # Words that begin or follow a run of capitals without being part of the name.
 STOP = frozenset(
     """
@@ -156,7 +175,10 @@ EPONYM_NOUN = re.compile(
     r"lines|rings?|hernia|lesions?|deformity|defects?|malformation|anomaly|angina|aphasia|nodule|amputation|"
     r"arthroplasty|osteotomy|fixation|block|flap|grafts?|stages?|staging|type|questionnaire|inventory|protocol|"
     r"regimen|formula|equation|rule|effect|murmur|plexus|ganglion|foramen|tubercle|band|bag|mask|walker|frame|boots|"
-    r"stockings|inserts?|iud|pump|monitor|meter|supplement|diet)\b",
+    r"stockings|inserts?|iud|hook|cup|cannula|splints?|punch|glue|pads?|gag|silk|closure|reservoir|dilators?|"
+    r"osteotome|workstation|flaps|stitch|histology|holder|drainage|fragment|finder|gum|plug|cutter|port|ophthalmic|"
+    r"knife|curettes?|probe|electrode|generator|catheters|contrast|agent|therapy|vaccine|antibod\w+|antigen|receptor|"
+    r"gene|mutation|protein|enzyme|tip|prosthesis|company|pump|monitor|meter|supplement|diet)\b",
     re.I,
 )  # fmt: skip
 DOSE_AFTER = re.compile(
@@ -212,6 +234,8 @@ def is_suspect(text: str) -> bool:
     """Whether a word is written like a name (no abbreviation), and neither vocabulary nor lists know it."""
     return (
         is_rare(text.lower())
+        and not _INNER_CAPITAL.search(text)
+        and not _BUILT.search(text)
         and not any(map(str.isdigit, text))
         and (_SHAPE.match(text) is not None or (text.isupper() and len(text) > 4))
     )

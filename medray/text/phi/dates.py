@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import date, timedelta
+from itertools import chain
 
 from medray.text.phi.found import Found, matches_at, starts_of
 from medray.text.phi.words import MONTHS
@@ -23,7 +24,7 @@ _WEEKDAY = r"(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?
 _FORMS = {
     "ymd": rf"{_Y}{_S}{_M}(?P=s){_D}",
     "mdy": rf"{_WEEKDAY}{_M}{_S}{_D}(?P=s){_ANY_YEAR}",
-    "dmy": rf"{_D}{_S}{_M}(?P=s){_Y}",
+    "dmy": rf"{_D}{_S}{_M}(?P=s)(?P<y>{_LONG}|(?<=\d\d[-/.]\d\d[-/.])\d\d)",
     "bdy": rf"{_WEEKDAY}{_B}[ -]?{_D}{_TH}(?:,?\s|-){_Y}",
     "dby": rf"{_WEEKDAY}{_D}{_TH}(?:[ ]of)?[ -]?{_B}(?:[ ,-]{{0,2}}{_Y}|[ -]'?(?P<z>\d{{2}})(?![\d:/%.]))",
     "by": rf"{_B}(?:(?:,|[ ]of)?[ /-]?{_Y}|[ ]'(?P<z>\d{{2}}))",
@@ -70,24 +71,50 @@ _SHARE = re.compile(
     re.I,
 )
 _ORAL_TEN = "one|two|three|four|five|six|seven|eight|nine"
-_OLD_AGE = r"(?P<v>9\d|1[0-2]\d)"
-_OLD = tuple(
-    re.compile(pattern, re.I)
-    for pattern in (
-        rf"(?<![\w./-]){_OLD_AGE}(?=[ -]?(?:year|yr|y/o|y\.o|yo\b|y\b|F\b|M\b))(?!-?\w+ (?:ago|history))",
-        rf"\bage[ds]?(?: of| is|:)? {{1,3}}{_OLD_AGE}(?![\w%/.]\w|\w)",
-        rf"(?-i:[A-Z][\w'’-]+), {_OLD_AGE}, (?-i:(?=[a-z]))",
-        rf"(?:\bd\.|\bdied:?|†) ?(?:at |age )?{_OLD_AGE}(?![\w/%.-]\w|\w)",
-        rf"\b(?:died|lived|living|survived|passed(?: away)?)(?:\s\w+){{0,2}}\s(?:at|to|until|"
-        rf"past)\s(?:age )?{_OLD_AGE}\b",
-        rf"\b(?:is|was|turned|turns) {_OLD_AGE}(?=,? (?:and|alive|when|years|now|but)\b|"
-        rf"[,;.](?!\d))(?=[^%\n]{{0,40}})",
-        rf"\b(?P<v>ninety(?:[- ](?:{_ORAL_TEN}))?|(?:one|a) hundred(?: and \w+)?)(?=[- ]years?[- ]old)",
+_OLD = re.compile(r"(?<![\w.-])(?<![^MF]/)(?:9\d|1[0-2]\d)(?!\d|[.,/-]\d|%| ?%)")
+_OLD_SPELLED = re.compile(
+    rf"[NnOoAa](?<!\w[NnOoAa])(?i:inety(?:[- ](?:{_ORAL_TEN}))?|(?:ne)? hundred"
+    rf"(?:[ -](?:and[ -])?(?:{_ORAL_TEN}|ten))?)\b"
+)
+_ONE = (
+    "patient|pt|he|she|who|mother|father|mom|dad|mum|wife|husband|spouse|widow(?:er)?|sister|brother|aunt|uncle|twin|"
+    "cousin|(?:great-)?grand(?:mother|father|ma|pa)|grandparent|parent|partner|neighbou?r|friend|roommate|caregiver|"
+    "resident|nana|granny|lady|woman|man|gentleman"
+)
+_NAME = r"(?-i:[A-Z][\w'’-]+)"
+_AGE_AFTER = re.compile(
+    r"(?:[ -]?(?:years?|yrs?)(?:\b|-)|[ -]?y[./ ]?o\b|[ -]?y\b| ?[MF]\b(?! ?\d)| ?/ ?[MF]\b|"
+    r"[ -](?:wf|wm|bf|bm|aaf|aam|hf|hm|woman|man|male|female|lady|gentleman|widow|widower)\b|(?:st|nd|rd|th) birthday)"
+    r"(?!-?\w* (?:ago|history|survival|pack|later|after|with(?:out)?)\b)",
+    re.I,
+)
+_AGE_BEFORE = re.compile(
+    r"(?:\bage[ds]?(?:/sex|/gender)?(?: of| is| at|[ .]*:|[ ]?\.{2,})? {0,3}|\bd\. ?(?:at |@ ?)?|"
+    r"\bdied:? ?(?:at |@ ?)?|† ?|"
+    r"\b(?:died|dead|lived|living|lives|alive|survived|passed(?: away)?|well|healthy|deceased|independent)"
+    r"(?:\s\w+){0,2}\s(?:at|to|until|till|past|aged|@)\s(?:age )?)$",
+    re.I,
+)
+_AGE_BETWEEN = tuple(
+    (re.compile(before + "$", re.I), re.compile(after, re.I))
+    for before, after in (
+        (rf"{_NAME} \(", r"\)"),
+        (rf"{_NAME}, ", r", ?[a-z]"),
+        (r"(?:[MF]/|\ba?et\.? |\bæt\.? )", r"\b"),
+        (r"\bat ", r",? (?:he|she|his|her|they|still|independent|lives|drives|works)\b"),
+        (rf"\b(?:{_ONE})(?: {_NAME}){{0,2}}(?:,? \(|, )", r"[,;.)\n]|$| (?:and|who|now|in|lives|with|is|was)\b"),
+        (
+            r"\b(?:is|was|be|turned|turns|turning|reached|nearly|almost|now|pt|patient|became|becomes) ",
+            r",? (?:and|alive|when|years|now|but|in|next|on|this|who|with|lives)\b|[,;.\n](?!\d)|$",
+        ),
     )
 )
 _VITAL_BEFORE = re.compile(
-    r"\b(?:HR|rate|sats?|pulse|MAP|BP|SpO2|SBP|DBP|pressure|weight|glucose|PTT|temp\w*)\b[^\n.]{0,12}$", re.I
+    r"(?:\b(?:HR|rate|sat\w*|pulse|MAP|BP|SpO2|SBP|DBP|pressure|weight|glucose|PTT|temp\w*|sugar|BG|TSH|WBC|CRP|IQ|BMI|"
+    r"platelets?|sodium|saturation)\b[^\n.]{0,12}|\b(?:RR|K|P|R|T|O2|Na|Cl)[ :]{1,2})$",
+    re.I,
 )
+_LONGEST_AGE_CUE = 56
 
 
 def find_dates(text: str) -> Iterator[Found]:
@@ -109,10 +136,17 @@ def find_dates(text: str) -> Iterator[Found]:
         sure = int(m["d"]) > 12 or m["m"].startswith("0") or m["d"].startswith("0")
         if (sure or _CUE.search(before) or _RANGE_AFTER.match(text, m.end())) and not _SHARE.search(before):
             yield Found(*m.span(), "date", "md")
-    for pattern in _OLD:
-        for m in pattern.finditer(text):
-            if not _VITAL_BEFORE.search(text, max(0, m.start("v") - 24), m.start("v")):
-                yield Found(*m.span("v"), "age")
+    yield from _ages(text)
+
+
+def _ages(text: str) -> Iterator[Found]:
+    """Ages over 89, in digits or words: years old by what stands on one side of them, or on both."""
+    for m in chain(_OLD.finditer(text), _OLD_SPELLED.finditer(text)):
+        before, stop = text[max(0, m.start() - _LONGEST_AGE_CUE) : m.start()], m.end()
+        sure = _AGE_AFTER.match(text, stop) or _AGE_BEFORE.search(before)
+        both = any(left.search(before) and right.match(text, stop) for left, right in _AGE_BETWEEN)
+        if sure or (both and not _VITAL_BEFORE.search(before)):
+            yield Found(m.start(), stop, "age")
 
 
 def read_date(text: str, form: str, near: date | None = None) -> date | None:
@@ -164,7 +198,7 @@ def _with_weekday(text: str, start: int) -> int:
 
 def _is_date(m: re.Match[str], form: str) -> bool:
     g = m.groupdict()
-    if g.get("s") == "." and len(g["y"]) == 2:
+    if g.get("s") == "." and len(g["y"]) == 2 and len(m[0]) < 8:
         return False  # 3.4.19 is a list of figures
     # "march 4 times", "may 2 of them": these two are verbs where nothing else says month
     if (

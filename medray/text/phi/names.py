@@ -14,7 +14,7 @@ from medray.text.phi import cues
 from medray.text.phi.cues import Word
 from medray.text.phi.found import Found
 from medray.text.phi.runs import MAX_WORDS, RunReader, solid_words
-from medray.text.phi.words import GIVEN, TOWNS, is_calendar, is_common, is_rare, is_term
+from medray.text.phi.words import FAMILY, GIVEN, TOWNS, is_calendar, is_common, is_drug, is_rare, is_term
 
 _AND = re.compile(r"(?:,? (?:and|&) |[,;] |/)(?=[^\W\d_])")
 
@@ -60,7 +60,8 @@ class NameReader(RunReader):
         for m in cues.CLOSING.finditer(self.text):
             yield from self._listed_runs(m.end(), "label")
         for m in cues.LOWER_NAME.finditer(self.text):
-            if is_rare(m["v"] or m["w"]):
+            word = m["v"] or m["w"]
+            if is_rare(word) or ((word in GIVEN or word in FAMILY) and not is_common(word)):
                 yield Found(*m.span("v" if m["v"] else "w"), "name")
 
     def _listed_runs(self, start: int, cue: str) -> Iterator[Found]:
@@ -108,10 +109,11 @@ class NameReader(RunReader):
                 continue
             if self._acts_like_a_person(word):
                 yield Found(word.start, word.stop, "name")
-            if not (word.is_suspect or word.lower in GIVEN):
+            initial = len(word.text) == 1 and self.text.startswith(". ", word.stop)
+            if not (word.is_suspect or word.lower in GIVEN or initial):
                 continue
             run = self.read(word.start, "plain")
-            if not run or not self._stands_alone(run):
+            if not run or not self._stands_alone(run) or self._is_thing(run):
                 continue
             if all(w.lower in small for w in solid_words(run)):
                 continue  # written in small letters elsewhere: a word that vocabulary lacks
@@ -144,6 +146,8 @@ class NameReader(RunReader):
         if cues.ROLE_AFTER.match(self.text, run[-1].stop):
             return True
         first = solid[0]
+        if len(run[0].text) == 1:
+            return first.is_listed and not is_term(first.lower)  # J. Bailey
         if is_calendar(first.lower) or (first.text.isupper() and len(first.text) < 5 and not self._in_capitals(first)):
             return False  # "May Concern", "ASA III"
         if len(solid) > 1:
@@ -151,6 +155,23 @@ class NameReader(RunReader):
         if first.lower in GIVEN and cues.PERSON_VERB.match(self.text, run[-1].stop):
             return True
         return first.lower in GIVEN and not (is_common(first.lower) or is_term(first.lower) or first.lower in TOWNS)
+
+    def _is_thing(self, run: list[Word]) -> bool:
+        """Whether a single rare word stands where things do: after an article, in a list of drugs, as an item."""
+        if len(run) > 1 or run[0].lower in GIVEN:
+            return False
+        word, before = run[0], self.text[max(0, run[0].start - 48) : run[0].start]
+        if m := cues.NO_NAME_BEFORE.search(before):
+            between = (m[1] or "").split()
+            return not (cues.ROLES | cues.RELATIONS | cues.LABELS).intersection(between)
+        if cues.ITEM.search(before):
+            return True
+        number = self.at[word.start]
+        for other in self.words[max(0, number - 1) : number] + self.words[number + 1 : number + 2]:
+            gap = self.text[min(word.stop, other.stop) : max(word.start, other.start)]
+            if gap in (", ", " and ", ", and ", "/") and is_drug(other.lower):
+                return True
+        return False
 
     def _in_capitals(self, word: Word) -> bool:
         """Whether the words around one in capitals are in capitals too: what is not is an abbreviation."""

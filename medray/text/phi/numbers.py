@@ -20,7 +20,7 @@ _OBSTETRIC = re.compile(r"G\d{1,2}P\d{1,4}", re.I)
 _AREA = r"[2-9]\d{2}"
 _PHONE = re.compile(
     rf"(?<![\w.-])(?:(?:\+?1[ .-]?)?(?:\({_AREA}\)[ .-]{{0,2}}|{_AREA}[./-]|(?<!\d ){_AREA} ){_AREA}[ .-]\d{{4}}"
-    rf"|\+\d{{1,3}}[ .-]?\(?\d{{1,5}}\)?(?:[ .-]?\d{{2,8}}){{1,4}}|{_AREA}[-.]\d{{4}}(?! ?(?:m[lgc]|cc|units?|"
+    rf"|\+(?=(?:[ ().-]{{0,2}}\d){{8}})\d{{1,3}}[ .-]?\(?\d{{1,5}}\)?(?:[ .-]?\d{{2,8}}){{1,4}}|{_AREA}[-.]\d{{4}}(?! ?(?:m[lgc]|cc|units?|"
     rf"kcal|cal|steps|iu|k|g)\b))(?![\w-])"
     r"(?:[ ,]*(?:x|ext\.?|extension)[ ]?(?P<ext>\d{2,6}))?"
 )
@@ -39,7 +39,7 @@ _EXTENSION = re.compile(
 # Words that label a code by themselves, and words that do so only with "number", "no.", "id" or "#" after them.
 _LABELLED = {
     "medical_record": (
-        r"MRNs?|MPI|med(?:ical)?[. ]{1,2}rec(?:ord)?s?\b\.?|patient identifier|chart",
+        r"MRNs?|MPI|NHI|NHS|HRN|URN|CRN|med(?:ical)?[. ]{1,2}rec(?:ord)?s?\b\.?|patient identifier|chart",
         r"MR|UR|unit|hosp(?:ital)?\.?|patient",
     ),
     "ssn": (r"SSN|social security|last[ -](?:4|four)(?:(?: digits)? of)?(?: SSN| social\w*)?", r"SS"),
@@ -53,8 +53,9 @@ _LABELLED = {
         r"billing|encounter|visit|guarantor|card",
     ),
     "licence": (
-        r"DEA|NPI|UPIN|licen[cs]e(?! (?:plate|tag))|lic\b\.?|certificate|passport",
-        r"DL|cert\b\.?",
+        r"DEA|NPI|UPIN|GMC|NMC|HCPC|NABP|NCPDP|CDL|licen[cs]ed?(?! (?:plate|tag))|lic\b\.?|certificate|passport|permit",
+        r"DL|cert\b\.?|certification|reg\b\.?|registration|credential|PIN|NRP|EMT(?:-P)?|RN|LPN|LVN|NP|PA(?:-C)?|MD|DO|"
+        r"RPh|PharmD|PT|OT|RT|CRNA|board",
     ),
     "vehicle": (r"VIN", r"vehicle|registration"),
     "device": (r"ser(?:ial)?\b\.?|S/?N|UDI|model/serial|lot", r"device|implant"),
@@ -81,6 +82,9 @@ _LOOSE_CODE = re.compile(r"[A-Z]+-?\d{3,}[A-Z\d-]*|(?:\d-?){7,}|\d+[:-][A-Z]{2,}
 _ANY_CODE = re.compile(r"(?:\d+-)*\d{6,}(?:-\d+)*|(?=(?:[A-Z-]*\d){5})(?=[\d-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+)*")
 _CODES = re.compile(rf"(?<![\w-])(?<![\w][./]){_CODE}", re.I)
 _LONGEST_LABEL = 72
+_STATE_BEFORE = re.compile(r"(?<![A-Za-z])[A-Z]{1,3} $")
+_UNEVEN = re.compile(r"(\d{2,})-(\d{2,})")
+_ON_PAGER = re.compile(r"[px](?<!\w[px])\.?(?P<v>\d{4,5})(?![\w.-])")
 _SSN_SPACED = re.compile(r"\d{3} \d{2} \d{4}\b")
 _SSN_BEFORE = re.compile(r"\b(?:SSN?|SS ?#|soc(?:ial)? ?sec(?:urity)?)\b[^\d\n]{0,20}$", re.I)
 _SSN_MASKED = re.compile(r"[X*x#•](?:[X*x#•]{2}-?[X*x#•]{2}-?|[X*x#•]{2,4}-)\d{4}\b")
@@ -141,12 +145,22 @@ def _labelled(text: str) -> Iterator[Found]:
         if kind or _ANY_LABEL.search(before):
             yield Found(*code.span(), kind or "other")
     for code in _CODES.finditer(text):
-        before, kind = _label_before(text, code.start())
+        start, (before, kind) = code.start(), _label_before(text, code.start())
+        state = _STATE_BEFORE.search(before)  # lic. OH 12345
+        if state and not kind:
+            kind = _label_before(text, start - len(state[0]))[1]
+            start -= len(state[0]) if kind else 0
         loose = _LOOSE_CODE.fullmatch(code[0]) and _LOOSE_LABEL.search(before)
-        if not kind and (loose or _ANY_CODE.fullmatch(code[0]) or _ANY_LABEL.search(before)):
+        if not kind and (loose or _is_uneven(code[0]) or _ANY_CODE.fullmatch(code[0]) or _ANY_LABEL.search(before)):
             kind = "other"
         if kind and not _OBSTETRIC.fullmatch(code[0]):
-            yield Found(*code.span(), kind)
+            yield Found(start, code.end(), kind)
+
+
+def _is_uneven(code: str) -> bool:
+    """Whether a code is two long numbers of unequal length: no range is written so."""
+    m = _UNEVEN.fullmatch(code)
+    return m is not None and len(code) > 8 and len(m[1]) != len(m[2])
 
 
 def _label_before(text: str, place: int) -> tuple[str, str | None]:
@@ -166,4 +180,5 @@ def _phones(text: str) -> Iterator[Found]:
             yield Found(m.start(), stop, "fax" if _FAX_BEFORE.search(before) else "phone")
             if m["ext"]:
                 yield Found(*m.span("ext"), "phone")
-    yield from (Found(*m.span("v"), "phone") for m in _EXTENSION.finditer(text))
+    for pattern in (_EXTENSION, _ON_PAGER):
+        yield from (Found(*m.span("v"), "phone") for m in pattern.finditer(text))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from medray.text.phi.cues import EPONYM_NOUN, STOP, is_suspect
 from medray.text.phi.found import Found, matches_at, starts_of
-from medray.text.phi.words import MONTHS, STATE_CODES, STATES, TOWNS, is_common, is_rare, is_term
+from medray.text.phi.words import LONG_TOWNS, MONTHS, STATE_CODES, STATES, TOWNS, is_common, is_rare, is_term
 
 _CAP = r"(?:(?:St|Ste|Mt|Ft|Pt|ST|STE|MT|FT)\.|[A-Z][\w'’-]*\w(?!\.\w)|[NSEW]\.)"
 _SECOND_WORDS = frozenset("hampshire jersey mexico york carolina dakota rhode columbia".split())
@@ -59,10 +59,16 @@ _NATURE = re.compile(
     r"St\.? [A-Z]\w+['’]s(?! (?:wort|fire|vitus))|"
     r"[A-Z]\w+(?:-[A-Z]\w+)*-(?:aux?|de|du|des|la|les?|sur|sous|upon|on|by|the|en|in|of)-[A-Z]\w+(?:-[A-Z]\w+)*)"
 )
+_BARE = re.compile(
+    rf"(?P<v>{_CAP}(?: (?!(?:{_CODE})\b){_CAP}){{0,2}}) (?:Regional|Memorial|General|Baptist|Methodist|Presbyterian|"
+    r"Lutheran|Adventist|Deaconess|Children['’]s|Rehab|Hospice|Infirmary)"
+    r"(?=[,.;:)\n]|$| (?:on|for|in|to|and|ED|ER|ICU|with|by|at)\b)"
+)
 _VETERANS = re.compile(r"\b(?P<v>[A-Z][\w'’-]+) (?:VA|VAMC)\b")
 _LAND = re.compile(
     rf"\b{_CAP} (?:Falls|Rapids|Forks|Springs|Creek|City|Beach|Hills|Heights|Valley|Grove|Ridge|Rock|Island|Mills|"
-    r"Bluffs|Junction|Harbor|Haven|Landing|Plains|Village|Bend|River|Lakes)\b"
+    r"Bluffs|Junction|Harbor|Haven|Landing|Plains|Village|Bend|River|Lakes|"
+    r"Oaks|Pines|Gardens|Meadows|Acres|Estates|Commons|Towers|Woods|Manor|Terrace|Villas?|Place|Hospice)\b"
 )
 _JOINING = frozenset(("of", "or", "on", "du", "de", "la"))
 _COUNTY = re.compile(
@@ -75,7 +81,9 @@ _HOUSE = (
     r"surgery|cancer|heart|children's|veterans|va|assisted|senior|family|psychiatric|behavioral|recovery|"
     r"wellness|adult day|long term care) )*"
     r"(?:hospital|medical center|med ctr|medical ctr|clinic|infirmary|nursing home|nursing facility|"
-    r"nursing center|center|centre|facility|"
+    r"nursing center|center|centre|facility|memory care|burn unit|dialysis unit|state prison|detention center|"
+    r"(?-i:Homes?|School|Practice|Institute|Jail|Physicians|Kindergarten|Day ?care|Urgent Care|"
+    r"Orthop(?:a?edics|a?edic Group))|"
     r"hospice|dialysis|mental health|behavioral health|"
     r"treatment center|rehab|rehabilitation|assisted living|senior living|living|manor|villa|lodge|family practice|"
     r"pediatrics|medical associates|associates|"
@@ -106,11 +114,17 @@ _GENERIC = frozenset(
     lutheran presbyterian jewish islamic christian poison control call data please follow-up followup telephone fax
     visit tertiary transfer crisis birth birthing imaging infusion
     referring referral accepting admitting he she pt patient no on per cvs walgreens living retail
+    physical occupational speech therapy room floor service services resources customer vision bariatric maintenance
     mail order recovery chest stem cell bone marrow attending message voice contact
     """.split()
 )  # fmt: skip
 _IN = frozenset("in from at near to of outside around via leaving nearby".split())
 _LONGEST_IN = 9
+_PART_OF = re.compile(
+    r"\b(?:line|plane|space|angle|ligament|foramen|ampulla|canal|point|signs?|symptoms?|units?|m[gl]|mcg|cc|cream|tablets?|"
+    r"doses?|day|syndrome|use|trial|course|level|bottle|adherence) $",
+    re.I,
+)
 _TOWN_HERE = re.compile(_TOWN)
 _MOVED = re.compile(
     r"\b(?:liv(?:es|ed|ing)|resid(?:es|ed|ing|ent)|born|raised|grew up|moved|relocat\w+|travel\w*|transferred|"
@@ -183,6 +197,10 @@ def _named(text: str, capitals: list[int]) -> Iterator[Found]:
     for m in matches_at(_VETERANS, text, capitals):
         if _is_strange(m["v"]):
             yield Found(*m.span(), "location")
+    for m in matches_at(_BARE, text, capitals):
+        lead = _lead_in(m["v"] + " ")
+        if not _all_generic(m["v"][lead:]):
+            yield Found(m.start() + lead, m.end(), "location")
     for m in matches_at(_BEFORE_CODE, text, capitals):
         town = m["v"][_lead_in(m["v"]) :]
         if _is_town(town) and _is_strange(town):
@@ -248,6 +266,8 @@ def _after_cues(text: str, capitals: list[int]) -> Iterator[Found]:
         words = [part.lower().strip(".") for part in parts]
         if not words or any((w in STOP and w not in _JOINING) or (is_term(w) and w not in TOWNS) for w in words):
             continue
+        if _all_generic(name[0]) or (cue == "of" and _PART_OF.search(text, max(0, before - 14), before)):
+            continue
         in_capitals = text[max(0, before - 12) : start + 3].isupper()
         if not in_capitals and cue == "of" and name[0].isupper():
             continue  # an abbreviation
@@ -261,5 +281,14 @@ def _after_cues(text: str, capitals: list[int]) -> Iterator[Found]:
 def _cities(text: str) -> Iterator[Found]:
     for m in _CITY.finditer(text):
         word = m[0].lower()
+        for town in LONG_TOWNS.get(word, ()):
+            name = text[m.start() : m.start() + len(town)]
+            last = name.rfind(" ") + 1
+            if (
+                name.lower() == town
+                and name[last].isupper()
+                and not text[(end := m.start() + len(town)) : end + 1].isalnum()
+            ):
+                yield Found(m.start(), end, "location")
         if word in TOWNS and not is_common(word) and not is_term(word) and not EPONYM_NOUN.match(text, m.end()):
             yield Found(*m.span(), "location")

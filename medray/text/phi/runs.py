@@ -59,7 +59,8 @@ class RunReader:
             return True
         if not word.is_capital:
             begins = not any(w.lower not in cues.PARTICLES for w in run)
-            surname = word.is_listed or is_rare(word.lower) or cues.LOWER_AFTER.match(self.text, word.stop)
+            listed = word.is_listed and not is_common(word.lower)
+            surname = listed or is_rare(word.lower) or cues.LOWER_AFTER.match(self.text, word.stop)
             return cue == "title" and begins and word.may_be_name and bool(surname)
         if len(word.text) == 1:
             return True

@@ -35,17 +35,13 @@ MONTHS = tuple("january february march april may june july august september octo
 
 _CALENDAR = frozenset("jan feb mar apr may jun jul aug sep oct nov dec mon tue wed thu fri sat sun".split())
 
-TOWNS = frozenset(
-    """albany albuquerque anaheim anchorage atlanta augusta bakersfield baltimore boise boston bronx brooklyn brookline
-buffalo burlington cambridge charleston charlotte chicago cincinnati cleveland dallas denver detroit durham fresno
-fairfax hartford honolulu houston indianapolis jacksonville kansas knoxville lexington louisville lowell lynn madison
-manhattan memphis miami milwaukee minneapolis modesto nashville newark newton norfolk oakland omaha orlando
-philadelphia phoenix pittsburgh plymouth portland providence quincy raleigh richmond roanoke rochester sacramento
-savannah seattle somerville spokane springfield stamford syracuse tacoma tampa toledo topeka tucson tulsa waltham
-wichita wilmington worcester yonkers london dublin paris rome moscow mumbai delhi beijing shanghai lagos nairobi
-manila bogota""".split()
-)
-"""Cities of more than about 100,000 people, single words."""
+_TOWNS = _lists("towns.txt")
+TOWNS = _TOWNS["one"]
+"""Cities of one word that is nothing else."""
+LONG_TOWNS: dict[str, list[str]] = {}
+"""Cities of several words, by the first of them."""
+for _town in sorted(name.replace("_", " ") for name in _TOWNS["several"]):
+    LONG_TOWNS.setdefault(re.split("[ .-]", _town)[0], []).append(_town)
 
 _TERMS = """
 addison addisonian allis alzheimer alzheimers angelchik apgar argyll asherman asperger austin auer babinski babcock
@@ -160,6 +156,36 @@ vigamox acular cyclogyl visipaque isovue tensilon lamisil cetaphil elavil chanti
 duramorph astramorph healon viscoat elastoplast opsite duoderm velcro coban kling dexon subq miostat latin swiss
 filipino port-a-cath bipap cpap vas hgt wgt coord gyn bariatric methodist olympus pentax esmarch ochsner balfour
 heaney
+accutane zonegran mestinon fiorinal proscar atarax macrodantin arava rapamune dapsone alphagan sanctura carafate
+viokase probenecid taxol nevanac econopred mavik copaxone imuran provigil rozerem angiomax elocon synvisc lovaza tarka
+pedialyte gatorade mevacor cylert avalide antivert pacerone minocin duraphen daypro equagesic dilatrate primacor
+nicorette celestone protamine tobrex magnevist elisa indomethacin ferritin entresto jardiance farxiga trelegy ozempic
+victoza trulicity rybelsus mounjaro wegovy tradjenta invokana toujeo tresiba basaglar admelog apidra byetta bydureon
+prandin precose vimpat briviact fycompa onfi banzel sabril aptiom xcopri latuda vraylar rexulti invega saphris fanapt
+vyvanse focalin intuniv belsomra pristiq trintellix viibryd fetzima nardil parnate otezla xeljanz rinvoq stelara
+cosentyx taltz skyrizi tremfya simponi cimzia orencia actemra kineret ocrevus tysabri gilenya aubagio tecfidera avonex
+betaseron rebif keytruda opdivo yervoy tecentriq imfinzi avastin rituxan erbitux kadcyla perjeta ibrance verzenio
+kisqali tagrisso tarceva iressa lynparza zejula imbruvica venclexta revlimid pomalyst velcade kyprolis darzalex zytiga
+xtandi casodex femara aromasin faslodex xeloda temodar alimta abraxane taxotere gemzar adriamycin biktarvy genvoya
+descovy truvada atripla complera stribild triumeq tivicay isentress prezista norvir kaletra reyataz epzicom combivir
+viread epivir ziagen harvoni epclusa mavyret sovaldi brilinta effient pradaxa savaysa repatha praluent vascepa welchol
+ranexa corlanor multaq tikosyn betapace rythmol tambocor edarbi tekturna breo anoro stiolto tudorza incruse dulera
+qvar arnuity asmanex alvesco xolair nucala dupixent fasenra linzess amitiza trulance viberzi xifaxan dexilant
+myrbetriq vesicare toviaz enablex uroxatral rapaflo avodart prolia evenity boniva forteo estrace vagifem mirena
+nexplanon paragard suboxone subutex vivitrol narcan zubsolv nucynta opana butrans belbuca savella gralise pfizer
+moderna paxlovid remdesivir gardasil shingrix prevnar pneumovax fluzone boostrix antabuse zyloprim diprivan avelox
+omnicef ceftin suprax levsin bentyl donnatal librax lomotil imitrex maxalt relpax axert frova amerge nubain stadol
+talwin duramorph exparel amplatz judkins telfa glidewire glidewires guidewires perclose starclose angioseal lahey
+malecot broviac permacath sinskey utrata drysdale senn adson freer aufricht blakesley mcivor langenbeck deaver
+bookwalter hasson veress endopath endoloop surgidac polysorb caprosyn tycron ethilon maxon biosyn mersilene marlex
+tisseel evicel floseal duraseal ommaya rickham depuy medtronics arthrex alcon acrysof tecnis provisc indermil mastisol
+magill bougie perfix biopro caspari fahrenheit folstein achilles toldt retzius treves gerdy cloquet camper waldeyer
+fick agatston uhthoff hippel lindau tillaux hoffa shimada agatston womac dash oswestry bristol apache morse norton
+waterlow barthel zubrod epworth stopbang wong ambu ellik coude taxus cypher xience vitrea polaroid chloraseptic
+betadine tegaderm mepilex aquacel hypafix bioclusive crystalloid crystalloids dentition neurapraxia euthymic dysthymic
+punctate shotty ampullae prophy peritomy hydrodissection phaco plegic paretic proprioception vibratory curettings
+heparinized chamfer phasic levophase pcp mac ptt hypogeusia xerostomia nephrolithiasis laparoscopically subplatysmal
+mucoperichondrial handgrip neointimal injectate
 """
 TERMS = frozenset(_CLINICAL.split()) | frozenset(_TERMS.split()) | STATES | frozenset(MONTHS)
 """Eponyms, organisms, brands, makers, languages, peoples, countries: with a capital, and yet nobody's name."""
@@ -169,7 +195,8 @@ _ENDINGS = (
     ("er", ("", "e")), ("ers", ("", "e")), ("ness", ("",)), ("ized", ("ize",)),
     ("al", ("", "e")), ("ist", ("", "y")), ("ity", ("", "e")), ("ic", ("", "y")),
 )  # fmt: skip
-_PREFIXES = re.compile(r"(?:non|pre|post|re|un|sub|hyper|hypo|peri|para|retro|inter|intra|extra|trans|anti|micro|"
+_PREFIXES = re.compile(r"(?:non|pre|post|re|un|sub|multi|neo|ultra|super|visuo|psycho|electro|immuno|"
+                       r"hyper|hypo|peri|para|retro|inter|intra|extra|trans|anti|micro|"
                        r"neuro|"
                        r"cardio|gastro|hemi|hemo|hepato|broncho|thoraco|laparo|supra|infra|antero|postero|naso|"
                        r"oro|endo)")  # fmt: skip
@@ -198,11 +225,25 @@ def is_common(word: str) -> bool:
     """Whether a lower-case word, or every part of a hyphenated one, is English or medical vocabulary."""
     if "-" in word:
         return all(len(part) < 3 or is_common(part) for part in word.split("-"))
-    stems = [word, *(word[: -len(end)] + new for end, news in _ENDINGS if word.endswith(end) for new in news)]
+    stems = _stems(word)
     if any(stem in _lexicon() for stem in stems) or _MEDICAL.fullmatch(word):
         return True
+    if any(twice in _lexicon() for stem in stems[1:] if len(stem) > 5 for twice in _stems(stem)):
+        return True  # reportedly, tenderness
     prefix = _PREFIXES.match(word)
     return prefix is not None and len(word) - prefix.end() > 3 and is_common(word[prefix.end() :])
+
+
+def _stems(word: str) -> list[str]:
+    """The word, and what it may be an inflection of."""
+    ends = [(end, news) for end, news in _ENDINGS if word.endswith(end)]
+    return [word, *(word[: -len(end)] + new for end, news in ends for new in news)]
+
+
+@lru_cache(1 << 16)
+def is_drug(word: str) -> bool:
+    """Whether a lower-case word is a term of TERMS or built like the name of a drug or procedure."""
+    return is_term(word) or _MEDICAL.fullmatch(word) is not None
 
 
 @lru_cache(1 << 16)
