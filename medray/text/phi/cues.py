@@ -17,9 +17,10 @@ PERSON_ONLY_VERB = re.compile(
     r" (?:slept|den(?:ies|ied)|reports|reported|states|stated|wants|aware|agrees|agreed|lives|works|"
     r"will (?:visit|call|be)|says|said|"
     r"takes|ambulat\w+|enjoys|smokes|drinks|complains|return(?:s|ed)|declin(?:es|ed)|refus(?:es|ed)|arrived?s?|came|"
-    r"requests|requested|insists|favou?rs|recommends|advises|suggests|believes|prefers|asks|asked|brought|"
-    r"drove|knows|likes|loves|walked|texted|emailed|wishes|worries|remembers|cried|"
-    r"to (?:see|add|call|follow|review|arrange|discuss)|verbali[sz]e[sd]|thinks|feels|explained|recall(?:s|ed)|phoned|retired|moved|married)\b"
+    r"requests|requested|insists|favou?rs|recommends|advises|suggests|believes|prefers|asks|asked|"
+    r"brought|drove|knows|likes|loves|walked|texted|emailed|wishes|worries|remembers|cried|"
+    r"to (?:see|add|call|follow|review|arrange|discuss)|verbali[sz]e[sd]|thinks|feels|explained|"
+    r"recall(?:s|ed)|phoned|retired|moved|married)\b"
 )
 AGED = re.compile(r" is an? (?:\w+ )?\d{1,3}[ -]?(?:y|m)", re.I)
 AGED_AFTER = re.compile(

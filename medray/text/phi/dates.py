@@ -84,12 +84,14 @@ _ONE = (
 _NAME = r"(?-i:[A-Z][\w'’-]+)"
 _AGE_AFTER = re.compile(
     r"(?:[ -]?(?:years?|yrs?)(?:\b|-)|[ -]?y[./ ]?o\b|[ -]?y\b| ?[MF]\b(?! ?\d)| ?/ ?[MF]\b|"
-    r"[ -](?:wf|wm|bf|bm|aaf|aam|hf|hm|woman|man|male|female|lady|gentleman|widow|widower)\b|(?:st|nd|rd|th) birthday)"
+    r"[ -](?:wf|wm|bf|bm|aaf|aam|hf|hm|woman|man|male|female|lady|gentleman|widow|widower)\b|(?:st|nd|rd|th) birthday|"
+    r" at (?:the )?(?:time|diagnosis|death|admission|presentation)\b)"
     r"(?!-?\w* (?:ago|history|survival|pack|later|after|with(?:out)?)\b)",
     re.I,
 )
 _AGE_BEFORE = re.compile(
-    r"(?:\bage[ds]?(?:/sex|/gender)?(?: of| is| at|[ .]*:|[ ]?\.{2,})? {0,3}|\bd\. ?(?:at |@ ?)?|"
+    r"(?:\bage[ds]?(?:/sex|/gender)?(?: of| is| at|(?: in | ?\()?(?:years|yrs?)?\)?[ .]*:|[ ]?\.{2,})? {0,3}|"
+    r"\bturn(?:s|ed|ing) |\bd\. ?(?:at |@ ?)?|"
     r"\bdied:? ?(?:at |@ ?)?|† ?|"
     r"\b(?:died|dead|lived|living|lives|alive|survived|passed(?: away)?|well|healthy|deceased|independent)"
     r"(?:\s\w+){0,2}\s(?:at|to|until|till|past|aged|@)\s(?:age )?)$",
@@ -100,9 +102,11 @@ _AGE_BETWEEN = tuple(
     for before, after in (
         (rf"{_NAME} \(", r"\)"),
         (rf"{_NAME}, ", r", ?[a-z]"),
+        (rf"\b(?:{_ONE})\b[^.;:\n\d]{{0,30}} (?:at|@) ", r"\b"),
+        (r"\d[/-]\d+ \(", r"\)"),
         (r"(?:[MF]/|\ba?et\.? |\bæt\.? )", r"\b"),
         (r"\bat ", r",? (?:he|she|his|her|they|still|independent|lives|drives|works)\b"),
-        (rf"\b(?:{_ONE})(?: {_NAME}){{0,2}}(?:,? \(|, )", r"[,;.)\n]|$| (?:and|who|now|in|lives|with|is|was)\b"),
+        (rf"\b(?:{_ONE})(?: {_NAME}){{0,2}}(?:,? \(|,? )", r"[,;.)\n]|$| (?:and|who|now|in|lives|with|is|was)\b"),
         (
             r"\b(?:is|was|be|turned|turns|turning|reached|nearly|almost|now|pt|patient|became|becomes) ",
             r",? (?:and|alive|when|years|now|but|in|next|on|this|who|with|lives)\b|[,;.\n](?!\d)|$",

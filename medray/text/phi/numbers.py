@@ -20,7 +20,8 @@ _OBSTETRIC = re.compile(r"G\d{1,2}P\d{1,4}", re.I)
 _AREA = r"[2-9]\d{2}"
 _PHONE = re.compile(
     rf"(?<![\w.-])(?:(?:\+?1[ .-]?)?(?:\({_AREA}\)[ .-]{{0,2}}|{_AREA}[./-]|(?<!\d ){_AREA} ){_AREA}[ .-]\d{{4}}"
-    rf"|\+(?=(?:[ ().-]{{0,2}}\d){{8}})\d{{1,3}}[ .-]?\(?\d{{1,5}}\)?(?:[ .-]?\d{{2,8}}){{1,4}}|{_AREA}[-.]\d{{4}}(?! ?(?:m[lgc]|cc|units?|"
+    rf"|\+(?=(?:[ ().-]{{0,2}}\d){{8}})\d{{1,3}}[ .-]?\(?\d{{1,5}}\)?"
+    rf"(?:[ .-]?\d{{2,8}}){{1,4}}|{_AREA}[-.]\d{{4}}(?! ?(?:m[lgc]|cc|units?|"
     rf"kcal|cal|steps|iu|k|g)\b))(?![\w-])"
     r"(?:[ ,]*(?:x|ext\.?|extension)[ ]?(?P<ext>\d{2,6}))?"
 )
@@ -66,14 +67,14 @@ _LABELLED = {
         r"confirmation|prisoner|inmate|student|user ?|state|national|tax|identification",
     ),
 }
-_SOME_LABEL_WORDS = "|".join(words for pair in _LABELLED.values() for words in pair)
 _NUMBERED = r"(?= ?(?:#|id\b|no\b|num))"
 _OF = r"(?: of [^\d.;:\n]{2,40}(?=:))?"
 _LABEL_BEFORE = tuple(
-    (kind, re.compile(rf"(?<![A-Za-z])(?:{alone}|(?:{words}){_NUMBERED}){_OF}{_LINK}$", re.I))
+    (kind, re.compile(rf"(?:{alone}|(?:{words}){_NUMBERED}){_OF}{_LINK}$", re.I))
     for kind, (alone, words) in _LABELLED.items()
 )
-_SOME_LABEL = re.compile(rf"(?<![A-Za-z])(?:{_SOME_LABEL_WORDS}){_OF}{_LINK}$", re.I)
+_SOME_LABEL = re.compile("|".join(pattern.pattern for _, pattern in _LABEL_BEFORE), re.I)
+_LETTERS = re.compile(r"(?<![A-Za-z])[A-Za-z]")
 # What is left: a code after "number", "no." or "#", six digits in a row, or five among letters and dashes.
 _ANY_LABEL = re.compile(rf"(?:\bnumber|\bno\.|#|\bID:){_LINK}$", re.I)
 # These label only what cannot be a dose or a count: letters with digits, or seven digits.
@@ -83,7 +84,8 @@ _ANY_CODE = re.compile(r"(?:\d+-)*\d{6,}(?:-\d+)*|(?=(?:[A-Z-]*\d){5})(?=[\d-]*[
 _CODES = re.compile(rf"(?<![\w-])(?<![\w][./]){_CODE}", re.I)
 _LONGEST_LABEL = 72
 _STATE_BEFORE = re.compile(r"(?<![A-Za-z])[A-Z]{1,3} $")
-_UNEVEN = re.compile(r"(\d{2,})-(\d{2,})")
+_JOINED = re.compile(r"\d(?<![\w./-]\d)\d*(?:-\d+)+(?![\w/]|\.\d|-\w)")
+_DATED = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}-\d{1,2}-\d{4}")
 _ON_PAGER = re.compile(r"[px](?<!\w[px])\.?(?P<v>\d{4,5})(?![\w.-])")
 _SSN_SPACED = re.compile(r"\d{3} \d{2} \d{4}\b")
 _SSN_BEFORE = re.compile(r"\b(?:SSN?|SS ?#|soc(?:ial)? ?sec(?:urity)?)\b[^\d\n]{0,20}$", re.I)
@@ -103,8 +105,8 @@ _IP6 = re.compile(
     re.I,
 )
 _SSN = re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])")
-_VIN = re.compile(r"(?=[A-Z]*\d)(?=\w*[A-Z]\w*[A-Z])(?=(?:\w*\d){5})[A-HJ-NPR-Z0-9]{17}(?!\w)")
-_SERIAL = re.compile(r"SN-?\d{5,}\b")
+_VIN = re.compile(r"[A-HJ-NPR-Z0-9](?<!\w.)[A-HJ-NPR-Z0-9]{16}(?!\w)")
+_SERIAL = re.compile(r"SN(?<!\wSN)-?\d{5,}\b")
 _PLATE_VALUE = (
     r"(?:[A-Z]{1,3}[- ]?\d{2,5}|\d{1,3}[A-Z]{1,3}-[A-Z]?\d{1,4}|"
     r"\d{1,4}[- ]?[A-Z]{2,3}(?:[- ]?\d{1,4})?|\d[A-Z]{3}\d{3})"
@@ -117,7 +119,7 @@ _BEFORE_PLATE = re.compile(rf"(?!\d+ [a-z])(?P<v>{_PLATE_VALUE}) (?i:plates?)\b"
 
 def find_numbers(text: str) -> Iterator[Found]:
     """Identifiers (D) to (O) and (R) of 45 CFR 164.514(b)(2)(i), the surer rules first; finds may overlap."""
-    digits, both = starts_of(text, "0"), starts_of(text, "A0")
+    digits = starts_of(text, "0")
     if "@" in text:
         yield from (Found(*m.span(), "email") for m in _EMAIL.finditer(text))
     if _LINKED.search(text):
@@ -127,16 +129,23 @@ def find_numbers(text: str) -> Iterator[Found]:
         yield from (Found(*m.span(), "ip") for m in _IP6.finditer(text))
     yield from (Found(*m.span(), "device") for m in _UDI.finditer(text))
     yield from (Found(*m.span("v"), "vehicle") for m in _PLATE.finditer(text))
-    yield from (Found(*m.span("v"), "vehicle") for m in matches_at(_BEFORE_PLATE, text, both))
+    if " plate" in text.lower():
+        both = starts_of(text, "A0")
+        yield from (Found(*m.span("v"), "vehicle") for m in matches_at(_BEFORE_PLATE, text, both))
     yield from (Found(*m.span(), "ssn") for m in matches_at(_SSN, text, digits))
-    yield from (Found(*m.span(), "vehicle") for m in matches_at(_VIN, text, both))
-    yield from (Found(*m.span(), "device") for m in matches_at(_SERIAL, text, both))
+    yield from (Found(*m.span(), "vehicle") for m in _VIN.finditer(text) if _is_mixed(m[0]))
+    yield from (Found(*m.span(), "device") for m in _SERIAL.finditer(text))
     yield from _labelled(text)
     for m in matches_at(_SSN_SPACED, text, digits):
         if _SSN_BEFORE.search(text, max(0, m.start() - 40), m.start()):
             yield Found(*m.span(), "ssn")
     yield from (Found(*m.span(), "ssn") for m in _SSN_MASKED.finditer(text))
     yield from _phones(text)
+
+
+def _is_mixed(code: str) -> bool:
+    """Whether a code of 17 characters has the letters and digits of a vehicle's number."""
+    return sum(map(str.isdigit, code)) > 4 and sum(map(str.isalpha, code)) > 1
 
 
 def _labelled(text: str) -> Iterator[Found]:
@@ -151,24 +160,19 @@ def _labelled(text: str) -> Iterator[Found]:
             kind = _label_before(text, start - len(state[0]))[1]
             start -= len(state[0]) if kind else 0
         loose = _LOOSE_CODE.fullmatch(code[0]) and _LOOSE_LABEL.search(before)
-        if not kind and (loose or _is_uneven(code[0]) or _ANY_CODE.fullmatch(code[0]) or _ANY_LABEL.search(before)):
+        if not kind and (loose or _ANY_CODE.fullmatch(code[0]) or _ANY_LABEL.search(before)):
             kind = "other"
         if kind and not _OBSTETRIC.fullmatch(code[0]):
             yield Found(start, code.end(), kind)
 
 
-def _is_uneven(code: str) -> bool:
-    """Whether a code is two long numbers of unequal length: no range is written so."""
-    m = _UNEVEN.fullmatch(code)
-    return m is not None and len(code) > 8 and len(m[1]) != len(m[2])
-
-
 def _label_before(text: str, place: int) -> tuple[str, str | None]:
     """What stands before a code, and the kind of its label, if there is one."""
     before = text[max(0, place - _LONGEST_LABEL) : place]
-    if not _SOME_LABEL.search(before):
+    starts = [m.start() for m in _LETTERS.finditer(before)]
+    if not any(_SOME_LABEL.match(before, start) for start in starts):
         return before, None
-    return before, next((kind for kind, pattern in _LABEL_BEFORE if pattern.search(before)), None)
+    return before, next(kind for kind, pattern in _LABEL_BEFORE for start in starts if pattern.match(before, start))
 
 
 def _phones(text: str) -> Iterator[Found]:
@@ -180,5 +184,9 @@ def _phones(text: str) -> Iterator[Found]:
             yield Found(m.start(), stop, "fax" if _FAX_BEFORE.search(before) else "phone")
             if m["ext"]:
                 yield Found(*m.span("ext"), "phone")
+    for m in _JOINED.finditer(text):
+        lengths = {len(group) for group in m[0].split("-")}
+        if len(lengths) > 1 and not _DATED.fullmatch(m[0]) and len(re.sub("-", "", m[0])) > 6 + (m[0].count("-") < 2):
+            yield Found(*m.span(), "other")  # neither a range nor a row of values is written so
     for pattern in (_EXTENSION, _ON_PAGER):
         yield from (Found(*m.span("v"), "phone") for m in pattern.finditer(text))

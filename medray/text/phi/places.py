@@ -3,78 +3,44 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from medray.text.phi.cues import EPONYM_NOUN, STOP, is_suspect
 from medray.text.phi.found import Found, matches_at, starts_of
+from medray.text.phi.streets import CAP, CODE, STATE, find_codes, find_streets
 from medray.text.phi.words import LONG_TOWNS, MONTHS, STATE_CODES, STATES, TOWNS, is_common, is_rare, is_term
 
-_CAP = r"(?:(?:St|Ste|Mt|Ft|Pt|ST|STE|MT|FT)\.|[A-Z][\w'’-]*\w(?!\.\w)|[NSEW]\.)"
-_SECOND_WORDS = frozenset("hampshire jersey mexico york carolina dakota rhode columbia".split())
-_STATE_NAMES = "|".join(
-    (
-        "New (?:York|Jersey|Mexico|Hampshire)|(?:North|South) (?:Carolina|Dakota)|West Virginia|Rhode Island",
-        *(name.title() for name in sorted(STATES - _SECOND_WORDS)),
-    )
-)
-_CODE = "|".join(sorted(STATE_CODES))
-_STATE = rf"(?:{_CODE}|{_STATE_NAMES})"
-_SUFFIX = (
-    r"(?:street|st|avenue|ave|road|rd|drive|dr|lane|ln|boulevard|blvd|court|ct|circle|cir|place|pl|terrace|ter|way|"
-    r"parkway|pkwy|highway|hwy|trail|trl|row|square|sq|plaza|loop|path|walk|pike|crossing|alley|turnpike|mews|"
-    r"close|crescent)"
-)
-_UNIT = r"(?:,? (?:apt|apartment|unit|suite|ste|no|#|floor|fl|room|rm)\b\.? ?#?\w{1,5})"
-_STREET_WORD = rf"(?:{_CAP}|[JSD]r\.|[A-Z]\.|\d{{1,3}}(?:st|nd|rd|th)|d[eu]l?|l[ao]s?|of|the|and)"
-_STREETS = (
-    re.compile(rf"(?<![\w/.-])\d{{1,6}}[A-Z]?,? (?:{_STREET_WORD} ){{1,5}}?(?i:{_SUFFIX})\b\.?"
-               rf"(?: (?:NE|NW|SE|SW|[NSEW])\b)?(?i:{_UNIT})?"),
-    re.compile(rf"(?<=(?: at| on|ss:|ear) )\d{{3,5}} {_CAP}(?: {_CAP})?(?i:{_UNIT})?(?=[,;.\n])"),
-    re.compile(rf"(?<![\w/.-])\d{{1,6}} (?:(?:Old |East |West |North |South )?(?:County Road|County Rd|"
-               rf"State Road|Route|Rte|Highway|Hwy|Rural Route|RR) \d+|"
-               rf"(?:Avenida|Calle|Camino|Via|Rue|Avenue|Paseo|Rua|Piazza)(?: (?:de[l]?|la|los|las|du|"
-               rf"des))*(?: {_CAP}){{1,2}}|Broadway)(?i:{_UNIT})?"),
-    re.compile(rf"\b(?:[NSEW]{{1,2}}\.? )?(?:{_CAP} |\d{{1,3}}(?:st|nd|rd|th) ){{1,3}}(?:Street|Avenue|Ave|Road|"
-               rf"Rd|Lane|Boulevard|Blvd|Parkway|Pkwy)\b\.?"),
-)  # fmt: skip
-_BOX = re.compile(r"[Pp](?<!\w[Pp])\.? ?[Oo]\.? ?(?i:box) \d{1,7}")
-_CODES = (
-    re.compile(rf"(?<=\b)(?:{_STATE})[.,]? {{1,2}}(?P<v>\d{{5}}(?:-\d{{4}})?)(?![\w-])"),
-    re.compile(r"(?<![\w-])(?P<v>\d{5}-\d{4})(?![\w-])"),
-    re.compile(r"\b(?P<v>(?:[A-Z]{1,2}\d{1,2}[A-Z]? \d[A-Z]{2}|[A-Z]\d[A-Z] \d[A-Z]\d))\b"),
-)  # fmt: skip
-_ZIP = re.compile(
-    r"[ZzPp](?<!\w[ZzPp])(?i:ip(?: ?code)?|ost(?:al )?code)(?: (?:is|of))?[ :#]{1,3}"
-    r"(?P<v>[A-Z0-9][A-Z0-9 -]{3,8}[A-Z0-9])\b"
-)
-_TOWN = rf"{_CAP}(?:[ -](?!(?:{_CODE})\b)(?:{_CAP}|d['’]{_CAP}|(?:d[eu]|la|las|los|or|of|sur|on)\b)){{0,3}}"
-_BEFORE_STATE = re.compile(rf"(?P<v>{_TOWN})(?:,\s(?:{_STATE})|[ ](?:{_STATE})(?=[. ]{{1,3}}\d{{5}}(?!\d)))\b")
+_TOWN = rf"{CAP}(?:[ -](?!(?:{CODE})\b)(?:{CAP}|d['’]{CAP}|(?:d[eu]|la|las|los|or|of|sur|on)\b)){{0,3}}"
+_BEFORE_STATE = re.compile(rf"(?P<v>{_TOWN})(?:,\s(?:{STATE})|[ ](?:{STATE})(?=[. ]{{1,3}}\d{{5}}(?!\d)))\b")
+_FIVE_DIGITS = re.compile(r"\d{5}")
 _BEFORE_CODE = re.compile(rf"(?P<v>{_TOWN}),? (?P<code>\d{{5}}(?:-\d{{4}})?)(?![\w-])")
 _AFTER_STREET = re.compile(
-    rf"[,.]?\s{{1,4}}(?P<v>{_TOWN})(?:,? (?P<code>\d{{5}}(?:-\d{{4}})?)\b|(?=[,.;\n]| (?:{_CODE})\b|$))"
+    rf"[,.]?\s{{1,4}}(?P<v>{_TOWN})(?:,? (?P<code>\d{{5}}(?:-\d{{4}})?)\b|(?=[,.;\n]| (?:{CODE})\b|$))"
 )
 _NATURE = re.compile(
-    rf"\b(?:(?:Mount|Mt\.?|Fort|Ft\.|Port|San|Santa|Los|Las|El|Lake|Cape|Sault|Saint|Ste\.|Camp) {_CAP}"
-    rf"(?: (?!(?:{_CODE})\b){_CAP})?|(?:Holy|Sacred|Blessed|Immaculate|Our Lady(?: of)?) [A-Z]\w+|"
+    rf"\b(?:(?:Mount|Mt\.?|Fort|Ft\.|Port|San|Santa|Los|Las|El|Lake|Cape|Sault|Saint|Ste\.|Camp) {CAP}"
+    rf"(?: (?!(?:{CODE})\b){CAP})?|(?:Holy|Sacred|Blessed|Immaculate|Our Lady(?: of)?) [A-Z]\w+|"
     r"St\.? [A-Z]\w+['’]s(?! (?:wort|fire|vitus))|"
     r"[A-Z]\w+(?:-[A-Z]\w+)*-(?:aux?|de|du|des|la|les?|sur|sous|upon|on|by|the|en|in|of)-[A-Z]\w+(?:-[A-Z]\w+)*)"
 )
 _BARE = re.compile(
-    rf"(?P<v>{_CAP}(?: (?!(?:{_CODE})\b){_CAP}){{0,2}}) (?:Regional|Memorial|General|Baptist|Methodist|Presbyterian|"
+    rf"(?P<v>{CAP}(?: (?!(?:{CODE})\b){CAP}){{0,2}}) (?:Regional|Memorial|General|Baptist|Methodist|Presbyterian|"
     r"Lutheran|Adventist|Deaconess|Children['’]s|Rehab|Hospice|Infirmary)"
     r"(?=[,.;:)\n]|$| (?:on|for|in|to|and|ED|ER|ICU|with|by|at)\b)"
 )
 _VETERANS = re.compile(r"\b(?P<v>[A-Z][\w'’-]+) (?:VA|VAMC)\b")
 _LAND = re.compile(
-    rf"\b{_CAP} (?:Falls|Rapids|Forks|Springs|Creek|City|Beach|Hills|Heights|Valley|Grove|Ridge|Rock|Island|Mills|"
+    rf"\b{CAP} (?:Falls|Rapids|Forks|Springs|Creek|City|Beach|Hills|Heights|Valley|Grove|Ridge|Rock|Island|Mills|"
     r"Bluffs|Junction|Harbor|Haven|Landing|Plains|Village|Bend|River|Lakes|"
     r"Oaks|Pines|Gardens|Meadows|Acres|Estates|Commons|Towers|Woods|Manor|Terrace|Villas?|Place|Hospice)\b"
 )
 _JOINING = frozenset(("of", "or", "on", "du", "de", "la"))
 _COUNTY = re.compile(
-    rf"\b{_CAP}(?: (?:{_CAP}|d['’]{_CAP}|or|du|des?|la|las)){{0,3}} (?:County|COUNTY|Parish|"
+    rf"\b{CAP}(?: (?:{CAP}|d['’]{CAP}|or|du|des?|la|las)){{0,3}} (?:County|COUNTY|Parish|"
     rf"Township)\b"
 )
+_COUNTY_NOUN = re.compile("County|COUNTY|Parish|Township")
 _HOUSE = (
     r"(?:(?i:(?:(?:regional|memorial|general|community|university|medical|health|rehabilitation|rehab|nursing|"
     r"skilled nursing|dialysis|"
@@ -93,11 +59,17 @@ _HOUSE = (
     r"pharmacy))\b)"
 )
 _FACILITY = re.compile(
-    rf"\b(?P<lead>(?:{_CAP}(?:['’]s)?|of|at|de|the)(?: (?:{_CAP}(?:['’]s)?|of|the|at|de|and|"
+    rf"\b(?P<lead>(?:{CAP}(?:['’]s)?|of|at|de|the)(?: (?:{CAP}(?:['’]s)?|of|the|at|de|and|"
     rf"&)){{0,4}}?) (?P<house>{_HOUSE})(?! (?:of|[Cc]ourse|[Dd]ays?|COURSE|[Ss]tay|[Nn]ote|[Vv]isit|[Aa]dmission|"
     rf"[Dd]ischarge)\b)"
 )
-_UNIVERSITY = re.compile(rf"\b(?:University|College|Hospital|Sisters|Church) of (?:the )?{_CAP}(?: {_CAP}){{0,3}}")
+_HOUSE_NOUN = re.compile(
+    r"hosp|cent(?:er|re)|med|clinic|infirm|nursing|facil|hospice|dialy|mental|behav|treat|rehab|living|manor|villa|lodge|"
+    r"family|pedia|assoc|health|retire|care|conval|school|elem|middle|univ|college|acad|church|synag|mosq|prison|correc|"
+    r"shelt|pharm|memory|burn|state|deten|home|practice|instit|jail|physi|kinder|day|urgent|orthop"
+)
+_LONGEST_LEAD = 80
+_UNIVERSITY = re.compile(rf"[UCHS](?<!\w.)(?:niversity|ollege|ospital|isters|hurch) of (?:the )?{CAP}(?: {CAP}){{0,3}}")
 # Words that make no hospital's name: its department, its rank, its trade.
 _GENERIC = frozenset(
     """
@@ -152,21 +124,15 @@ def find_places(text: str) -> Iterator[Found]:
     States and countries stay.
     Choices: the whole postal code goes, not only its last two digits.
     """
-    capitals, digits = starts_of(text, "A"), starts_of(text, "0")
-    both = sorted([*capitals, *digits])
-    for pattern in _STREETS:
-        for m in matches_at(pattern, text, both if pattern is _STREETS[-1] else digits):
-            if _is_street(m[0]):
-                yield Found(*m.span(), "location")
-                town = _AFTER_STREET.match(text, m.end())
-                if town and _is_town(town["v"]):
-                    yield Found(*town.span("v"), "location")
-                    if town["code"]:
-                        yield Found(*town.span("code"), "location")
-    yield from (Found(*m.span(), "location") for m in _BOX.finditer(text))
-    yield from (Found(*m.span("v"), "location") for m in _ZIP.finditer(text))
-    for pattern in _CODES:
-        yield from (Found(*m.span("v"), "location") for m in matches_at(pattern, text, both))
+    capitals = starts_of(text, "A")
+    for street in find_streets(text):
+        yield street
+        town = _AFTER_STREET.match(text, street.stop)
+        if town and _is_town(town["v"]):
+            yield Found(*town.span("v"), "location")
+            if town["code"]:
+                yield Found(*town.span("code"), "location")
+    yield from find_codes(text)
     yield from _named(text, capitals)
     yield from _after_cues(text, capitals)
     yield from _cities(text)
@@ -174,7 +140,7 @@ def find_places(text: str) -> Iterator[Found]:
 
 def _named(text: str, capitals: list[int]) -> Iterator[Found]:
     """Places that their own words give away: hospitals, counties, towns before a state or a code, lakes."""
-    for m in matches_at(_FACILITY, text, capitals):
+    for m in matches_at(_FACILITY, text, _before_houses(text, capitals)):
         lead = _lead_in(m["lead"])
         if not _all_generic(m["lead"][lead:]):
             yield Found(m.start("lead") + lead, m.end(), "location")
@@ -182,11 +148,10 @@ def _named(text: str, capitals: list[int]) -> Iterator[Found]:
             if town and _is_town(town["v"]) and (_is_strange(town["v"]) or " " in town["v"]):
                 yield Found(*town.span("v"), "location")
     yield from (
-        Found(*m.span(), "location")
-        for m in matches_at(_UNIVERSITY, text, capitals)
-        if not _all_generic(m[0].split(" of ")[1])
+        Found(*m.span(), "location") for m in _UNIVERSITY.finditer(text) if not _all_generic(m[0].split(" of ")[1])
     )
-    for m in matches_at(_COUNTY, text, capitals):
+    counties = capitals if _COUNTY_NOUN.search(text) else []
+    for m in matches_at(_COUNTY, text, counties):
         lead = _lead_in(m[0])
         if not _all_generic(m[0][lead:].rsplit(" ", 1)[0]):
             yield Found(m.start() + lead, m.end(), "location")
@@ -194,14 +159,14 @@ def _named(text: str, capitals: list[int]) -> Iterator[Found]:
         town = m["v"][_lead_in(m["v"]) :].split(" of ")[-1]
         if _is_town(town) and ("," in m[0] or _is_strange(town)):
             yield Found(m.end("v") - len(town), m.end("v"), "location")
-    for m in matches_at(_VETERANS, text, capitals):
+    for m in matches_at(_VETERANS, text, capitals if " VA" in text else []):
         if _is_strange(m["v"]):
             yield Found(*m.span(), "location")
     for m in matches_at(_BARE, text, capitals):
         lead = _lead_in(m["v"] + " ")
         if not _all_generic(m["v"][lead:]):
             yield Found(m.start() + lead, m.end(), "location")
-    for m in matches_at(_BEFORE_CODE, text, capitals):
+    for m in matches_at(_BEFORE_CODE, text, capitals if _FIVE_DIGITS.search(text) else []):
         town = m["v"][_lead_in(m["v"]) :]
         if _is_town(town) and _is_strange(town):
             yield Found(*m.span("code"), "location")
@@ -212,10 +177,12 @@ def _named(text: str, capitals: list[int]) -> Iterator[Found]:
                 yield Found(*m.span(), "location")
 
 
-def _is_street(street: str) -> bool:
-    words = street.lower().split()
-    time = len(words) == 2 and (words[1] in STOP or is_term(words[1]))  # "at 1430 Monday"
-    return not time and not re.search(r"\b(?:Dr\. |mg|Patient|Date)\b", street)
+def _before_houses(text: str, capitals: list[int]) -> list[int]:
+    """The capitals that may begin the name of a house."""
+    chosen: set[int] = set()
+    for m in _HOUSE_NOUN.finditer(text.lower()):
+        chosen.update(capitals[bisect_left(capitals, m.start() - _LONGEST_LEAD) : bisect_left(capitals, m.start() + 1)])
+    return sorted(chosen)
 
 
 def _lead_in(name: str) -> int:

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from datetime import date
+from functools import lru_cache
 from typing import NamedTuple
 
 from medray.core.identity import stable_hash
@@ -57,11 +58,16 @@ class Key(NamedTuple):
 
     def draw(self, *parts: str | int) -> int:
         """64 bits that only these parts and this key give."""
-        return stable_hash("phi", self.rng_seed, self.patient, *parts)
+        return _drawn(self, *parts)
 
     def shift_days(self, max_weeks: int) -> int:
         """Days by which all dates of the patient go back: whole weeks, so that weekdays stay true; never 0."""
         return -7 * (1 + self.draw("shift") % max_weeks)
+
+
+@lru_cache(1 << 14)
+def _drawn(key: Key, *parts: str | int) -> int:
+    return stable_hash("phi", key.rng_seed, key.patient, *parts)
 
 
 def surrogate(kind: str, form: str, text: str, key: Key, days: int, near: date | None = None) -> str:
