@@ -26,7 +26,8 @@ _FORMS = {
     "mdy": rf"{_WEEKDAY}{_M}{_S}{_D}(?P=s){_ANY_YEAR}",
     "dmy": rf"{_D}{_S}{_M}(?P=s)(?P<y>{_LONG}|(?<=\d\d[-/.]\d\d[-/.])\d\d)",
     "bdy": rf"{_WEEKDAY}{_B}[ -]?{_D}{_TH}(?:,?\s|-){_Y}",
-    "dby": rf"{_WEEKDAY}{_D}{_TH}(?:[ ]of)?[ -]?{_B}(?:[ ,-]{{0,2}}{_Y}|[ -]'?(?P<z>\d{{2}})(?![\d:/%.]))",
+    "dby": rf"{_WEEKDAY}{_D}{_TH}(?:[ ]of)?[ -]?{_B}(?:[ ,-]{{0,2}}{_Y}|(?:[ -]'?|(?<=[a-z]))(?P<z>\d{{2}})"
+    r"(?![\d:/%.]))",
     "by": rf"{_B}(?:(?:,|[ ]of)?[ /-]?{_Y}|[ ]'(?P<z>\d{{2}}))",
     "my": rf"{_M}/{_Y}",
     "bd": rf"{_WEEKDAY}{_B}[ ]?{_D}{_TH}",
@@ -71,7 +72,10 @@ _SHARE = re.compile(
     re.I,
 )
 _ORAL_TEN = "one|two|three|four|five|six|seven|eight|nine"
-_OLD = re.compile(r"(?<![\w.-])(?<![^MF]/)(?:9\d|1[0-2]\d)(?!\d|[.,/-]\d|%| ?%)")
+_OLD = re.compile(
+    r"(?<![\w.-])(?<![^MF]/)(?:9\d|1[0-2]\d)(?!\d|[.,/-]\d| ?%|"
+    r" ?(?:mm|cm|m[gl]\b|kg|lbs?\b|beats|bpm|percent|degrees|min|hours|days|weeks|mos?\b|months))"
+)
 _OLD_SPELLED = re.compile(
     rf"[NnOoAa](?<!\w[NnOoAa])(?i:inety(?:[- ](?:{_ORAL_TEN}))?|(?:ne)? hundred"
     rf"(?:[ -](?:and[ -])?(?:{_ORAL_TEN}|ten))?)\b"
@@ -114,7 +118,7 @@ _AGE_BETWEEN = tuple(
     )
 )
 _VITAL_BEFORE = re.compile(
-    r"(?:\b(?:HR|rate|sat\w*|pulse|MAP|BP|SpO2|SBP|DBP|pressure|weight|glucose|PTT|temp\w*|sugar|BG|TSH|WBC|CRP|IQ|BMI|"
+    r"(?:\b(?:pressure|gradient|count|level)\b[^\n.]{0,30}|\b(?:HR|rate|sat\w*|pulse|MAP|BP|SpO2|SBP|DBP|weight|glucose|PTT|temp\w*|sugar|BG|TSH|WBC|CRP|IQ|BMI|"
     r"platelets?|sodium|saturation)\b[^\n.]{0,12}|\b(?:RR|K|P|R|T|O2|Na|Cl)[ :]{1,2})$",
     re.I,
 )

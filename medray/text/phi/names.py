@@ -129,7 +129,11 @@ class NameReader(RunReader):
         return start
 
     def _acts_like_a_person(self, word: Word) -> bool:
-        if not word.may_be_name or (word.text.isupper() and len(word.text) < 5):
+        if (
+            not word.may_be_name
+            or (len(word.text) < 3 and not word.is_listed)
+            or (word.text.isupper() and len(word.text) < 5)
+        ):
             return False
         if cues.OF_SOMEBODY.match(self.text, word.stop):
             return True

@@ -76,6 +76,9 @@ _LABEL_BEFORE = tuple(
 _SOME_LABEL = re.compile("|".join(pattern.pattern for _, pattern in _LABEL_BEFORE), re.I)
 _LETTERS = re.compile(r"(?<![A-Za-z])[A-Za-z]")
 # What is left: a code after "number", "no." or "#", six digits in a row, or five among letters and dashes.
+_PICTURE_BEFORE = re.compile(
+    r"\b(?:images?|series|slices?|figs?|figures?|size|with|running)\b[ \w]{0,8}#[ ]?$|\(#$", re.I
+)
 _ANY_LABEL = re.compile(rf"(?:\bnumber|\bno\.|#|\bID:){_LINK}$", re.I)
 # These label only what cannot be a dose or a count: letters with digits, or seven digits.
 _LOOSE_LABEL = re.compile(rf"\b(?:ID|ref(?:erence)?\b\.?|claim|case|rx|specimen|sample|order|insurance){_LINK}$", re.I)
@@ -88,7 +91,7 @@ _JOINED = re.compile(r"\d(?<![\w./-]\d)\d*(?:-\d+)+(?![\w/]|\.\d|-\w)")
 _DATED = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}-\d{1,2}-\d{4}")
 _ON_PAGER = re.compile(r"[px](?<!\w[px])\.?(?P<v>\d{4,5})(?![\w.-])")
 _SSN_SPACED = re.compile(r"\d{3} \d{2} \d{4}\b")
-_SSN_BEFORE = re.compile(r"\b(?:SSN?|SS ?#|soc(?:ial)? ?sec(?:urity)?)\b[^\d\n]{0,20}$", re.I)
+_SSN_BEFORE = re.compile(r"\b(?:SSN?\b|S\.S\.|soc(?:ial)?\.? sec(?:urity)?\b)[^\d\n]{0,20}$", re.I)
 _SSN_MASKED = re.compile(r"[X*x#•](?:[X*x#•]{2}-?[X*x#•]{2}-?|[X*x#•]{2,4}-)\d{4}\b")
 _UDI = re.compile(r"\(01\)\d{14}(?:\(\d{2}\)[\w-]+)*")
 _EMAIL = re.compile(r"(?<![\w.])[\w.+'-]+@[\w-]+(?:\.[\w-]+)+")
@@ -160,7 +163,8 @@ def _labelled(text: str) -> Iterator[Found]:
             kind = _label_before(text, start - len(state[0]))[1]
             start -= len(state[0]) if kind else 0
         loose = _LOOSE_CODE.fullmatch(code[0]) and _LOOSE_LABEL.search(before)
-        if not kind and (loose or _ANY_CODE.fullmatch(code[0]) or _ANY_LABEL.search(before)):
+        named = sum(map(str.isdigit, code[0])) > 3 and _ANY_LABEL.search(before) and not _PICTURE_BEFORE.search(before)
+        if not kind and (loose or named or _ANY_CODE.fullmatch(code[0])):
             kind = "other"
         if kind and not _OBSTETRIC.fullmatch(code[0]):
             yield Found(start, code.end(), kind)

@@ -6,6 +6,8 @@ from medray.text.phi import cues
 from medray.text.phi.cues import Word
 from medray.text.phi.words import GIVEN, STATE_CODES, STATES, is_calendar, is_common, is_rare, is_term
 
+_STATES_OF_TWO = frozenset(("new york", "new jersey", "new mexico", "new hampshire", "rhode island", "west virginia"))
+_BEGIN_STATES = frozenset("new north south west rhode".split())
 MAX_WORDS = 5
 """Of a name, initials and particles among them."""
 
@@ -49,7 +51,7 @@ class RunReader:
         initial = len(word.text) == 1 and not self.text.startswith(".", word.stop)
         if initial or not word.is_capital or cues.CREDENTIAL.match(self.text, run[-1].stop):
             return False
-        if cue != "label" and (word.text in STATE_CODES or word.lower in STATES):
+        if cue != "label" and (word.text in STATE_CODES or word.lower in STATES or word.lower in _BEGIN_STATES):
             return False  # a town before it
         return (cue in ("label", "line", "plain") or gap == ",") and len(solid_words(run)) == 1
 
@@ -108,7 +110,7 @@ class RunReader:
 
     def _suits(self, run: list[Word], cue: str, comma: bool) -> bool:
         solid = solid_words(run)
-        if not solid:
+        if not solid or " ".join(w.lower for w in solid) in _STATES_OF_TWO:
             return False
         if cue == "title":
             return True

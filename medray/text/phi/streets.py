@@ -9,7 +9,7 @@ from medray.text.phi.cues import STOP
 from medray.text.phi.found import Found, matches_at, starts_of
 from medray.text.phi.words import STATE_CODES, STATES, is_drug, is_term
 
-CAP = r"(?:(?:St|Ste|Mt|Ft|Pt|ST|STE|MT|FT)\.|[A-Z][\w'’-]*\w(?!\.\w)|[NSEW]\.)"
+CAP = r"(?:(?:St|Ste|Mt|Ft|Pt|ST|STE|MT|FT)\.|[A-Z][\w'’-]*\w(?!\w|\.\w)|[NSEW]\.)"
 _SECOND_WORDS = frozenset("hampshire jersey mexico york carolina dakota rhode columbia".split())
 _STATE_NAMES = "|".join(
     (
