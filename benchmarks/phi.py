@@ -20,11 +20,9 @@ from medray.text.phi.words import FAMILY, GIVEN
 
 _SETS = (
     ("a", 1, "seen while the rules were written"),
-    ("b", 2, "measured once, then looked at"),
-    ("c", 3, "measured once, then looked at"),
-    ("d", 4, "measured once, then looked at"),
     ("e", 5, "measured once, then looked at"),
-    ("f", 6, "held out"),
+    ("f", 6, "its totals were in sight when the rules were last changed, its misses were not"),
+    ("g", 7, "held out"),
 )
 _RULES = PhiRules(rng_seed=0, max_shift_weeks=520, strict=True)
 
@@ -107,7 +105,7 @@ def main() -> None:
         "--show", choices=[name for name, *_ in _SETS], help="print what was missed or wrong in one set"
     )
     options = parser.parse_args()
-    count = 108 if options.quick else 432  # multiples of the number of templates of most sets
+    count = 90 if options.quick else 450  # a multiple of the number of templates of set g
     notes = {name: make_notes(name, seed, count) for name, seed, _ in _SETS}
     tallies = {name: measure(notes[name]) for name in notes}
     for name, seed, label in _SETS:

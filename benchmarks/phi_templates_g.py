@@ -126,7 +126,8 @@ Lifeline pendant tested, unit {no.serial}. Next visit {date.bare}. Emergency con
     # ambulance
     """EMS PATIENT CARE REPORT     Incident {no.case}     {date.isot}
 Dispatched to {place.street} for fall. Crew: {one.last}/{two.last}. Arrived to find {age.old}F supine on kitchen floor,
-A&Ox3, {not.score}, {not.vital}. Husband {hus.first} ({age.old}) states pt tripped over the dog. Hx of {not.eponym}, CHF.
+A&Ox3, {not.score}, {not.vital}. Husband {hus.first} ({age.old}) states pt tripped over the dog. Hx of {not.eponym},
+CHF.
 Meds {not.drug}, {not.drug}. Pt's vehicle in drive, tag {no.plate}, keys given to deputy {cop.last}.
 Transported non-emergent to {place.facility}; report to {rn.full}, RN. SSN {no.soc}. DOB {date.sl}.
 Insurance card copied: {no.hic}. Monitor {no.serial}. Call-back {no.tel}.
@@ -166,7 +167,8 @@ Charge: {chg.F_LAST} RN   Tech: {tech.first} {tech.last}
     # tumour board
     """TUMOR BOARD -- {date.words}
 Case 3. {pt.last}, {pt.first}. MRN {no.chart}. Age {age.old}. Presenter: {pres.full} (Surg Onc). Path accession
-{no.access}. Discussion: {not.misc}, {not.score}. Prior {not.eponym}. {rad.last}: no metastases on the PET of {date.sl2}.
+{no.access}. Discussion: {not.misc}, {not.score}. Prior {not.eponym}. {rad.last}: no metastases on the PET of
+{date.sl2}.
 {onc.last} favors {not.drug}; {path.last} to add Ki-67. Eligible for protocol {no.trial}? Coordinator
 {coord.full}, {no.mail}. {not.lab}. Family lives near {place.facility} in {place.county}. Her sister {sis.first} was
 BRCA2 positive and died at 58; an aunt lived to {age.old}.
@@ -190,7 +192,8 @@ Impairment 8% whole person, AMA Guides 6th ed., Table 15-3.
 From: {pt.full}
 To: {md.full}, MD
 Hi Dr. {md.last}, its {pt.first} again. Pharmacy ({place.facility}) says they never got the {not.drug}. My number
-changed, its {no.tel} now and email {no.mail}. Mom turns {age.old} on {date.short} so we'll be in {place.town} that week.
+changed, its {no.tel} now and email {no.mail}. Mom turns {age.old} on {date.short} so we'll be in {place.town} that
+week.
 Also my new insurance is member # {no.hic}. thanks
 ---
 Reply {date.isot} 11:52, {nurse.first} B., RN: Hi {pt.first}, resent today. Please log on at {no.web}. Bring {not.lab}
@@ -208,15 +211,19 @@ SPI: {spi.F_LAST}. Workstation {no.ip6}. Toxicologist paged {no.beep}: Dr {tox.l
 {pt.full_mi} ({no.chart}) {date.sl}
 {age.old}-yr-old gentleman s/p dual-chamber device for sick sinus ({place.facility}, {date.my}; implanter {ep.last}).
 Generator model W1DR01, serial {no.serial}. RA lead s/n {no.serial}, RV lead s/n {no.serial}. Battery 7.2 yr.
-P 2.1 mV, R 9.4 mV, thresholds 0.75 V @ 0.4 ms. AP 92%, VP 3%. AF burden 0.1%. {not.drug} continued. {not.eponym} noted.
-Remote monitor paired; account {no.acct}; web {no.web}. Tech support ticket {no.case}. Rep {rep.full} ({no.tel}) present.
+P 2.1 mV, R 9.4 mV, thresholds 0.75 V @ 0.4 ms. AP 92%, VP 3%. AF burden 0.1%. {not.drug} continued. {not.eponym}
+noted.
+Remote monitor paired; account {no.acct}; web {no.web}. Tech support ticket {no.case}. Rep {rep.full} ({no.tel})
+present.
 Recheck {date.short} with {np.full}, CNP.
 """,
     # prison and court health
     """SICK CALL  {place.facility}   Inmate {pt.LAST_FIRST}  #{no.case}
 {date.milcap}. C/o chest tightness {not.misc}. Officer {co.last} escorting. {not.vital}; {not.score}. EKG nsr. Given
-{not.drug}. I/M states was seen at {place.facility} in {place.town} in {date.my} by "a Dr. {old.last}". Records requested,
-fax {no.fax}. Next of kin: {kin.full}, grandmother, {age.old} yrs, {place.street}, {place.town}. {pt.last} returned to unit.
+{not.drug}. I/M states was seen at {place.facility} in {place.town} in {date.my} by "a Dr. {old.last}". Records
+requested,
+fax {no.fax}. Next of kin: {kin.full}, grandmother, {age.old} yrs, {place.street}, {place.town}. {pt.last} returned
+to unit.
 {pa.full}, PA  DEA {no.dea}
 """,
     # registration sheet
@@ -240,10 +247,14 @@ PATIENT: {pt.FULL}      MED REC #: {no.chart}      ENCOUNTER: {no.acct}
 DATE OF OPERATION: {date.sl}
 SURGEON: {sx.full}, M.D.       FIRST ASSISTANT: {as.full}, PA-C       ANESTHESIA: {an.last}, general
 IMPLANTS: Stryker Triathlon femur size 4, ref 5510-F-401, lot {no.lot}, serial {no.serial}.
-INDICATIONS: {pt.first} is a {age.young}-year-old librarian from {place.town} with {not.eponym} refractory to {not.drug}.
-DESCRIPTION: After time-out led by {circ.first}, a midline incision was made. A Hohmann and two Weitlaner retractors were
-placed. The Bovie was used. Cement: Palacos. Blood loss 150 mL. {not.vital}. Counts correct x2 per {circ.first} {circ.last}.
-Specimen to pathology as {no.access}. Dr. {sx.last} was present throughout. {pt.first}'s husband {hus.full} was updated.
+INDICATIONS: {pt.first} is a {age.young}-year-old librarian from {place.town} with {not.eponym} refractory to
+{not.drug}.
+DESCRIPTION: After time-out led by {circ.first}, a midline incision was made. A Hohmann and two Weitlaner retractors
+were
+placed. The Bovie was used. Cement: Palacos. Blood loss 150 mL. {not.vital}. Counts correct x2 per {circ.first}
+{circ.last}.
+Specimen to pathology as {no.access}. Dr. {sx.last} was present throughout. {pt.first}'s husband {hus.full} was
+updated.
 D: {date.sl} 14:20  T: {date.sl} 19:05  {trans.f_last}/{no.case}
 """,
     # progress notes of a ward
@@ -252,14 +263,17 @@ D: {date.sl} 14:20  T: {date.sl} 19:05  {trans.f_last}/{no.case}
 {date.bare} 1010 Attending: seen and examined with Dr {res.last}; agree. {not.score}. {not.misc}. Plan MRI {date.bare}.
 Called son ({son.first}, {no.tel}) who is flying in from {place.town}; he is HCP. Pt's mother, aged {age.old}, lives at
 {place.facility}. PT: {ptx.first} walked him 40 ft. {att.last}
-{date.bare} 1500 SW: {sw.full}, ext {no.beep}. Bed offered at {place.facility} for {date.day}. {pt.first} wants to think.
+{date.bare} 1500 SW: {sw.full}, ext {no.beep}. Bed offered at {place.facility} for {date.day}. {pt.first} wants to
+think.
 """,
     # memory clinic
     """MEMORY CLINIC CONSULTATION, {date.mil}
 I met {pt.full}, who will be {age.old} in {date.my}, with her niece {niece.full} and a carer, {carer.first}. She was
 born on {date.words} in {place.town}, taught at {place.facility} and stopped driving after scraping a neighbour's car
-({no.plate}) on {place.street}. {not.score}; clock 2/3; {not.eponym} unlikely; {not.lab}. {niece.first} has power of attorney
-and may be reached on {no.tel_abroad} or {no.mail}. Mrs {pt.last} takes {not.drug}. Her twin, {twin.first}, died aged {age.old}.
+({no.plate}) on {place.street}. {not.score}; clock 2/3; {not.eponym} unlikely; {not.lab}. {niece.first} has power of
+attorney
+and may be reached on {no.tel_abroad} or {no.mail}. Mrs {pt.last} takes {not.drug}. Her twin, {twin.first}, died aged
+{age.old}.
 MRI {no.access} of {date.dotted}: atrophy. Scan disc posted to {place.box}, {place.town}. NHI {no.chart}.
 Consultant: Dr {con.full} (registration no. {no.lic})   typed {date.dotted} by {typ.first}
 """,
@@ -268,7 +282,8 @@ Consultant: Dr {con.full} (registration no. {no.lic})   typed {date.dotted} by {
 Pt {pt.full}, {date.sl}, {place.street}, {place.town}
 Rx# {no.access}  {not.drug} #60 RF2   prescriber {md.full} NP, DEA# {no.dea}, NPI {no.npi}, state lic {no.lic}
 BIN 610014 not on file; ID {no.hic}; group {no.acct}; billed acct. no. {no.acct}; SS# {no.bare_soc}
-Allergies: sulfa. {not.misc}. Transferring RPh: {rph.full}; receiving {rph2.f_last}. Counselled {pt.first} on {not.drug}.
+Allergies: sulfa. {not.misc}. Transferring RPh: {rph.full}; receiving {rph2.f_last}. Counselled {pt.first} on
+{not.drug}.
 Vaccine: Fluzone HD lot {no.lot}, given {date.sl2} L deltoid by {inj.first} {inj.last}, PharmD. {pt.last} is {age.old}.
 """,
 )

@@ -271,7 +271,7 @@ def test_documents_without_a_patient_share_no_surrogate():
     assert len(groups) == 2, "what belongs to nobody belongs to no other"
 
 
-@pytest.mark.parametrize("template_set", ["a", "b", "c", "d", "e"])
+@pytest.mark.parametrize("template_set", ["a", "e"])
 def test_recall_and_precision_on_planted_identifiers(template_set):
     tally = measure(make_notes(template_set, 11, 36))
     assert PLANTED_KINDS == KINDS
