@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -86,12 +88,14 @@ def test_rows_are_conserved_at_every_step_and_every_loss_has_its_reason(built):
         for source in step.values():
             assert source["in"] == source["out"] + source["quarantined"] + sum(source["dropped"].values())
     made = [account[step]["made_medical"] for step in STEPS]
-    assert [source["in"] for source in made] == [164, 163, 160, 160]
-    assert made[0]["dropped"] == {"too_short": 1} and made[1]["dropped"] == {"duplicate": 2, "duplicate_id": 1}
-    papers = [account[step]["papers"]["dropped"] for step in STEPS[:3]]
-    assert papers == [{"retracted": 1}, {"near_duplicate": 3}, {"contaminated": 5}]
+    assert [source["in"] for source in made] == [164, 163, 163, 160, 160]
+    assert made[0]["dropped"] == {"too_short": 1} and made[2]["dropped"] == {"duplicate": 2, "duplicate_id": 1}
+    papers = [account[step]["papers"]["dropped"] for step in STEPS[:4]]
+    assert papers == [{"retracted": 1}, {}, {"near_duplicate": 3}, {"contaminated": 5}]
+    notes = [account[step]["notes"]["dropped"] for step in STEPS[1:3]]
+    assert notes == [{"looks_identified": 1}, {"duplicate": 1, "near_duplicate": 1}]
     assert account["clean"]["general"]["quarantined"] == 9  # eight bad rows and one torn file
-    for name in STEPS[:3]:
+    for name in STEPS[:4]:
         assert len(rows_of(built[name], "documents")) == sum(source["out"] for source in account[name].values())
 
 
@@ -111,6 +115,34 @@ def test_bad_rows_are_set_aside_and_dropped_ones_can_be_browsed(built):
     assert dropped["retracted"]["reason"] == "retracted" and dropped["retracted"]["start"] == text(5010, 50)[:200]
 
 
+def test_patients_lose_their_names_and_other_documents_pass_as_they_are(built):
+    before, after = ({r["id"]: r for r in rows_of(built[name], "documents")} for name in ("clean", "deidentify"))
+    mine = {id for id, row in before.items() if row["source"] == "notes"}
+    assert mine - after.keys() == {"half-marked"}
+    assert {id: row for id, row in before.items() if id not in mine} == {
+        id: row for id, row in after.items() if id not in mine
+    }
+    first, again, other, second = (after[i] for i in ("note-1", "note-1-again", "note-1-of-another", "note-2"))
+    assert first["text"] == again["text"] != other["text"] and not any("Okonkwo" in after[id]["text"] for id in after)
+    surrogate, day = re.match(r"Mr\. (\w+) was seen on (\S+?)\. ", first["text"]).groups()
+    assert f" {surrogate}, of record" in second["text"] and [p["kind"] for p in first["parts"]] == [
+        "phi.name",
+        "phi.date",
+    ]
+    assert first["date"] == datetime.strptime(day, "%m/%d/%Y").date().isoformat() != "2019-03-04"
+    assert first["group"] == second["group"] != other["group"] and "mrn" not in first["group"] + other["group"]
+    assert [row["id"] for row in rows_of(built["deidentify"], "refused")] == ["half-marked"]
+    replaced = json.loads((built["deidentify"].data / "replaced.json").read_text())
+    assert replaced == {"notes": {
+        "name": {"identifiers": 4, "documents": 4}, "date": {"identifiers": 3, "documents": 3},
+        "medical_record": {"identifiers": 1, "documents": 1},
+    }}  # fmt: skip
+    counters = built["deidentify"].manifest.counters
+    assert (counters["looked_at"], counters["replaced_name"], counters["dropped_looks_identified"]) == (5, 4, 1)
+    for path in built["deidentify"].data.rglob("*"):
+        assert not path.is_file() or b"Okonkwo" not in path.read_bytes()
+
+
 def test_of_duplicates_the_held_out_the_preferred_and_the_oldest_stay(built):
     found = {(row["source"], row["id"]): row for row in rows_of(built["dedup"], "duplicates.parquet")}
     kept = {id: (row["reason"], row["kept_id"]) for (_, id), row in found.items()}
@@ -118,6 +150,9 @@ def test_of_duplicates_the_held_out_the_preferred_and_the_oldest_stay(built):
     assert kept.pop("medical-5") == ("duplicate_id", "medical-5")
     assert kept.pop("near-undated") == kept.pop("near-new") == ("near_duplicate", "near-old")
     assert kept.pop("leaks-held") == ("near_duplicate", "held")
+    # another patient's dates have moved by another number of weeks, to before those of the first
+    assert kept.pop("note-1-again") == ("duplicate", "note-1-of-another")
+    assert kept.pop("note-1") == ("near_duplicate", "note-1-of-another")
     (general,) = kept.values()
     assert general == ("near_duplicate", "cross")
     assert {"apart", "apart-too", "held", "cross", "near-old"} <= ids(built["dedup"], "papers")
@@ -337,9 +372,9 @@ def test_an_evidence_policy_repeats_and_leaves_out_and_every_row_is_accounted_fo
 def test_without_near_duplicates_and_benchmarks_documents_pass_as_links(built, here, root_with):
     changed = {"dedup": {"near": None}, "decontaminate": {"benchmarks": (), "question_splits": ()}}
     found = stages(here, **changed)
-    root = root_with("sources", "base", "synthesize", "clean")
-    plain = execute(found["clean"], root), execute(found["dedup"], root)
-    assert plain[1].manifest.counters["dropped"] == 3
+    root = root_with("sources", "base", "synthesize", "clean", "deidentify")
+    plain = execute(found["deidentify"], root), execute(found["dedup"], root)
+    assert plain[1].manifest.counters["dropped"] == 4
     alone = Stage.of("alone", decontaminate, found["decontaminate"].config, documents=found["dedup"])
     artifact = execute(alone, root)
     assert [c.samefile(d) for c, d in zip(parts_of(artifact), parts_of(plain[1]), strict=True)] == [True, True]
