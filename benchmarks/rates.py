@@ -53,7 +53,10 @@ def main() -> None:
     arguments = parser.parse_args()
     pa.set_cpu_count(1)
     root, repeats = Root(arguments.root), 1 if arguments.quick else 3
-    sealed = {name: _open(root, name) for name in ("sources", "base", "clean", "dedup", "decontaminate", "corpus")}
+    sealed = {
+        name: _open(root, name)
+        for name in ("sources", "base", "clean", "deidentify", "dedup", "decontaminate", "corpus")
+    }
     with tempfile.TemporaryDirectory() as directory:
         found = measure(sealed, Root(directory), repeats)
     rates = {name: round(value, 3) for name, value in found.items()}
@@ -63,11 +66,11 @@ def main() -> None:
 
 
 def measure(sealed: dict[str, Artifact], root: Root, repeats: int) -> dict[str, float]:
-    """Every field of Rates, but for decontamination's, which benchmarks/decontaminate.py measures."""
+    """Every field of Rates, but for those that benchmarks/decontaminate.py and benchmarks/phi.py measure."""
     recipe, near = open_corpus(), open_corpus().dedup.near
     files = files_with_documents(sealed["sources"].data)
     where = {name: Workspace(root, name, "0", name) for name in ("clean", "dedup", "corpus")}
-    (part,) = _one_part(sealed["clean"], where["dedup"].scratch / "part-0.parquet")
+    (part,) = _one_part(sealed["deidentify"], where["dedup"].scratch / "part-0.parquet")
     (last,) = _one_part(sealed["decontaminate"], where["corpus"].scratch / "part-0.parquet")
     texts = pq.read_table(part, columns=["text"])["text"].to_pylist()
     num_bytes = _text_bytes(part)

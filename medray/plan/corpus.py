@@ -43,6 +43,8 @@ class Mix(NamedTuple):
     block_tokens: int
     blocks_per_file: int
     num_shards: int
+    deidentified: tuple[str, ...]
+    """Categories whose documents go through the PHI gate."""
     num_bands: int
     """Of near-duplicates; 0: only equal texts are looked for."""
     keeps_ngrams: bool
@@ -124,6 +126,7 @@ def _steps(expected: Expected, mix: Mix, budget: int) -> list[Step]:
     """Every step works on the whole text of the sources: what earlier ones drop is not foreseen."""
     rates = expected.rates
     text = sum(source.text_bytes for source in expected.sources)
+    clinical = sum(source.text_bytes for source in expected.sources if source.category in mix.deidentified)
     documents = sum(source.num_documents for source in expected.sources)
     tokens = sum(source.num_tokens for source in expected.sources)
 
@@ -140,6 +143,7 @@ def _steps(expected: Expected, mix: Mix, budget: int) -> list[Step]:
     return [
         Step("sources", hours(compressed, rates.copy_mb_per_s), compressed, 0),
         Step("clean", hours(text, rates.clean_mb_per_s) + again, stored, 0),
+        Step("deidentify", hours(clinical, rates.deidentify_mb_per_s), round(clinical * rates.stored_fraction), 0),
         Step("dedup", hours(text, rates.dedup_mb_per_s), stored, keys + ngrams),
         Step("decontaminate", hours(text, rates.decontaminate_mb_per_s), stored, 0),
         Step(
