@@ -15,7 +15,7 @@ from rich.table import Table
 from medray import pipeline
 from medray.core.config import UserError, explain
 from medray.core.workspace import Root
-from medray.display import StageDisplay
+from medray.display import StageDisplay, pages, show_estimate
 from medray.recipes.load import load_recipe
 
 app = typer.Typer(
@@ -26,7 +26,9 @@ app = typer.Typer(
 )
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
-RecipeArgument = Annotated[str | None, typer.Argument(help="demo, tiny, or file.py:function", show_default=False)]
+RecipeArgument = Annotated[
+    str | None, typer.Argument(help="demo, tiny, open_corpus, me_llama, or file.py:function", show_default=False)
+]
 RecipeOption = Annotated[str | None, typer.Option("--recipe", help="the same, as an option", show_default=False)]
 RootOption = Annotated[
     str, typer.Option("--root", envvar="MEDRAY_ROOT", help="where artifacts live: a directory, s3://..., gs://...")
@@ -49,11 +51,25 @@ def _recipe(argument: str | None, option: str | None, overrides: list[str] | Non
 def plan(
     recipe: RecipeArgument = None, option: RecipeOption = None, root: RootOption = "runs", set_: SetOption = None
 ) -> None:
-    """Say which stages are sealed, which would run, and why. Starts nothing."""
+    """Say which stages are sealed, which would run, and why; and what it takes, where a recipe says how much there is.
+
+    Starts nothing, and needs no data for the estimate.
+    """
+    config = _recipe(recipe, option, set_)
+    expected = pipeline.estimate(config)
+    if expected:
+        show_estimate(console, config, *expected)
+    try:
+        stages = pipeline.stages_of(config)
+    except UserError as error:
+        if not expected:
+            raise
+        console.print(f"The stages have no ids yet: {error}", soft_wrap=True)
+        return
     table = Table(box=None, header_style="bold")
     for heading in ("", "stage", "id", "state", "time"):
         table.add_column(heading, overflow="fold")
-    rows = pipeline.plan(pipeline.stages_of(_recipe(recipe, option, set_)), Root(root))
+    rows = pipeline.plan(stages, Root(root))
     for number, row in enumerate(rows, 1):
         state = "[green]sealed[/green]" if row.sealed else f"will run: {row.reason}"
         time = pipeline.elapsed(row.sealed.wall_s) if row.sealed else ""
@@ -86,11 +102,14 @@ def show(
     name: Annotated[str, typer.Argument(help="a stage label or the beginning of an artifact id")],
     root: RootOption = "runs",
 ) -> None:
-    """Print the manifest of a sealed artifact: config, inputs, counters, digest, cost."""
+    """Print the manifest of a sealed artifact (config, inputs, counters, digest, cost), and where its page is."""
     place = Root(root)
     manifest = pipeline.find(place, name)
     console.print_json(manifest.model_dump_json())
-    console.print(f"{place.directory(manifest.kind, manifest.id)}")
+    directory = place.directory(manifest.kind, manifest.id)
+    console.print(f"{directory}", soft_wrap=True)
+    for what, path in pages(directory):
+        console.print(f"{what}: {path}", soft_wrap=True)
 
 
 @app.command()

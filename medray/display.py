@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -16,6 +17,9 @@ from medray.core.artifact import Artifact
 from medray.core.stage import Stage
 from medray.core.workspace import Root, Workspace
 from medray.pipeline import elapsed, now_text
+from medray.plan.corpus import CorpusEstimate
+from medray.plan.training import TrainingEstimate
+from medray.recipes.recipe import Recipe
 
 _POLL_S = 0.5
 _PLAIN_EVERY_S = 30.0
@@ -94,9 +98,64 @@ class StageDisplay:
         ran = sum(not hit for *_, hit in results)
         self.console.print(f"{len(results)} stages: {ran} ran, {len(results) - ran} were sealed already, in {root.url}")
         for _, artifact, _ in results:
-            page = artifact.directory / "report.html"
-            if page.exists():
-                self.console.print(f"report: {page.resolve()}", soft_wrap=True)
+            for name, path in pages(artifact.directory):
+                self.console.print(f"{name}: {path}", soft_wrap=True)
+
+
+def pages(directory: Path) -> Iterator[tuple[str, Path]]:
+    """What of an artifact a person can open in a browser: (what it is, where)."""
+    for name, file in (("report", "report.html"), ("data card", "data/card.html")):
+        if (path := directory / file).exists():
+            yield name, path.resolve()
+
+
+def show_estimate(
+    console: Console, recipe: Recipe, corpus: CorpusEstimate, training: TrainingEstimate | None
+) -> None:  # fmt: skip
+    """Print what a recipe's corpus and its pretraining will take."""
+    console.print(
+        f"[bold]{recipe.name}[/bold]: {corpus.num_documents:,} documents, {_bytes(corpus.text_bytes)} of text in "
+        f"{corpus.num_shards:,} shards -> {corpus.num_tokens:,} tokens in {corpus.num_blocks:,} blocks of "
+        f"{recipe.corpus.block_tokens:,}, {corpus.num_files:,} files"
+    )
+    _table(console, ("category", "tokens in the sources", "in the corpus", "share", "times used"), [
+        (s.category, f"{s.available:,}", f"{s.needed:,}", f"{s.needed / corpus.num_tokens:.1%}", f"{s.epochs:.2f}")
+        for s in corpus.shares
+    ])  # fmt: skip
+    if corpus.shortage:
+        console.print(f"[red]the mixture cannot be filled[/red]: {corpus.shortage}", soft_wrap=True)
+    rows = [(s.name, s.cpu_hours, s.stored_bytes, s.scratch_bytes) for s in corpus.steps]
+    rows.append(("all", *(sum(row[column] for row in rows) for column in (1, 2, 3))))
+    _table(console, ("step", "CPU-hours", "stored", "scratch while it runs"), [
+        (name, f"{hours:,.1f}" if hours >= 1 else f"{hours:.2g}", _bytes(stored),
+         _bytes(scratch) if scratch and name != "all" else "")
+        for name, hours, stored, scratch in rows
+    ])  # fmt: skip
+    if training:
+        console.print(
+            f"pretrain: {training.num_steps:,} optimizer steps of {training.tokens_per_step:,} tokens, "
+            f"{training.num_rows:,} blocks"
+        )
+    console.print("Rates: medray/plan/rates.py, one core of the machine in LOG.md; stored: in the root, disk or s3://.")
+    for note in recipe.expected.notes if recipe.expected else ():
+        console.print(f"the source contradicts itself: {note}", soft_wrap=True)
+
+
+def _table(console: Console, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(box=None, header_style="bold")
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _bytes(number: float) -> str:
+    """Bytes in decimal units: 1.2 TB."""
+    for size, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:.0f} B"
 
 
 class _Rate:

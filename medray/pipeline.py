@@ -12,6 +12,9 @@ from medray.core.config import UserError, differences
 from medray.core.placement import MemoryMeter
 from medray.core.stage import Stage, execute, nearest
 from medray.core.workspace import Root, Workspace
+from medray.plan import corpus as plan_corpus
+from medray.plan.corpus import CorpusEstimate
+from medray.plan.training import TrainingEstimate
 from medray.recipes.recipe import Recipe
 from medray.recipes.unroll import unroll
 from medray.train.config import TrainPlacement
@@ -51,6 +54,27 @@ def plan(stages: Sequence[Stage], root: Root) -> list[Planned]:
         unfinished = root.is_local and (root.directory(stage.kind, stage.id) / "journal").exists()
         planned.append(Planned(stage, None, "unfinished, will resume" if unfinished else _why(stage, root)))
     return planned
+
+
+def estimate(recipe: Recipe) -> tuple[CorpusEstimate, TrainingEstimate | None] | None:
+    """The corpus and its pretraining by arithmetic, where the recipe says what it expects of its sources."""
+    if recipe.expected is None:
+        return None
+    corpus, near, clean = recipe.corpus, recipe.dedup.near, recipe.clean.placement
+    found = plan_corpus.estimate(
+        recipe.expected,
+        plan_corpus.Mix(
+            corpus.proportions, corpus.token_budget, corpus.max_epochs, corpus.source_epochs, corpus.block_tokens,
+            corpus.blocks_per_file,
+            num_shards=clean.num_shards, deidentified=recipe.deidentify.categories, num_bands=near.bands if near else 0,
+            keeps_ngrams=bool(near and near.min_jaccard),
+        ),
+    )  # fmt: skip
+    if recipe.pretrain is None:
+        return found, None
+    how, blocks = recipe.pretrain.optimization, found.num_blocks
+    tokens_per_step = how.global_batch * corpus.block_tokens
+    return found, TrainingEstimate(how.num_rows(blocks), how.num_steps(blocks), tokens_per_step)
 
 
 def _why(stage: Stage, root: Root) -> str:

@@ -119,6 +119,8 @@ def _assign(value: Any, names: list[str], text: str, path: str, annotation: Any)
         index = int(name)
         item = _assign(value[index], rest, text, path, arguments[min(index, len(arguments) - 1)])
         return (*value[:index], item, *value[index + 1 :])
+    if value is None:
+        raise UserError(f"{path}: {name!r} is inside what the recipe leaves out: write a recipe that has it")
     raise UserError(f"{path}: {name!r} is inside a plain value, which has no fields: shorten the name")
 
 
@@ -143,4 +145,6 @@ def explain(error: ValidationError, where: str = "") -> str:
     field = ".".join(str(part) for part in first["loc"])
     place = ".".join(part for part in (where, field) if part) if where != field else field
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "value_error" and isinstance(first["input"], (dict, Config)):  # several fields at odds
+        return f"{place or error.title}: {first['ctx']['error']}{more}"
     return f"{place or error.title}: got {first['input']!r}, {first['msg'].lower()}: correct the field{more}"

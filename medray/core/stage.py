@@ -43,13 +43,17 @@ class Stage:
     access: str = "public"
     """Access class and licences that the stage itself brings in (adoption)."""
     licences: tuple[str, ...] = ()
+    passes_terms: bool = True
+    """Whether what is made of the artifact is bound by them too: not where they are those of what is only quoted."""
 
     @classmethod
     def of(cls, label: str, module: ModuleType, config: Config, **inputs: Stage) -> Stage:
-        """A stage from its module (NAME, VERSION, run, optional EQUALITY and `terms(config)`)."""
+        """A stage from its module (NAME, VERSION, run; optional: EQUALITY, `terms(config)`, PASSES_TERMS)."""
         access, licences = module.terms(config) if hasattr(module, "terms") else ("public", ())
         equality = getattr(module, "EQUALITY", "exact")
-        return cls(label, module.NAME, module.VERSION, config, module.run, inputs, equality, access, tuple(licences))
+        passes = getattr(module, "PASSES_TERMS", True)
+        own = (equality, access, tuple(licences), passes)
+        return cls(label, module.NAME, module.VERSION, config, module.run, inputs, *own)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -118,6 +122,9 @@ def _manifest(
 ) -> Manifest:  # fmt: skip
     workspace.clean()
     digest, parts = digest_directory(workspace.data)
+    terms = [artifact.passed_terms for artifact in inputs.values()]
+    access = strictest(access for access, _ in terms)
+    licences = combined_licences(licence for _, licences in terms for licence in licences)
     return Manifest(
         kind=stage.kind,
         label=stage.label,
@@ -132,8 +139,10 @@ def _manifest(
         equality=stage.equality,
         size_bytes=sum(p.stat().st_size for p in workspace.data.rglob("*") if p.is_file()),
         num_quarantined=len(workspace.quarantined()),
-        access=strictest([stage.access, *(a.access for a in inputs.values())]),
-        licences=combined_licences([*stage.licences, *(x for a in inputs.values() for x in a.licences)]),
+        access=strictest([stage.access, access]),
+        licences=combined_licences([*stage.licences, *licences]),
+        passed_access=None if stage.passes_terms else access,
+        passed_licences=None if stage.passes_terms else licences,
         commit=_commit(),
         packages=_packages(),
         started_at=started,

@@ -7,9 +7,10 @@ shards changes nothing.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from pydantic import Field
@@ -33,6 +34,8 @@ DROPPED = pa.schema([(name, pa.string()) for name in ("id", "source", "where", "
 """A row that was sound but not wanted: where it stood (file:row), why it went, its first characters."""
 
 _START_CHARACTERS = 200
+_BATCH_CHARACTERS = 1 << 19
+_BATCH_ROWS = 1024
 
 _DEFAULTS: dict[str, Any] = {
     "group": "", "synthetic": False, "split": "train", "parts": [],
@@ -104,7 +107,8 @@ def clean_shard(shard: Shard, *, rules: CleanRules, workspace: Workspace) -> dic
     """Write the shard's part of the documents and of what was dropped; facts: the counts of every source.
 
     Articles that were retracted or withdrawn, and the notices that say so, are dropped. Bad rows go to quarantine under
-    the shard's key, so that a shard run twice counts them once. Memory: a row group, and the excerpts of bad rows.
+    the shard's key, so that a shard run twice counts them once. Memory: a row group, a batch of documents with its
+    words, and the excerpts of bad rows.
     """
     bad: list[dict[str, Any]] = []
     counts: dict[str, Counter[str]] = {}
@@ -113,30 +117,65 @@ def clean_shard(shard: Shard, *, rules: CleanRules, workspace: Workspace) -> dic
         TableWriter(workspace.data / "documents" / name, CLEANED) as kept,
         TableWriter(workspace.data / "dropped" / name, DROPPED) as dropped,
     ):
-        for piece, origin in shard.payload["pieces"]:
-            for row in read_piece(Piece(*piece), reader_of(origin.format, origin.reading)):
-                document, problem = _document(row, origin.stated)
-                source = document["source"] if document else _source_of(row, origin.stated, piece[0])
-                reason = row.left_out or (document and (document["standing"] or _clean_in_place(document, rules)))
-                count = counts.setdefault(source, Counter())
+        for batch in _batches(shard.payload["pieces"]):
+            reasons = _clean_in_place([one.document for one in batch if one.is_wanted], rules)
+            for one in batch:
+                reason = (next(reasons) if one.is_wanted else "") or one.unwanted
+                count = counts.setdefault(one.source, Counter())
                 count["in"] += 1
                 if reason:
                     count[f"dropped.{reason}"] += 1
-                    dropped.add(_dropped_row(piece[0], row, document, source, reason))
-                elif document is None:
+                    dropped.add(_dropped_row(one, reason))
+                elif one.document is None:
                     count["quarantined"] += 1
-                    bad.append(quarantine_row(piece[0], row, problem))
+                    bad.append(quarantine_row(one.path, one.row, one.problem))
                 else:
                     count["out"] += 1
-                    kept.add(document)
+                    kept.add(one.document)
     workspace.quarantine(shard.key, bad)
     return {"sources": {source: dict(count) for source, count in counts.items()}}
 
 
-def _dropped_row(path: str, row: Row, document: dict[str, Any] | None, source: str, reason: str) -> dict[str, str]:
-    where = f"{Path(path).name}:{row.number}"
-    id, text = (document["id"], document["text"]) if document else ("", row.excerpt)
-    return {"id": id, "source": source, "where": where, "reason": reason, "start": text[:_START_CHARACTERS]}
+class _Read(NamedTuple):
+    """A row of a file, as far as it is a document."""
+
+    path: str
+    row: Row
+    document: dict[str, Any] | None
+    problem: str
+    source: str
+
+    @property
+    def unwanted(self) -> str:
+        """Why a sound row does not stay whatever its text is like, or ""."""
+        return self.row.left_out or (self.document["standing"] if self.document else "")
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it depends on the text that the row stays."""
+        return self.document is not None and not self.unwanted
+
+
+def _batches(pieces: list[tuple[Piece, Origin]]) -> Iterator[list[_Read]]:
+    """The rows of all pieces in lists of about _BATCH_CHARACTERS."""
+    batch: list[_Read] = []
+    size = 0
+    for piece, origin in pieces:
+        for row in read_piece(Piece(*piece), reader_of(origin.format, origin.reading)):
+            document, problem = _document(row, origin.stated)
+            source = document["source"] if document else _source_of(row, origin.stated, piece[0])
+            batch.append(_Read(piece[0], row, document, problem, source))
+            size += len(document["text"]) if document else 0
+            if size >= _BATCH_CHARACTERS or len(batch) >= _BATCH_ROWS:
+                yield batch
+                batch, size = [], 0
+    yield batch
+
+
+def _dropped_row(one: _Read, reason: str) -> dict[str, str]:
+    where = f"{Path(one.path).name}:{one.row.number}"
+    id, text = (one.document["id"], one.document["text"]) if one.document else ("", one.row.excerpt)
+    return {"id": id, "source": one.source, "where": where, "reason": reason, "start": text[:_START_CHARACTERS]}
 
 
 def _source_of(row: Row, stated: dict[str, Any], path: str) -> str:
@@ -150,7 +189,8 @@ def _document(row: Row, stated: dict[str, Any]) -> tuple[dict[str, Any] | None, 
     if row.fields is None or not row.is_good:
         return None, row.reason
     fields = {**_DEFAULTS, **stated, **{k: v for k, v in row.fields.items() if v is not None}}
-    fields.setdefault("id", f"{fields.get('source', '')}/{duplicate_key(fields['text'])}")
+    if "id" not in fields:
+        fields["id"] = f"{fields.get('source', '')}/{duplicate_key(fields['text'])}"
     if isinstance(fields["id"], int):
         fields["id"] = str(fields["id"])
     names = [*DOCUMENT.names, *PROVENANCE.names]
@@ -183,10 +223,12 @@ def _is_part(part: Any, size: int) -> bool:
     )
 
 
-def _clean_in_place(document: dict[str, Any], rules: CleanRules) -> str:
-    """Clean text and parts; the reason to drop the document, or ""."""
-    spans = [(part["start"], part["stop"]) for part in document["parts"]]
-    document["text"], moved, reason = clean(document["text"], spans, rules)
-    parts = zip(document["parts"], moved, strict=True)
-    document["parts"] = [{"kind": p["kind"], "start": start, "stop": stop} for p, (start, stop) in parts]
-    return reason
+def _clean_in_place(documents: list[dict[str, Any]], rules: CleanRules) -> Iterator[str]:
+    """Clean texts and parts; of each document the reason to drop it, or ""."""
+    spans = [[(part["start"], part["stop"]) for part in document["parts"]] for document in documents]
+    texts, moved, reasons = clean([document["text"] for document in documents], spans, rules)
+    for document, text, places in zip(documents, texts, moved, strict=True):
+        document["text"] = text
+        parts = zip(document["parts"], places, strict=True)
+        document["parts"] = [{"kind": p["kind"], "start": start, "stop": stop} for p, (start, stop) in parts]
+    return iter(reasons)

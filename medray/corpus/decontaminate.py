@@ -1,13 +1,15 @@
 """Stage `decontaminate`: training documents that hold a benchmark's item are dropped, and it is certified.
 
-Content: `data/documents` (CLEANED), `data/contaminated` (CONTAMINATED: every match), `data/certificates.json` (per
-benchmark the items checked and found, the documents dropped, the matching text) and `data/account.json`.
+Content: `data/documents` (CLEANED), `data/contaminated` (CONTAMINATED: every match), `data/instructions.parquet`
+(CONTAMINATED: those of the recipe's own examples and prompts), `data/certificates.json` (per benchmark the items
+checked and found, the documents dropped, the matching text) and `data/account.json`.
 """
 
 from __future__ import annotations
 
 import json
 import pickle
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -15,13 +17,14 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import model_validator
 
 from medray.core.access import Access, combined_licences, strictest
 from medray.core.artifact import Artifact
 from medray.core.config import Config
-from medray.core.schema import QUESTION, TableWriter, read_table
+from medray.core.schema import EXAMPLE, PROMPT, QUESTION, TableWriter, read_table, write_table
 from medray.core.workspace import Workspace
-from medray.corpus import benchmarks
+from medray.corpus import benchmarks, vectors
 from medray.corpus.benchmarks import BenchmarkFile, read_items
 from medray.corpus.steps import (
     BATCH_ROWS,
@@ -34,11 +37,16 @@ from medray.corpus.steps import (
     read_account,
     write_account,
 )
+from medray.corpus.vectors import VectorFile
 from medray.tables.shards import Shard, run_shards
-from medray.text.contamination import ContaminationIndex, ContaminationRules, Item, Match, certificates
+from medray.text.contamination import ContaminationIndex, ContaminationRules, Item, Match, certificates, certify
 
 NAME = "decontaminate"
-VERSION = 1
+VERSION = 2
+PASSES_TERMS = False
+"""The benchmarks' text stands in the certificates and in the tables of matches, never in the documents."""
+
+_COUNTED = ("items_checked", "items_found", "instructions_found")
 
 CONTAMINATED = pa.schema(
     [
@@ -47,13 +55,16 @@ CONTAMINATED = pa.schema(
         pa.field("dropped", pa.bool_()),
     ]
 )  # fmt: skip
-"""An item that stands in a document; text: the document's normalised words that are the item."""
+"""An item that stands in a document; text: the document's normalised words that are the item. Not dropped are held-out
+documents, those with quoted questions, and instructions (source: `examples` or `prompts`)."""
 
 
 class DecontaminateConfig(Config):
     """What no training document may hold."""
 
     rules: ContaminationRules
+    vectors: VectorFile | None = None
+    """The vectors that dense rules need."""
     benchmarks: tuple[BenchmarkFile, ...]
     question_splits: tuple[Literal["train", "dev", "test"], ...]
     """Splits of the recipe's own questions that are looked for too, every task as the benchmark `questions:<task>`."""
@@ -62,10 +73,17 @@ class DecontaminateConfig(Config):
     that hold them stay."""
     placement: StepPlacement = StepPlacement()
 
+    @model_validator(mode="after")
+    def _vectors_are_for_dense_rules(self) -> DecontaminateConfig:
+        if (self.vectors is None) != (self.rules.dense is None):
+            raise ValueError("rules.dense and vectors need each other: set both or none")
+        return self
+
 
 def resolve(config: DecontaminateConfig) -> DecontaminateConfig:
-    """The config with every empty digest taken from the file. Raises UserError for a benchmark that is missing."""
-    return config.model_copy(update={"benchmarks": tuple(map(benchmarks.resolve, config.benchmarks))})
+    """The config with every empty digest taken from the file. Raises UserError for a file that is missing."""
+    found = {"benchmarks": tuple(map(benchmarks.resolve, config.benchmarks))}
+    return config.model_copy(update=found | {"vectors": config.vectors and vectors.resolve(config.vectors)})
 
 
 def terms(config: DecontaminateConfig) -> tuple[Access, tuple[str, ...]]:
@@ -76,8 +94,9 @@ def terms(config: DecontaminateConfig) -> tuple[Access, tuple[str, ...]]:
 def run(config: DecontaminateConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
     """Check inputs["documents"] against the benchmarks and inputs["questions"] (may be left out).
 
-    Held-out documents are no training text and pass unchecked. Raises UserError for a benchmark that is missing, cannot
-    be read, or has no item that could be found. Counters: documents in, out and dropped; items checked and found.
+    Held-out documents are no training text: what they hold is certified, and they stay. So it is with the examples and
+    prompts that come with the questions. Raises UserError for a benchmark that is missing, cannot be read, or has no
+    item that could be found. Counters: documents in, out and dropped; items checked and found.
     """
     parts = parts_of(inputs["documents"])
     names = [path.name for path in parts]
@@ -87,11 +106,13 @@ def run(config: DecontaminateConfig, inputs: dict[str, Artifact], workspace: Wor
     run_shards(workspace, [Shard("index")], work, unit="indexes")
     shards = [Shard(f"check-{path.stem}", {"path": path}) for path in parts]
     stay = frozenset(f"questions:{task}" for task in config.quoted_tasks)
-    work = partial(_check_part, stay=stay, workspace=workspace)
+    work = partial(_check_part, stay=stay, file=config.vectors, workspace=workspace)
     facts = run_shards(workspace, shards, work, concurrency=config.placement.concurrency, unit="parts")
     for name in ("documents", "contaminated"):
         keep_parts(workspace.data / name, names)
-    work = partial(_certify, names=names, config=config, stay=stay, workspace=workspace)
+    work = partial(_check_instructions, questions=inputs.get("questions"), file=config.vectors, workspace=workspace)
+    run_shards(workspace, [Shard("instructions")], work, unit="tables")
+    work = partial(_certify, names=names, config=config, workspace=workspace)
     (items,) = run_shards(workspace, [Shard(f"certificates-of-{len(parts)}")], work, unit="certificates").values()
     return items | write_account(workspace, NAME, (fact["sources"] for fact in facts.values()), inputs["documents"])
 
@@ -104,7 +125,7 @@ def _pass_all(parts: list[Path], documents: Artifact, workspace: Workspace) -> d
     (workspace.data / "certificates.json").write_text("[]\n")
     before = read_account(documents.data)[-1]["sources"]
     counts = {name: {"in": source["out"], "out": source["out"]} for name, source in before.items()}
-    return {"items_checked": 0, "items_found": 0, **write_account(workspace, NAME, [counts], documents)}
+    return dict.fromkeys(_COUNTED, 0) | write_account(workspace, NAME, [counts], documents)
 
 
 def _build_index(
@@ -116,7 +137,7 @@ def _build_index(
         rows = read_table(questions.data / "questions.parquet", QUESTION).to_pylist()
         wanted = [row for row in rows if row["split"] in config.question_splits]
         items += [Item(f"questions:{row['task']}", row["id"], row["prompt"], tuple(row["options"])) for row in wanted]
-    index = ContaminationIndex.build(items, config.rules)
+    index = ContaminationIndex.build(items, config.rules, vectors.load(config.vectors))
     partial_path = workspace.scratch / ".index.pickle"
     partial_path.write_bytes(pickle.dumps(index, protocol=pickle.HIGHEST_PROTOCOL))
     partial_path.rename(workspace.scratch / "index.pickle")
@@ -127,9 +148,9 @@ def _index(workspace: Workspace) -> ContaminationIndex:
     return pickle.loads((workspace.scratch / "index.pickle").read_bytes())
 
 
-def _check_part(shard: Shard, *, stay: frozenset[str], workspace: Workspace) -> dict[str, Any]:
+def _check_part(shard: Shard, *, stay: frozenset[str], file: VectorFile | None, workspace: Workspace) -> dict[str, Any]:
     """Write the part's documents that are clean, and its matches; facts: the counts of every source."""
-    path, index = shard.payload["path"], _index(workspace)
+    path, index, embed = shard.payload["path"], _index(workspace), vectors.load(file)
     kept = [np.zeros(0, bool)]
     with (
         pq.ParquetFile(path) as parquet,
@@ -138,36 +159,56 @@ def _check_part(shard: Shard, *, stay: frozenset[str], workspace: Workspace) -> 
         for batch in parquet.iter_batches(BATCH_ROWS, columns=["id", "source", "split", "text"]):
             rows = batch.to_pylist()
             keep = np.ones(len(rows), bool)
-            train = [number for number, row in enumerate(rows) if row["split"] == "train"]
-            for match in index.find(list(map(str, train)), [rows[number]["text"] for number in train]):
-                number, dropped = int(match.document), match.benchmark not in stay
+            for match in index.find(list(map(str, range(len(rows)))), [row["text"] for row in rows], embed):
+                number = int(match.document)
+                dropped = rows[number]["split"] == "train" and match.benchmark not in stay
                 keep[number] &= not dropped
-                found = {name: value for name, value in match._asdict().items() if name != "document"}
-                matches.add({"id": rows[number]["id"], "source": rows[number]["source"], **found, "dropped": dropped})
+                matches.add(_row(match, rows[number]["source"], rows[number]["id"], dropped))
             kept.append(keep)
     keep = np.concatenate(kept)
     pass_on(path, workspace.data / "documents" / path.name, keep)
     return {"sources": count_sources(path, keep, np.where(keep, "", "contaminated"))}
 
 
-def _certify(
-    shard: Shard, *, names: list[str], config: DecontaminateConfig, stay: frozenset[str], workspace: Workspace
+def _row(match: Match, source: str, id: str, dropped: bool) -> dict[str, Any]:
+    found = {name: value for name, value in match._asdict().items() if name != "document"}
+    return {"id": id, "source": source, **found, "dropped": dropped}
+
+
+def _check_instructions(
+    shard: Shard, *, questions: Artifact | None, file: VectorFile | None, workspace: Workspace
 ) -> dict[str, Any]:
-    """Write certificates.json; facts: items checked and found, of all benchmarks."""
-    rows = [
-        row for name in names for row in pq.read_table(workspace.data / "contaminated" / name).to_pylist()
-    ]  # fmt: skip
-    matches = [
-        Match(row["benchmark"], row["item"], f"{row['source']}/{row['id']}", row["aligned_fraction"], row["text"])
-        for row in rows
-    ]
+    """Write instructions.parquet: the matches of the examples and prompts that come with the questions."""
+    index, embed, found = _index(workspace), vectors.load(file), []
+    for name, schema in (("examples", EXAMPLE), ("prompts", PROMPT)) if questions else ():
+        rows = read_table(questions.data / f"{name}.parquet", schema).to_pylist()
+        texts = ["\n\n".join(message["content"] for message in row["messages"]) for row in rows]
+        matches, _ = certify(index, [row["id"] for row in rows], texts, embed)
+        found += [_row(match, name, match.document, False) for match in matches]
+    write_table(workspace.data / "instructions.parquet", found, CONTAMINATED)
+    return {"instructions": len({(row["source"], row["id"]) for row in found})}
+
+
+def _certify(shard: Shard, *, names: list[str], config: DecontaminateConfig, workspace: Workspace) -> dict[str, Any]:
+    """Write certificates.json out of the tables of matches; facts: items checked and found, of all benchmarks."""
+    rows = [row for name in names for row in pq.read_table(workspace.data / "contaminated" / name).to_pylist()]
+    instructions = pq.read_table(workspace.data / "instructions.parquet").to_pylist()
+    dropped = Counter(name for name, *_ in {(row["benchmark"], *_place(row)) for row in rows if row["dropped"]})
     digests = {file.name: file.digest for file in config.benchmarks}
-    found = certificates(_index(workspace), matches)
-    for certificate in found:
-        name = certificate["benchmark"]
-        kept = certificate["documents_dropped"] if name in stay else 0
-        certificate["documents_dropped"] -= kept
-        certificate |= {"documents_kept": kept, "digest": digests.get(name, "")}
+    found = certificates(_index(workspace), map(_match, rows))
+    of_instructions = certificates(_index(workspace), map(_match, instructions))
+    for certificate, other in zip(found, of_instructions, strict=True):
+        name, num_documents = certificate["benchmark"], certificate.pop("texts_found")
+        certificate |= {"documents_dropped": dropped[name], "documents_kept": num_documents - dropped[name]}
+        certificate |= {"instructions_found": other["texts_found"], "digest": digests.get(name, "")}
     text = json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     (workspace.data / "certificates.json").write_text(text)
-    return {name: sum(certificate[name] for certificate in found) for name in ("items_checked", "items_found")}
+    return {name: sum(certificate[name] for certificate in found) for name in _COUNTED}
+
+
+def _place(row: dict[str, Any]) -> tuple[str, str]:
+    return row["source"], row["id"]
+
+
+def _match(row: dict[str, Any]) -> Match:
+    return Match(row["benchmark"], row["item"], "/".join(_place(row)), row["aligned_fraction"], row["text"])

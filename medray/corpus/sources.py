@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import os
 import shutil
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -100,8 +101,10 @@ class SourcesConfig(Config):
 
 def resolve(config: SourcesConfig) -> SourcesConfig:
     """The config with every empty digest taken from the files (~0.3 s for the demo's). Raises UserError if missing."""
-    sources = [s if s.digest else s.model_copy(update={"digest": _digest(_content(config, s))}) for s in config.sources]
-    return config.model_copy(update={"sources": tuple(sources)})
+    sources = tuple(
+        s if s.digest else s.model_copy(update={"digest": _digest(s.name, _content(config, s))}) for s in config.sources
+    )
+    return config.model_copy(update={"sources": sources})
 
 
 def terms(config: SourcesConfig) -> tuple[Access, tuple[str, ...]]:
@@ -115,43 +118,51 @@ def run(config: SourcesConfig, inputs: dict[str, Artifact], workspace: Workspace
     facts = []
     for done, source in enumerate(config.sources):
         workspace.journal.progress(done, len(config.sources), "sources", source.name)
-        num_bytes = _adopt(config, source, workspace.data / source.name)
-        stated = source.model_dump(exclude={"digest"})
-        facts.append({**stated, "digest": source.digest or _digest(_content(config, source)), "bytes": num_bytes})
+        directory = workspace.data / source.name
+        digest = _adopt(config, source, directory)
+        num_bytes = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+        facts.append({**source.model_dump(exclude={"digest"}), "digest": digest, "bytes": num_bytes})
         counters[f"bytes_{source.name}"] = num_bytes
     (workspace.data / "sources.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     return {"num_sources": len(facts), **counters}
 
 
-def _adopt(config: SourcesConfig, source: SourceConfig, directory: Path) -> int:
-    content = _content(config, source)
-    found = _digest(content)
+def _adopt(config: SourcesConfig, source: SourceConfig, directory: Path) -> str:
+    """Copy a source; its digest, which is that of what was copied: the files may change while they are read."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    found = _digest(source.name, _content(config, source), directory)
     if source.digest and found != source.digest:
+        shutil.rmtree(directory)
         raise UserError(
             f"sources.{source.name}: digest of what lies there is {found}, expected {source.digest}: "
             f"get the version that the recipe names, or set the digest to the new one"
         )
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
+    return found
+
+
+def _digest(source: str, content: dict[str, bytes | str], directory: Path | None = None) -> str:
+    """The digest of a source's files, copied into the directory as they are read, if there is one."""
+    digests = {}
     for name, item in content.items():
-        (directory / name).parent.mkdir(exist_ok=True)
-        with _opened(item) as stream, open(directory / name, "wb") as copy:
-            shutil.copyfileobj(stream, copy, 1 << 20)
-    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+        target = directory / name if directory else Path(os.devnull)
+        target.parent.mkdir(exist_ok=True)
+        try:
+            with _opened(item) as stream, open(target, "wb") as copy:
+                digest = hashlib.sha256()
+                while chunk := stream.read(1 << 20):
+                    digest.update(chunk)
+                    copy.write(chunk)
+        except FileNotFoundError as error:
+            raise UserError(f"sources.{source}: {item} vanished before it was read: put it back, run again") from error
+        digests[name] = digest.hexdigest()
+    if len(digests) == 1:
+        return digests.popitem()[1]
+    return hashlib.sha256("\n".join(f"{digest}  {name}" for name, digest in digests.items()).encode()).hexdigest()
 
 
 def _opened(item: bytes | str) -> Any:
     return io.BytesIO(item) if isinstance(item, bytes) else fsspec.open(item, "rb")
-
-
-def _digest(content: dict[str, bytes | str]) -> str:
-    digests = {}
-    for name, item in content.items():
-        with _opened(item) as stream:
-            digests[name] = hashlib.file_digest(stream, "sha256").hexdigest()
-    if len(digests) == 1:
-        return digests.popitem()[1]
-    return hashlib.sha256("\n".join(f"{digest}  {name}" for name, digest in digests.items()).encode()).hexdigest()
 
 
 def _content(config: SourcesConfig, source: SourceConfig) -> dict[str, bytes | str]:
@@ -209,7 +220,10 @@ def _find(source: SourceConfig, place: SourceLocation) -> list[str]:
     else:
         files, where = list_files(place.path, _kinds(source)), place.path
     if not files:
-        raise UserError(f"sources.{source.name}: nothing at {where}, expected a file: correct the location")
+        raise UserError(
+            f"sources.{source.name}: nothing at {where}, expected a file: correct the location, or "
+            "files.directory, where relative paths start"
+        )
     if len(files) > 1 and source.format in _FILES:
         raise UserError(f"sources.{source.name}: {len(files)} files at {where}, expected one: name it exactly")
     return files

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import model_validator
 
-from medray.core.config import Config
+from medray.core.config import Config, Placement
 from medray.core.journal import Trackers
 from medray.corpus.base import BaseConfig
 from medray.corpus.build import CorpusConfig
@@ -18,6 +18,7 @@ from medray.corpus.sources import SourcesConfig
 from medray.evaluate.fresh import FreshConfig
 from medray.evaluate.model import EvaluateConfig
 from medray.evaluate.reward import RewardEvaluationConfig
+from medray.plan.corpus import Expected
 from medray.preference.dpo import DPOConfig
 from medray.preference.judge import JudgeConfig
 from medray.preference.pairs import PairsConfig
@@ -65,24 +66,50 @@ class Evaluation(Config):
     metrics: FreshConfig
 
 
+class FilesPlacement(Placement):
+    """Where the user's own files lie."""
+
+    directory: str = ""
+    """Relative paths of sources, benchmarks and base model start here, a directory or an fsspec URL; "": from where
+    medray runs."""
+
+
 class Recipe(Config):
-    """From raw text to a judged model."""
+    """From raw text to a judged model, or as far as is wanted: what is None is left out, and so is what rests on it."""
 
     name: str
     base: BaseConfig
     sources: SourcesConfig
-    synthesize: SynthesizeConfig
+    synthesize: SynthesizeConfig | None = None
     clean: CleanConfig
     deidentify: DeidentifyConfig
     dedup: DedupConfig
     decontaminate: DecontaminateConfig
     corpus: CorpusConfig
-    pretrain: PretrainConfig
-    sft: SFTConfig
-    reward: RewardModel
-    judge: JudgeConfig
-    rounds: tuple[Round, ...] = Field(min_length=1)
-    evaluation: Evaluation
-    report: ReportConfig
+    pretrain: PretrainConfig | None = None
+    sft: SFTConfig | None = None
+    reward: RewardModel | None = None
+    judge: JudgeConfig | None = None
+    rounds: tuple[Round, ...] = ()
+    evaluation: Evaluation | None = None
+    """The models there are; the fresh prompts once there is a reward model."""
+    report: ReportConfig | None = None
+    expected: Expected | None = None
+    """How large the sources are, as published: what `medray plan` reckons with before they are there."""
+    files: FilesPlacement = FilesPlacement()
     session: SessionPlacement = SessionPlacement()
     trackers: Trackers = Trackers()
+
+    @model_validator(mode="after")
+    def _has_what_it_rests_on(self) -> Recipe:
+        for later, earlier in _RESTS_ON:
+            if getattr(self, later) and not getattr(self, earlier):
+                raise ValueError(f"{later} rests on {earlier}, which is left out: give {earlier}, or leave {later} out")
+        return self
+
+
+_RESTS_ON = (
+    ("sft", "pretrain"), ("sft", "synthesize"), ("reward", "sft"), ("reward", "judge"), ("rounds", "reward"),
+    ("evaluation", "synthesize"), ("report", "evaluation"),
+)  # fmt: skip
+"""(later, earlier): one may be there only with the other."""

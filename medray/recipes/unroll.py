@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from os.path import join
+from typing import TypeVar
+
+from medray.core.config import Config
 from medray.core.stage import Stage
 from medray.corpus import base, build, clean, decontaminate, dedup, deidentify, sources
 from medray.evaluate import fresh, model
@@ -15,44 +19,81 @@ from medray.reward import train as reward_train
 from medray.sft import train as sft
 from medray.synthesize import build as synthesize
 
+C = TypeVar("C", bound=Config)
+
 
 def unroll(recipe: Recipe) -> list[Stage]:
     """All stages of a recipe, each after its inputs, in the order in which they run.
 
     Digests left empty in the recipe are filled in from the files (`resolve`), since a digest is identity.
     """
+    recipe = located(recipe)
     order = _Order()
     first = order.add("sources", sources, sources.resolve(recipe.sources))
     tiny = {"sources": first} if recipe.base.format == "tiny" else {}
     start = order.add("base", base, base.resolve(recipe.base), **tiny)
-    made = order.add("synthesize", synthesize, recipe.synthesize, sources=first)
+    made = recipe.synthesize and order.add("synthesize", synthesize, recipe.synthesize, sources=first)
     cleaned = order.add("clean", clean, recipe.clean, documents=made, sources=first)
     nobodys = order.add("deidentify", deidentify, recipe.deidentify, documents=cleaned)
     distinct = order.add("dedup", dedup, recipe.dedup, documents=nobodys)
     checks = decontaminate.resolve(recipe.decontaminate)
     checked = order.add("decontaminate", decontaminate, checks, documents=distinct, questions=made)
-    corpus = order.add("corpus", build, recipe.corpus, model=start, documents=checked)
-    evaluated = _Evaluated(order, recipe, corpus, made)
+    corpus = order.add(
+        "corpus", build, recipe.corpus, model=start, documents=checked, cleaned=cleaned, distinct=distinct
+    )
+    if recipe.pretrain:
+        _models(order, recipe, _Evaluated(order, recipe, corpus, made), start, corpus, made)
+    if recipe.report:
+        order.add("report", report, recipe.report, **{stage.label: stage for stage in order.stages})
+    return order.stages
+
+
+def located(recipe: Recipe) -> Recipe:
+    """The recipe with the paths of the user's own files joined to where they lie."""
+
+    def moved(place: C) -> C:
+        path = place.path and (place.path if "://" in place.path else join(recipe.files.directory, place.path))
+        return place.model_copy(update={"path": path})
+
+    placement, checks = recipe.sources.placement, recipe.decontaminate
+    placement = placement.model_copy(update={"locations": tuple(map(moved, placement.locations))})
+    benchmarks = [file.model_copy(update={"placement": moved(file.placement)}) for file in checks.benchmarks]
+    return recipe.model_copy(
+        update={
+            "base": recipe.base.model_copy(update={"placement": moved(recipe.base.placement)}),
+            "sources": recipe.sources.model_copy(update={"placement": placement}),
+            "decontaminate": checks.model_copy(update={"benchmarks": tuple(benchmarks)}),
+        }
+    )
+
+
+def _models(
+    order: _Order, recipe: Recipe, evaluated: _Evaluated, start: Stage, corpus: Stage, made: Stage | None
+) -> None:
+    """Everything that is trained, as far as the recipe goes."""
     evaluated.model("base", start)
     pretrained = order.add("pretrain", pretrain, recipe.pretrain, model=start, corpus=corpus)
     evaluated.model("pretrained", pretrained)
-    tuned = order.add("sft", sft, recipe.sft, model=pretrained, examples=made)
-    evaluated.model("sft", tuned)
+    if recipe.sft:
+        tuned = order.add("sft", sft, recipe.sft, model=pretrained, examples=made)
+        evaluated.model("sft", tuned)
+        if recipe.reward:
+            _preferences(order, recipe, evaluated, tuned, made)
 
+
+def _preferences(order: _Order, recipe: Recipe, evaluated: _Evaluated, tuned: Stage, made: Stage) -> None:
+    """The reward model, and the rounds that it judges."""
     candidates = order.add("reward.sample", sample, recipe.reward.candidates, policy=tuned, prompts=made)
     judged = order.add("reward.pairs", reward_pairs, recipe.reward.pairs, completions=candidates, prompts=made)
     reward_model = order.add("reward.train", reward_train, recipe.reward.train, model=tuned, pairs=judged)
     evaluated.reward(reward_model, judged, tuned)
     evaluated.fresh("sft", tuned, reward_model)
     evaluated.fresh("sft_cool", tuned, reward_model, cool=True)
-
     policy = tuned
     for number, config in enumerate(recipe.rounds, 1):
         policy = _round(order, recipe, config, f"round_{number}", policy, tuned, reward_model, made)
         evaluated.model(f"round_{number}", policy)
         evaluated.fresh(f"round_{number}", policy, reward_model)
-    order.add("report", report, recipe.report, **{stage.label: stage for stage in order.stages})
-    return order.stages
 
 
 class _Order:
@@ -61,8 +102,8 @@ class _Order:
     def __init__(self) -> None:
         self.stages: list[Stage] = []
 
-    def add(self, label: str, module, config, **inputs: Stage) -> Stage:
-        stage = Stage.of(label, module, config, **inputs)
+    def add(self, label: str, module, config, **inputs: Stage | None) -> Stage:
+        stage = Stage.of(label, module, config, **{role: source for role, source in inputs.items() if source})
         self.stages.append(stage)
         return stage
 
@@ -82,23 +123,25 @@ def _round(
 
 
 class _Evaluated:
-    """The stages that measure, added as what they measure is added."""
+    """The stages that measure, added as what they measure is added; none where the recipe has no evaluation."""
 
-    def __init__(self, order: _Order, recipe: Recipe, corpus: Stage, made: Stage) -> None:
+    def __init__(self, order: _Order, recipe: Recipe, corpus: Stage, made: Stage | None) -> None:
         self.order, self.recipe, self.corpus, self.made = order, recipe, corpus, made
 
     def model(self, name: str, policy: Stage) -> None:
-        label, config = f"evaluate.{name}", self.recipe.evaluation.models
-        self.order.add(label, model, config, model=policy, questions=self.made, corpus=self.corpus)
+        if evaluation := self.recipe.evaluation:
+            inputs = {"model": policy, "questions": self.made, "corpus": self.corpus}
+            self.order.add(f"evaluate.{name}", model, evaluation.models, **inputs)
 
     def reward(self, reward_model: Stage, pairs_: Stage, policy: Stage) -> None:
-        config = self.recipe.evaluation.reward_model
-        self.order.add(
-            "evaluate.reward", reward_evaluation, config, reward_model=reward_model, pairs=pairs_, policy=policy
-        )
+        if evaluation := self.recipe.evaluation:
+            inputs = {"reward_model": reward_model, "pairs": pairs_, "policy": policy}
+            self.order.add("evaluate.reward", reward_evaluation, evaluation.reward_model, **inputs)
 
     def fresh(self, name: str, policy: Stage, reward_model: Stage, cool: bool = False) -> None:
         evaluation, prompts = self.recipe.evaluation, self.made
+        if not evaluation:
+            return
         config = evaluation.cool if cool else evaluation.fresh
         completions = self.order.add(f"fresh.{name}.sample", sample, config, policy=policy, prompts=prompts)
         rewards = self.order.add(

@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from medray.core.placement import memory_bytes, num_cores
+from medray.page.render import minutes_text, render, size_text
 from medray.report import figures, findings, plots
 
-TEMPLATE = "template.html.j2"
 PERPLEXITY_PANELS = (
     ("perplexity.definitions", "Definitions (free text)"),
     ("perplexity.medical", "Whole medical documents"),
@@ -30,18 +29,13 @@ def render_page(
     commit: str,
 ) -> str:
     """The page of a report: `timings` and `curves` (loss by optimizer_step) are shown but not part of report.json."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    filters = {
         "value": value_text, "interval": interval_text, "name": findings.name_text, "change": findings.change_text,
-        "series": plots.series_index, "label": findings.label_of, "minutes": minutes_text, "size": size_text,
+        "series": plots.series_index, "label": findings.label_of,
     }  # fmt: skip
-    return environment.get_template(TEMPLATE).render(
+    return render(
+        Path(__file__).with_name("template.html.j2"),
+        filters,
         report=report,
         tiles=tiles(report),
         charts=charts(report, curves),
@@ -175,13 +169,3 @@ def _in_unit(value: float, unit: str) -> str:
     if unit == "perplexity":
         return f"{value:.2f}" if value < 100 else f"{value:.0f}"
     return f"{value:.1f}" if unit == "tokens" else f"{value:.3f}"
-
-
-def minutes_text(seconds: float) -> str:
-    """Minutes and seconds."""
-    return f"{int(seconds // 60)} min {int(seconds % 60):02d} s" if seconds >= 60 else f"{seconds:.1f} s"
-
-
-def size_text(num_bytes: float) -> str:
-    """Bytes in MiB or GiB."""
-    return f"{num_bytes / 2**30:.1f} GiB" if num_bytes >= 2**30 else f"{num_bytes / 2**20:.1f} MiB"

@@ -1,56 +1,16 @@
-"""The report's charts as inline SVG. Colours are CSS variables, so one drawing serves light and dark pages.
-
-Every chart has labelled axes with units and 95% intervals as bars; text stays text (searchable, in the page's font).
-"""
+"""The report's charts: labelled axes with units, and 95% intervals as bars."""
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402  the backend is chosen first
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure as Canvas  # noqa: E402
-from matplotlib.ticker import MaxNLocator, PercentFormatter  # noqa: E402
-
-from medray.report.figures import order  # noqa: E402
-from medray.report.findings import name_text  # noqa: E402
-
-INK, MUTED, GRID = "#010203", "#040506", "#070809"  # stand-ins, replaced by CSS variables in `to_svg`
-SERIES = ("#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05", "#0a0b06", "#0a0b07", "#0a0b08")
-_VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", **{c: f"--series-{i}" for i, c in enumerate(SERIES)}}
-
-_STYLE = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": MUTED,
-    "axes.titlecolor": INK,
-    "axes.titlesize": 10.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlepad": 10,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.8,
-    "text.color": INK,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "legend.frameon": False,
-    "legend.labelcolor": INK,
-}
+from medray.page.charts import GRID, INK, MUTED, SERIES, STYLE, plt, to_svg
+from medray.report.figures import order
+from medray.report.findings import name_text
 
 
 def series_index(name: str) -> int:
@@ -72,7 +32,7 @@ def perplexity_chart(measured: Mapping[str, Any], keys: Sequence[tuple[str, str]
     """One panel for each text (key, title): perplexity of every model."""
     names = list(measured["metrics"])
     panels = [(key, title) for key, title in keys if any(key in measured["metrics"][n] for n in names)]
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         canvas, axes = plt.subplots(1, len(panels), figsize=(10.4, 3.1), squeeze=False)
         for axis, (key, title) in zip(axes[0], panels, strict=True):
             rows = [(name, measured["metrics"][name].get(key)) for name in names]
@@ -86,7 +46,7 @@ def accuracy_chart(measured: Mapping[str, Any], tasks: Sequence[tuple[str, str]]
     """One row for each task (key suffix, title): a dot with its interval for each model, a tick for each baseline."""
     names = list(measured["metrics"])
     last = measured["metrics"][names[-1]]
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         canvas, axis = plt.subplots(figsize=(10.4, 0.9 + 0.78 * len(tasks)))
         step = 0.54 / max(len(names) - 1, 1)
         marks = {"chance": "|", "longest_option": "2", "most_frequent": "x", "prior": "d"}
@@ -120,7 +80,7 @@ def loss_chart(curves: Sequence[tuple[str, Sequence[tuple[int, float]], str]]) -
     """One panel for each training stage (label, (optimizer_step, value) points, name of the value)."""
     num_rows = 1 if len(curves) <= 5 else 2 if len(curves) <= 10 else 3
     width = max(3, -(-len(curves) // num_rows))
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         canvas, axes = plt.subplots(num_rows, width, figsize=(10.4, 2.5 * num_rows), squeeze=False)
         for axis in axes.flat[len(curves) :]:
             axis.set_visible(False)
@@ -139,7 +99,7 @@ def loss_chart(curves: Sequence[tuple[str, Sequence[tuple[int, float]], str]]) -
 
 def reward_model_chart(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     """Held-out pair accuracy of the reward model (first row) and of each baseline."""
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         canvas, axis = plt.subplots(figsize=(7.6, 0.9 + 0.4 * len(rows)))
         for number, (_, row) in enumerate(rows):
             _interval(axis, row, number, SERIES[5] if number == 0 else MUTED, horizontal=True)
@@ -162,7 +122,7 @@ def rounds_chart(fresh: Mapping[str, Any]) -> str:
         ("correct", "Correct (ontology)", "share of prompts", "{:.0%}"),
         ("tokens_mean", "Length", "tokens per completion", "{:#.3g}"),
     )
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         canvas, axes = plt.subplots(1, 3, figsize=(10.4, 3.4))
         for axis, (key, title, what, pattern) in zip(axes, panels, strict=True):
             if key == "correct":
@@ -235,31 +195,3 @@ def _smooth(values: Sequence[float], weight: float = 0.8) -> list[float]:
         total, mass = weight * total + (1 - weight) * value, weight * mass + (1 - weight)
         smoothed.append(total / mass)
     return smoothed
-
-
-def to_svg(canvas: Canvas, name: str, title: str) -> str:
-    """The drawing as one inline <svg> element: fluid width, colours as CSS variables, ids its own, no metadata."""
-    canvas.tight_layout(w_pad=2.2)
-    out = io.StringIO()
-    with plt.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
-        tight = {"bbox_inches": "tight", "pad_inches": 0.04, "transparent": True}
-        canvas.savefig(out, format="svg", metadata={"Date": None}, **tight)
-    plt.close(canvas)
-    svg = out.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
-    # several drawings share one page: their ids must not meet
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
-    svg = re.sub(r'(href="#|url\(#)([^")]+)', rf"\1{name}-\2", svg)
-    for stand_in, variable in _VARIABLES.items():
-        svg = svg.replace(stand_in, f"var({variable})")
-    svg = svg.replace("'DejaVu Sans', ", "").replace("'DejaVu Sans'", "sans-serif")
-    viewbox = re.search(r'viewBox="0 0 ([\d.]+) ', svg)
-    assert viewbox, "matplotlib writes a viewBox"
-    width = float(viewbox.group(1))
-    attributes = f'role="img" aria-label="{title}" style="width:100%;max-width:{width:.0f}pt;height:auto"'
-    return re.sub(r'<svg ([^>]*?)width="[^"]*"', rf"<svg {attributes} \1", svg, count=1).replace(
-        re.search(r' height="[\d.]+pt"', svg).group(),
-        "",
-        1,  # type: ignore[union-attr]
-    )

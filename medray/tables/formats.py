@@ -1,6 +1,7 @@
 """Rows of the plain file formats: JSON lines, CSV, parquet, text. Each reader has one signature and holds one row.
 
-`(stream, name, max_bytes) -> rows`: a row of more than `max_bytes` is bad, and all but parquet never hold it.
+`(stream, name, max_bytes) -> rows`: a row of more than `max_bytes` is bad, its size the reason, and all but parquet
+never hold it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ TABLE_KINDS = (".jsonl", ".json", ".parquet", ".csv", ".txt")
 """Files that `table_rows` can read."""
 
 _PARQUET_ROWS = 256
+_CHUNK = 1 << 16
 
 
 class BadRow(ValueError):
@@ -52,6 +54,11 @@ def mapped(rows: Iterator[Row], make: Callable[[Fields], Fields]) -> Iterator[Ro
         yield new._replace(excerpt=shown(row.fields)) if new.reason and row.is_good else new
 
 
+def too_long(size: int, max_bytes: int) -> str:
+    """Why a row of this size is bad."""
+    return f"{size:,} bytes, expected at most {max_bytes:,}"
+
+
 def decoded(raw: bytes, encoding: str = "utf-8") -> str:
     """The text of bytes. Raises BadRow naming the first byte that is not in the encoding."""
     try:
@@ -65,8 +72,8 @@ def decoded(raw: bytes, encoding: str = "utf-8") -> str:
 def json_lines(stream: BinaryIO, name: str, max_bytes: int) -> Iterator[Row]:
     """One object per line; numbers are those of the lines, of which blank ones are no rows."""
     for number, line in enumerate(lines(stream, max_bytes), 1):
-        if line is None:
-            yield _too_long(number, max_bytes)
+        if isinstance(line, int):
+            yield Row(number, None, too_long(line, max_bytes))
         elif line.strip():
             yield made(number, partial(_json_object, line), line)
 
@@ -90,15 +97,15 @@ def csv_rows(stream: BinaryIO, name: str, max_bytes: int, columns: tuple[str, ..
     records = lines(stream, max_bytes, quoted=True)
     header = _csv_header(name, next(records, b""), columns)
     for number, record in enumerate(records, 1):
-        if record is None:
-            yield _too_long(number, max_bytes)
+        if isinstance(record, int):
+            yield Row(number, None, too_long(record, max_bytes))
         elif record.strip():
             yield made(number, partial(_csv_record, record, header), record)
 
 
-def _csv_header(name: str, record: bytes | None, columns: tuple[str, ...]) -> list[str]:
+def _csv_header(name: str, record: bytes | int, columns: tuple[str, ...]) -> list[str]:
     try:
-        header = _csv_fields(record or b"")
+        header = _csv_fields(b"" if isinstance(record, int) else record)
     except BadRow as error:
         raise UserError(f"{name}: the header is {error}: is it the right file?") from error
     missing = [column for column in columns if column not in header]
@@ -140,8 +147,8 @@ def parquet_rows(stream: BinaryIO, name: str, max_bytes: int, columns: tuple[str
         for batch in parquet.iter_batches(batch_size=_PARQUET_ROWS):
             for fields in batch.to_pylist():
                 number += 1
-                long = any(isinstance(value, str) and len(value) > max_bytes for value in fields.values())
-                yield _too_long(number, max_bytes) if long else Row(number, fields)
+                size = max((len(value) for value in fields.values() if isinstance(value, str)), default=0)
+                yield Row(number, None, too_long(size, max_bytes)) if size > max_bytes else Row(number, fields)
     except UnicodeDecodeError as error:  # the batch cannot be read beyond
         raise OSError(f"a string is not UTF-8 at byte {error.start}") from error
 
@@ -150,7 +157,8 @@ def whole_text(stream: BinaryIO, name: str, max_bytes: int) -> Iterator[Row]:
     """A file as one row, whose id is the file's name without suffixes."""
     raw = stream.read(max_bytes + 1)
     if len(raw) > max_bytes:
-        yield _too_long(1, max_bytes)
+        size = len(raw) + sum(map(len, iter(partial(stream.read, _CHUNK), b"")))
+        yield Row(1, None, too_long(size, max_bytes))
     elif raw:
         id = PurePosixPath(name).name.removesuffix(stored_suffixes(name, (".txt",)))
         yield made(1, lambda: {"id": id, "text": decoded(raw)}, raw)
@@ -167,7 +175,3 @@ def table_rows(stream: BinaryIO, name: str, max_bytes: int, columns: tuple[str, 
             return whole_text(stream, name, max_bytes)
         case _:
             return json_lines(stream, name, max_bytes)
-
-
-def _too_long(number: int, max_bytes: int) -> Row:
-    return Row(number, None, f"longer than {max_bytes} bytes")

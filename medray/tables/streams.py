@@ -10,6 +10,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
@@ -25,13 +26,53 @@ _BUFFER = 1 << 16
 _ARCHIVES = (".tar", ".tgz", ".zip")
 
 
-def _open_zstd(stream: BinaryIO) -> BinaryIO:
-    return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), "zstd"), _BUFFER)
+class _Zstd(io.RawIOBase):
+    """A zstandard file, of which all is read that stands before a tear.
+
+    Arrow's read that meets a tear drops what it had got: it is repeated byte by byte where the file can be read again.
+    """
+
+    def __init__(self, stored: BinaryIO) -> None:
+        self._stored, self._stream = stored, _decompressed(stored)
+        self._num_read = 0
+        self._tear: OSError | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self._tear:
+            raise self._tear
+        try:
+            content = self._stream.read(len(buffer))
+        except OSError as error:
+            self._tear = error
+            content = self._before_tear() if self._stored.seekable() else b""
+            if not content:
+                raise
+        self._num_read += len(content)
+        buffer[: len(content)] = content
+        return len(content)
+
+    def _before_tear(self) -> bytes:
+        self._stored.seek(0)
+        again = _decompressed(self._stored)
+        for start in range(0, self._num_read, _BUFFER):
+            again.read(min(_BUFFER, self._num_read - start))
+        found = bytearray()
+        with suppress(OSError):  # the tear
+            while byte := again.read(1):
+                found += byte
+        return bytes(found)
 
 
-# gzip and bz2, unlike Arrow, hand out what stands before a tear
+def _decompressed(stored: BinaryIO) -> Any:
+    return pa.CompressedInputStream(pa.PythonFile(stored, mode="r"), "zstd")
+
+
 _DECOMPRESSORS: dict[str, Callable[[BinaryIO], Any]] = {
-    ".zst": _open_zstd, ".gz": gzip.open, ".tgz": gzip.open, ".bz2": bz2.open,
+    ".zst": lambda stored: io.BufferedReader(_Zstd(stored), _BUFFER),
+    ".gz": gzip.open, ".tgz": gzip.open, ".bz2": bz2.open,
 }  # fmt: skip
 
 
@@ -117,8 +158,8 @@ def _zip_members(stream: BinaryIO, kinds: tuple[str, ...]) -> Iterator[tuple[str
                     yield info.filename, member
 
 
-def lines(stream: BinaryIO, max_bytes: int, *, quoted: bool = False) -> Iterator[bytes | None]:
-    """Lines with their ends; None for one longer than `max_bytes`, which is passed over and never held.
+def lines(stream: BinaryIO, max_bytes: int, *, quoted: bool = False) -> Iterator[bytes | int]:
+    """Lines with their ends; for one longer than `max_bytes`, which is passed over and never held, its length.
 
     quoted: newlines between double quotes belong to the line (RFC 4180). A byte order mark is left out.
     """
@@ -135,8 +176,8 @@ def lines(stream: BinaryIO, max_bytes: int, *, quoted: bool = False) -> Iterator
         else:
             held.clear()
         if piece.endswith(b"\n") and num_quotes % 2 == 0:
-            yield b"".join(held) if size <= max_bytes else None
+            yield b"".join(held) if size <= max_bytes else size
             held.clear()
             size = num_quotes = 0
     if size:
-        yield b"".join(held) if size <= max_bytes else None
+        yield b"".join(held) if size <= max_bytes else size

@@ -1,8 +1,8 @@
 """Benchmark items inside documents: shared n-grams first, then an alignment of the candidates.
 
-Case, punctuation, blanks, compatibility forms and the order of options do not count. The index is arrays only: it is
-built once, pickled to every worker, and asked about batches of documents. Candidates by embeddings (UltraMedical,
-appendix D.4) are not part of it: they would be further (document, item) candidates for the same alignment.
+Case, punctuation, blanks, compatibility forms and the order of options do not count. Where there are rules for it,
+what is near by the vectors of its words is a candidate too, whose words count in any order. The index is arrays only:
+it is built once, pickled to every worker, and asked about batches of documents.
 """
 
 from __future__ import annotations
@@ -19,11 +19,23 @@ from rapidfuzz.distance import LCSseq
 
 from medray.core.config import Config, UserError
 from medray.text.answers import normalise_words
-from medray.text.ngrams import Hashes, hash_ngrams, hash_spans, hash_words
+from medray.text.dense import DenseItems, Embed, Near
+from medray.text.ngrams import Hashes, hash_spans, hash_words
+from medray.text.postings import Postings
 
-_MAX_HOLDERS = 256
-"""A run that more items share is a template's: each place of it would cost that many alignments, all in vain. What
-tells an item from the others stands in its rarest runs, which it always keeps."""
+_BATCH = 256
+"""Texts that are searched at a time."""
+
+
+class DenseRules(Config):
+    """When a document holds an item in other words. Source: UltraMedical, appendix D.4, which states no threshold."""
+
+    min_words: int = Field(ge=1)
+    """Shorter items are left to their n-grams: any text of their subject is near them."""
+    min_cosine: float = Field(gt=0, le=1)
+    """Of the means of the words' vectors, item against a window of about its length."""
+    min_shared_fraction: float = Field(gt=0, le=1)
+    """Least part of an item's words, and of their weight, that must stand in the window, in any order."""
 
 
 class ContaminationRules(Config):
@@ -37,6 +49,8 @@ class ContaminationRules(Config):
     left unchecked (and counted so) when they have none."""
     min_aligned_fraction: float = Field(gt=0, le=1)
     """Least part of an item's weight that must stand in the document in the item's order."""
+    dense: DenseRules | None = None
+    """None: what shares no n-gram is not found."""
 
     @model_validator(mode="after")
     def _alone_is_short(self) -> ContaminationRules:
@@ -64,36 +78,6 @@ class Match(NamedTuple):
     text: str
 
 
-class Postings(NamedTuple):
-    """Runs of one length in the items: sorted hashes (uint64), the item (int32) and its word (int32) of each.
-
-    Almost every run of a document is in no item: a bit of `present` (8 to 16 for each run, by the leading bits of its
-    hash) says so ten times faster than a search in the hashes.
-    """
-
-    hashes: np.ndarray
-    items: np.ndarray
-    places: np.ndarray
-    present: np.ndarray
-
-    @classmethod
-    def of(cls, hashes: np.ndarray, items: np.ndarray, places: np.ndarray) -> Postings:
-        """Postings of runs in any order."""
-        order = np.argsort(hashes, kind="stable")
-        bits = np.zeros(8 << len(hashes).bit_length(), bool)
-        bits[_leading(hashes, bits.size)] = True
-        packed = np.packbits(bits, bitorder="little")
-        return cls(hashes[order], items[order].astype(np.int32), places[order].astype(np.int32), packed)
-
-    def find(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Every (position in `hashes`, row of the postings) of equal hashes, in order."""
-        bits = _leading(hashes, 8 * self.present.size)
-        found = np.flatnonzero(self.present[bits >> np.uint64(3)] >> (bits & np.uint64(7)).astype(np.uint8) & 1)
-        low = np.searchsorted(self.hashes, hashes[found])
-        counts = np.searchsorted(self.hashes, hashes[found], "right") - low
-        return np.repeat(found, counts), _ranges(low, counts)
-
-
 class _Candidate(NamedTuple):
     text: int
     item: int
@@ -117,10 +101,11 @@ class ContaminationIndex:
     first_option: np.ndarray
     """The options of item i are the texts first_option[i] to first_option[i + 1] of `options`."""
     postings: dict[int, Postings]
+    dense: DenseItems | None
 
     @classmethod
-    def build(cls, items: Iterable[Item], rules: ContaminationRules) -> ContaminationIndex:
-        """The index of the items.
+    def build(cls, items: Iterable[Item], rules: ContaminationRules, embed: Embed | None = None) -> ContaminationIndex:
+        """The index of the items. embed: the vectors of words, wherever the rules are dense.
 
         Raises UserError for two items of one name, and for a benchmark of which not a single item can be checked.
         """
@@ -134,7 +119,11 @@ class ContaminationIndex:
                 f"decontaminate: {len(twice)} names stand for several items ({'/'.join(twice[0])}), expected one each: "
                 f"name another id_field, or none to number the rows"
             )
-        index = cls(rules, names, words, _weights(words), options, first_option, {})
+        assert (embed is None) == (rules.dense is None), "vectors of words belong to dense rules"
+        texts = {number: item.text for number, item in enumerate(items)} if rules.dense else {}
+        long = {n: text for n, text in texts.items() if np.diff(words.offsets)[n] >= rules.dense.min_words}
+        dense = DenseItems.of(long, embed) if embed else None
+        index = cls(rules, names, words, _weights(words), options, first_option, {}, dense)
         checked = {benchmark for (benchmark, _), is_checked in zip(names, index.is_checked, strict=True) if is_checked}
         if blind := sorted({benchmark for benchmark, _ in names} - checked):
             raise UserError(
@@ -143,7 +132,7 @@ class ContaminationIndex:
             )
         lengths = np.where(index.is_checked, np.minimum(np.diff(words.offsets), rules.ngram), 0)
         for length in np.unique(lengths[lengths > 0]).tolist():
-            index.postings[length] = _postings(words, np.flatnonzero(lengths == length), length)
+            index.postings[length] = Postings.of_items(words, np.flatnonzero(lengths == length), length)
         return index
 
     @cached_property
@@ -153,8 +142,9 @@ class ContaminationIndex:
         num_option_words = np.diff(self.options.offsets[self.first_option])
         return (num_words >= self.rules.min_alone_words) | ((num_words > 0) & (num_option_words > 0))
 
-    def find(self, ids: Sequence[str], texts: Sequence[str]) -> list[Match]:
+    def find(self, ids: Sequence[str], texts: Sequence[str], embed: Embed | None = None) -> list[Match]:
         """Every item that stands in one of the documents, by document and item; an item once per document."""
+        assert (embed is None) == (self.dense is None), "the index was built with or without vectors of words"
         words = hash_words(texts)
         best: dict[tuple[int, int], tuple[float, int, int]] = {}
         for text, item, start, stop in self._candidates(words):
@@ -162,6 +152,9 @@ class ContaminationIndex:
             found = self._aligned(item, document, start, stop)
             if found[0] >= self.rules.min_aligned_fraction and self._has_options(item, document, start, stop):
                 best[text, item] = max(found, best.get((text, item), found))
+        for text, near in ((t, near) for t in range(len(texts)) for near in self._near(texts[t], embed)):
+            if found := self._shared(near, words.of(text)):
+                best[text, near.item] = max(found, best.get((text, near.item), found))
         documents = {text: normalise_words(texts[text]) for text in {text for text, _ in best}}
         return [
             Match(*self.names[item], ids[text], round(fraction, 4), " ".join(documents[text][first:last]))
@@ -202,6 +195,24 @@ class ContaminationIndex:
         aligned = sum(weights[block.a : block.a + block.size].sum() for block in blocks)
         return float(aligned / weights.sum()), start + blocks[0].b, start + blocks[-1].b + blocks[-1].size
 
+    def _near(self, text: str, embed: Embed | None) -> Iterator[Near]:
+        if self.dense and embed:
+            yield from self.dense.near(text, embed, self.rules.dense.min_cosine)
+
+    def _shared(self, near: Near, document: np.ndarray) -> tuple[float, int, int] | None:
+        """The part of an item's weight in the words about a window, in any order, and the window; None: too little."""
+        reach = (near.stop - near.start) // 2
+        left = Counter(document[max(near.start - reach, 0) : near.stop + reach].tolist())
+        words = self.words.of(near.item).tolist()
+        is_there = np.zeros(len(words), bool)
+        for place, word in enumerate(words):
+            is_there[place] = left[word] > 0
+            left[word] -= 1
+        weights = self.weights[slice(*self.words.offsets[near.item : near.item + 2])]
+        shared = float(weights[is_there].sum() / weights.sum())
+        enough = min(shared, is_there.mean()) >= self.rules.dense.min_shared_fraction
+        return (shared, near.start, near.stop) if enough else None
+
     def _has_options(self, item: int, document: np.ndarray, start: int, stop: int) -> bool:
         """Whether a text too short to count alone has all its options, in any order, within twice their words of it."""
         if np.diff(self.words.offsets[item : item + 2]) >= self.rules.min_alone_words:
@@ -212,11 +223,24 @@ class ContaminationIndex:
         return all(_contains(window, option) for option in options)
 
 
+def certify(
+    index: ContaminationIndex, ids: Sequence[str], texts: Sequence[str], embed: Embed | None = None
+) -> tuple[list[Match], list[dict[str, Any]]]:
+    """Every match of texts that are at hand (instructions, preferences, a round's samples), and their certificates.
+
+    Memory: the hashes of a batch of texts.
+    """
+    starts = range(0, len(texts), _BATCH)
+    batches = [(ids[start : start + _BATCH], texts[start : start + _BATCH]) for start in starts]
+    matches = [match for batch in batches for match in index.find(*batch, embed)]
+    return matches, certificates(index, matches)
+
+
 def certificates(index: ContaminationIndex, matches: Iterable[Match]) -> list[dict[str, Any]]:
     """What was found of each benchmark, in order of name, JSON-ready: the same for any sharding of the documents.
 
     Of every benchmark: items (checked + unchecked: too short to be told from a common phrase), items found in at least
-    one document, documents to drop, and the matches.
+    one text, texts that hold one, and the matches.
     """
     by_benchmark: dict[str, list[Match]] = defaultdict(list)
     for match in sorted(set(matches)):
@@ -231,7 +255,7 @@ def certificates(index: ContaminationIndex, matches: Iterable[Match]) -> list[di
                 "items_checked": int(checked.sum()),
                 "items_unchecked": int((~checked).sum()),
                 "items_found": len({match.item for match in mine}),
-                "documents_dropped": len({match.document for match in mine}),
+                "texts_found": len({match.document for match in mine}),
                 "matches": [match._asdict() for match in mine],
             }
         )
@@ -246,28 +270,6 @@ def _weights(words: Hashes) -> np.ndarray:
     held = np.sort(vocabulary * num_items + items)
     num_holders = np.bincount(held[np.append(True, np.diff(held) != 0)[: len(held)]] // num_items)
     return (1 / num_holders[vocabulary]).astype(np.float32)
-
-
-def _postings(words: Hashes, items: np.ndarray, length: int) -> Postings:
-    """Runs of `length` words of the given items, each of which has that many."""
-    ngrams = hash_ngrams(words, length)
-    counts = np.diff(ngrams.offsets)[items]
-    places = _ranges(np.zeros_like(counts), counts)
-    hashes = ngrams.values[_ranges(ngrams.offsets[items], counts)]
-    _, which, holders = np.unique(hashes, return_inverse=True, return_counts=True)
-    rarest = np.minimum.reduceat(holders[which], np.cumsum(counts) - counts)
-    kept = holders[which] <= np.repeat(np.maximum(rarest, _MAX_HOLDERS), counts)
-    return Postings.of(hashes[kept], np.repeat(items, counts)[kept], places[kept])
-
-
-def _leading(hashes: np.ndarray, size: int) -> np.ndarray:
-    """The leading bits of hashes as a number below `size`, a power of two."""
-    return hashes >> np.uint64(65 - size.bit_length())
-
-
-def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """start, start + 1, ... of every range, end to end."""
-    return np.arange(counts.sum()) + np.repeat(starts - np.cumsum(counts) + counts, counts)
 
 
 def _contains(words: np.ndarray, run: np.ndarray) -> bool:

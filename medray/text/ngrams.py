@@ -52,10 +52,20 @@ def hash_spans(values: np.ndarray, starts: np.ndarray | slice, stops: np.ndarray
     Spans are indices, or slices of equally many places from 0 to len(values). Every span costs the same, whatever its
     length: differences of prefix sums, divided by the power they begin at.
     """
-    powers, inverses = _powers(1 << len(values).bit_length())
-    prefix = np.zeros(len(values) + 1, np.uint64)
-    np.cumsum(values * powers[: len(values)], out=prefix[1:])
-    return (prefix[stops] - prefix[starts]) * inverses[starts]
+    return SpanHashes(values).of(starts, stops)
+
+
+class SpanHashes:
+    """`hash_spans` of many sets of spans of the same values."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        powers, self._inverses = _powers(1 << len(values).bit_length())
+        self._prefix = np.zeros(len(values) + 1, np.uint64)
+        np.cumsum(values * powers[: len(values)], out=self._prefix[1:])
+
+    def of(self, starts: np.ndarray | slice, stops: np.ndarray | slice) -> np.ndarray:
+        """The hash (uint64) of every span."""
+        return (self._prefix[stops] - self._prefix[starts]) * self._inverses[starts]
 
 
 def mix(values: np.ndarray) -> np.ndarray:
@@ -100,7 +110,7 @@ def _word_characters() -> np.ndarray:
     return np.strings.isalnum(np.arange(0x110000, dtype="<u4").view("<U1"))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=32)
 def _powers(count: int) -> tuple[np.ndarray, np.ndarray]:
     """The first powers of the base and of its inverse modulo 2^64."""
     steps = np.full((2, count), [[_BASE], [pow(_BASE, -1, 1 << 64)]], np.uint64)

@@ -1,6 +1,7 @@
 """Text into one normal form, filters by its shape, and the key under which equal texts meet. Pure functions.
 
-Every threshold is a field of `CleanRules`. Character spans into a text are carried through its changes.
+Every threshold is a field of `CleanRules`. Character spans into a text are carried through its changes. What most texts
+need no work for is found out first, by searches at the speed of memory.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Literal
 
+import numpy as np
 from pydantic import Field
 
 from medray.core.config import Config
+from medray.text.gopher import GopherRules, gopher_reasons
 
 
 class CleanRules(Config):
@@ -31,26 +35,38 @@ class CleanRules(Config):
     """Most characters that may stand in a line seen before in the text, as a fraction."""
     max_repeated_ngram_fraction: float = Field(ge=0, le=1)
     """Most 5-grams of words that may have been seen before in the text, as a fraction."""
-
-
-REASONS = ("too_short", "too_long", "symbols", "repeated_lines", "repeated_ngrams")
+    gopher: GopherRules | None = None
+    """What running prose must look like besides; None: sources of short or listed texts would lose most of theirs."""
+    gopher_on: Literal["normal_form", "as_read"] = "normal_form"
+    """Which form of a text these rules see. As read, as datatrove applies them, blank lines are repetitions too."""
 
 Span = tuple[int, int]
 _Steps = tuple[tuple[re.Pattern[str], str | Callable[[str], str]], ...]
 
 _NGRAM = 5
-_INVISIBLE = "[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufffe\uffff]"
+_LINE_ENDS = ("\r\n", "\r", "\x0b", "\x0c", "\x85", "\u2028", "\u2029")
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufffe\uffff]"
+)
+_MANY_LINES = re.compile(r"\n{3,}")
 # NFC comes after the removals, which can bring a letter and its accent together. ASCII never composes with what stands
 # before it, so a run with the one character before it can be normalised on its own.
 _STEPS: _Steps = (
-    (re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]"), "\n"),
-    (re.compile(_INVISIBLE), ""),
+    (re.compile("|".join(_LINE_ENDS)), "\n"),
+    (_INVISIBLE, ""),
     (re.compile(r"[\x00-\x7f]?[^\x00-\x7f]+"), lambda run: unicodedata.normalize("NFC", run)),
     (re.compile(r"[^\S\n]+(?=\n|\Z)"), ""),
     (re.compile(r"(?<=\S)[^\S\n]+"), " "),
-    (re.compile(r"\n{3,}"), "\n\n"),
+    (_MANY_LINES, "\n\n"),
     (re.compile(r"\A\s+|\s+\Z"), ""),
 )
+"""What `_normal` does, with every place that it changes."""
+
+_ASCII = bytes(range(128))
+_BLANKS = bytes(i for i in _ASCII if chr(i).isspace())
+_LETTERS_AND_DIGITS = bytes(i for i in _ASCII if chr(i).isalnum())
+_PLAIN = bytes(range(32, 127)) + b"\n\t"
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 def normalize(text: str, spans: Sequence[Span] = ()) -> tuple[str, list[Span]]:
@@ -59,19 +75,35 @@ def normalize(text: str, spans: Sequence[Span] = ()) -> tuple[str, list[Span]]:
     Line ends become newlines, trailing blanks go, runs of blanks inside a line become one space (indentation stays),
     more than one empty line becomes one. Normalising again changes nothing.
     """
+    normal = _normal(text)
+    if normal == text or not spans:
+        return normal, list(spans)
     points = sorted({point for span in spans for point in span})
     places = list(points)
     for pattern, replacement in _STEPS:
-        if not points:
-            text = pattern.sub(replacement if isinstance(replacement, str) else _of_match(replacement), text)
-        else:
-            text, places = _substitute(text, places, pattern, replacement)
+        text, places = _substitute(text, places, pattern, replacement)
+    assert text == normal, "the two ways to the normal form have come apart"
     moved = dict(zip(points, places, strict=True))
     return text, [(moved[start], moved[stop]) for start, stop in spans]
 
 
-def _of_match(fn: Callable[[str], str]) -> Callable[[re.Match[str]], str]:
-    return lambda match: fn(match.group())
+def _normal(text: str) -> str:
+    plain = text.isascii() and not text.encode().translate(None, _PLAIN)
+    if not plain:
+        for line_end in _LINE_ENDS:
+            text = text.replace(line_end, "\n")
+        text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
+    if not plain or "  " in text or " \n" in text or "\t" in text or text[:1] == " ":
+        text = "\n".join(map(_with_single_blanks, text.split("\n")))
+    if "\n\n\n" in text:
+        text = _MANY_LINES.sub("\n\n", text)
+    return text.strip()
+
+
+def _with_single_blanks(line: str) -> str:
+    """The line with its indentation as it is, single blanks inside, none at its end."""
+    words = " ".join(line.split())
+    return line[: len(line) - len(line.lstrip())] + words if words and line[0].isspace() else words
 
 
 def _substitute(
@@ -96,30 +128,63 @@ def _substitute(
 
 
 def rejected(text: str, rules: CleanRules) -> str:
-    """Why a normalised text does not stay (one of REASONS), or ""."""
+    """Why a normalised text does not stay by its length, symbols and repetitions, or ""; without Gopher's rules."""
     words = text.split()
     if len(words) < rules.min_words:
         return "too_short"
     if len(words) > rules.max_words:
         return "too_long"
-    num_blank = sum(map(str.isspace, text))
-    num_symbols = len(text) - num_blank - sum(map(str.isalnum, text))
-    if num_symbols > rules.max_symbol_fraction * (len(text) - num_blank):
-        return "symbols"
-    lines = [line.strip() for line in text.split("\n") if line.strip()]
-    repeated = sum(len(line) * (count - 1) for line, count in Counter(lines).items())
-    if repeated > rules.max_repeated_line_fraction * sum(map(len, lines)):
-        return "repeated_lines"
-    ngrams = [tuple(words[i : i + _NGRAM]) for i in range(len(words) - _NGRAM + 1)]
-    if len(ngrams) - len(set(ngrams)) > rules.max_repeated_ngram_fraction * len(ngrams):
-        return "repeated_ngrams"
+    if rules.max_symbol_fraction < 1:
+        num_solid, num_symbols = _count_symbols(text)
+        if num_symbols > rules.max_symbol_fraction * num_solid:
+            return "symbols"
+    if rules.max_repeated_line_fraction < 1:
+        lines = [stripped for line in text.split("\n") if (stripped := line.strip())]
+        if len(set(lines)) < len(lines):
+            repeated = sum(len(line) * (count - 1) for line, count in Counter(lines).items())
+            if repeated > rules.max_repeated_line_fraction * sum(map(len, lines)):
+                return "repeated_lines"
+    num_ngrams = len(words) - _NGRAM + 1
+    if rules.max_repeated_ngram_fraction < 1 and num_ngrams > 0:
+        if num_ngrams - _num_different(words) > rules.max_repeated_ngram_fraction * num_ngrams:
+            return "repeated_ngrams"
     return ""
 
 
-def clean(text: str, spans: Sequence[Span], rules: CleanRules) -> tuple[str, list[Span], str]:
-    """The normalised text, its spans, and the reason why it is dropped ("" when it stays)."""
-    text, moved = normalize(text, spans)
-    return text, moved, rejected(text, rules)
+def _count_symbols(text: str) -> tuple[int, int]:
+    """Characters that are not blank, and those among them that are neither letters nor digits."""
+    raw = text.encode("ascii", "ignore").translate(None, _BLANKS)
+    rest = "" if text.isascii() else "".join(_NOT_ASCII.findall(text))
+    num_blank = sum(map(str.isspace, rest))
+    num_symbols = len(rest) - num_blank - sum(map(str.isalnum, rest))
+    return len(raw) + len(rest) - num_blank, len(raw.translate(None, _LETTERS_AND_DIGITS)) + num_symbols
+
+
+def _num_different(words: list[str]) -> int:
+    """How many different n-grams of _NGRAM words there are, told apart by 64-bit hashes of this process."""
+    hashes = np.fromiter(map(hash, words), np.int64, len(words)).view(np.uint64)
+    ngrams = hashes[: len(words) - _NGRAM + 1].copy()
+    for place in range(1, _NGRAM):
+        ngrams *= np.uint64(0x9E3779B97F4A7C15)
+        ngrams += hashes[place : len(words) - _NGRAM + 1 + place]
+    ngrams.sort()
+    return 1 + int(np.count_nonzero(ngrams[1:] != ngrams[:-1]))
+
+
+def clean(
+    texts: Sequence[str], spans: Sequence[Sequence[Span]], rules: CleanRules
+) -> tuple[list[str], list[list[Span]], list[str]]:
+    """The normalised texts, their spans, and the reason why each is dropped ("" when it stays)."""
+    normal, moved = [], []
+    for text, own in zip(texts, spans, strict=True):
+        one, places = normalize(text, own)
+        normal.append(one)
+        moved.append(places)
+    reasons = [rejected(text, rules) for text in normal]
+    if rules.gopher:
+        found = gopher_reasons(texts if rules.gopher_on == "as_read" else normal, rules.gopher)
+        reasons = [reason or gopher for reason, gopher in zip(reasons, found, strict=True)]
+    return normal, moved, reasons
 
 
 def duplicate_key(text: str) -> str:

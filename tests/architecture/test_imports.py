@@ -12,7 +12,7 @@ STAGES = ("corpus", "pretrain", "synthesize", "sft", "reward", "preference", "ev
 LAYERS = (
     ("core",),
     ("math", "text", "plan"),
-    ("model", "tables", "train", "serve", "generate"),
+    ("model", "tables", "train", "serve", "generate", "page"),
     STAGES,
     ("session",),
     ("recipes",),
@@ -30,6 +30,8 @@ HOMES = {
     "ray.train": ("medray/train/launch.py", "medray/train/worker.py"),
     "ray.serve": ("medray/serve/",),
     "typer": ("medray/cli.py",),
+    "matplotlib": ("medray/page/", "medray/report/plots.py", "medray/corpus/plots.py"),
+    "jinja2": ("medray/page/", "medray/model/render.py"),
 }
 HEAVY = ("torch", "ray", "transformers", "vllm", "deepspeed", "trl", "datasets", "matplotlib", "pandas")
 LIGHT_CEILING = ("core", "text", "recipes", "pipeline", "cli", "display", "plan")

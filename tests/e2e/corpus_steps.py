@@ -12,14 +12,13 @@ import zstandard
 
 from medray.core.artifact import Artifact
 from medray.core.config import Config
-from medray.core.schema import QUESTION, write_table
+from medray.core.schema import EXAMPLE, PROMPT, QUESTION, write_table
 from medray.core.stage import Stage, execute
 from medray.core.workspace import Root, Workspace
 from medray.corpus import base, build, clean, decontaminate, dedup, deidentify, sources
 from medray.corpus.benchmarks import BenchmarkFile
 from medray.corpus.sources import SourceConfig, SourceLocation, SourcesConfig, SourcesPlacement
 from medray.corpus.steps import CLEANED, StepPlacement
-from medray.session import SessionPlacement, ray_session
 from medray.text.contamination import ContaminationRules
 from medray.text.minhash import FINEWEB
 from medray.text.normalize import CleanRules
@@ -131,13 +130,38 @@ def write_raw(raw: Path) -> None:
 def make(config: Config, inputs: dict[str, Artifact], workspace: Workspace) -> dict:
     """Stands for `synthesize`: documents and questions."""
     rows = made_documents()
-    for number, some in enumerate((rows[:100], rows[100:])):
+    return _write_made([rows[:100], rows[100:]], workspace)
+
+
+def make_in_another_order(config: Config, inputs: dict[str, Artifact], workspace: Workspace) -> dict:
+    """The same rows, the last first. (Rows of one id stay in two files: of those in one file the first is taken.)"""
+    rows = made_documents()[::-1]
+    return _write_made([rows[:30], rows[30:-100], rows[-100:-50], rows[-50:]], workspace)
+
+
+def _write_made(files: list[list[dict]], workspace: Workspace) -> dict:
+    for number, some in enumerate(files):
         write_table(workspace.data / "documents" / f"part-{number:05d}.parquet", some, CLEANED)
     questions = [
         {"id": id, "task": task, "prompt": prompt, "options": ["Eye", "Ear"], "gold": 0, "group": "", "split": split}
         for id, task, prompt, split in QUESTIONS
     ]
     write_table(workspace.data / "questions.parquet", questions, QUESTION)
+    asked = {"clean": "Name a sign of anaemia.", "planted": ITEMS[0]["question"].upper(), "own": QUESTIONS[0][2]}
+    said = {id: [{"role": "user", "content": prompt}] for id, prompt in asked.items()}
+    answer = {"role": "assistant", "content": "Ear"}
+    examples = [
+        {"id": id, "source": "made", "messages": [*said[id], answer], "group": "", "licence": "CC0-1.0",
+         "split": "train"}
+        for id in ("clean", "planted")
+    ]  # fmt: skip
+    prompts = [
+        {"id": id, "task": "", "messages": said[id], "options": [], "gold": -1, "reference": "", "group": "",
+         "split": "round_1"}
+        for id in ("clean", "own")
+    ]  # fmt: skip
+    write_table(workspace.data / "examples.parquet", examples, EXAMPLE)
+    write_table(workspace.data / "prompts.parquet", prompts, PROMPT)
     return {}
 
 
@@ -159,7 +183,8 @@ def stages(directory: Path, num_shards: int = 2, concurrency: int = 2, **changes
     config = SourcesConfig(sources=(SourceConfig(**general, **terms),), placement=SourcesPlacement(locations=(place,)))
     shape = base.TinyShape(vocab_size=400, hidden_size=16, num_layers=1, max_positions=256, rng_seed=0)
     exam = BenchmarkFile(
-        name="exam", id_field="id", text_field="question", option_fields=("options",), **terms,
+        name="exam", id_field="id", text_field="question", option_fields=("options",),
+        licence="Terms of the exam", access="restricted",
         placement={"path": str(directory / "exam.jsonl")},
     )  # fmt: skip
     shared = {"placement": StepPlacement(concurrency=concurrency)}
@@ -174,7 +199,7 @@ def stages(directory: Path, num_shards: int = 2, concurrency: int = 2, **changes
                           "benchmarks": (exam,), "question_splits": ("test",), "quoted_tasks": ("definition_to_term",),
                           **shared},
         "corpus": {"proportions": {"medical": 15, "clinical": 1, "general": 4}, "token_budget": 0, "max_epochs": 1,
-                   "max_unit_tokens": 64, "block_tokens": 128, "rng_seed": 7, **shared},
+                   "max_unit_tokens": 64, "block_tokens": 128, "blocks_per_file": 16, "rng_seed": 7, **shared},
     }  # fmt: skip
     made = {name: {**own, **changes.get(name, {})} for name, own in fields.items()}
     first = Stage.of("sources", sources, sources.resolve(config))
@@ -193,18 +218,12 @@ def stages(directory: Path, num_shards: int = 2, concurrency: int = 2, **changes
     found["deidentify"] = Stage.of("deidentify", deidentify, gate, documents=found["clean"])
     found["dedup"] = Stage.of("dedup", dedup, dedup.DedupConfig(**made["dedup"]), documents=found["deidentify"])
     found["decontaminate"] = Stage.of("decontaminate", decontaminate, checks, documents=found["dedup"], questions=asked)
-    found["corpus"] = Stage.of(
-        "corpus", build, build.CorpusConfig(**made["corpus"]), documents=found["decontaminate"], model=found["base"]
-    )
+    inputs = {"documents": "decontaminate", "model": "base", "cleaned": "clean", "distinct": "dedup"}
+    sources_of_corpus = {role: found[name] for role, name in inputs.items()}
+    found["corpus"] = Stage.of("corpus", build, build.CorpusConfig(**made["corpus"]), **sources_of_corpus)
     return found
 
 
 def run_all(found: dict[str, Stage], root: Root) -> dict[str, Artifact]:
     """Every stage, sealed."""
     return {name: execute(stage, root) for name, stage in found.items()}
-
-
-def run_for_kill(directory: str, root: str) -> None:
-    """A process to be killed: the steps slowly, one shard at a time."""
-    with ray_session(SessionPlacement(logical_cpus=2, object_store_bytes=80 * 2**20)):
-        run_all(stages(Path(directory), num_shards=7, concurrency=1), Root(root))

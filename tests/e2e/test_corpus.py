@@ -9,8 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,12 @@ from medray.corpus.benchmarks import BenchmarkPlacement
 from medray.corpus.steps import parts_of, read_account
 from medray.session import SessionPlacement, ray_session
 from medray.tables.blocks import BlockStore
-from medray.text.mixture import split_lengths
-from tests.e2e.corpus_steps import RULES, STEPS, run_all, stages, text
+from medray.text.evidence import EvidencePolicy
+from tests.e2e.corpus_faults import bad_files, dying, measured, sources_of
+from tests.e2e.corpus_steps import RULES, STEPS, make_in_another_order, run_all, stages, text
+from tests.unit.plain_mixture import split_lengths
 
-pytest.importorskip("ray")
+ray = pytest.importorskip("ray")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -60,6 +63,10 @@ def root_with(built, tmp_path):
         return Root(str(tmp_path / "root"))
 
     return make
+
+
+def files_of(artifact: Artifact) -> list[list[str]]:
+    return [pq.read_table(path)["id"].to_pylist() for path in sorted((artifact.data / "documents").iterdir())]
 
 
 def rows_of(artifact: Artifact, name: str) -> list[dict]:
@@ -155,9 +162,10 @@ def test_planted_items_are_found_certified_and_their_documents_gone(built):
     certificates = {
         c["benchmark"]: c for c in json.loads((built["decontaminate"].data / "certificates.json").read_text())
     }
-    counts = ("items_checked", "items_found", "documents_dropped", "documents_kept")
+    counts = ("items_checked", "items_found", "documents_dropped", "documents_kept", "instructions_found")
     assert {name: tuple(c[key] for key in counts) for name, c in certificates.items()} == {
-        "exam": (4, 3, 4, 0), "questions:definition_to_term": (1, 1, 0, 1), "questions:term_to_system": (1, 1, 1, 0),
+        "exam": (4, 3, 4, 1, 1), "questions:definition_to_term": (1, 1, 0, 1, 0),
+        "questions:term_to_system": (1, 1, 1, 0, 1),
     }  # fmt: skip
     matches = {(m["item"], m["document"]): m["text"] for m in certificates["exam"]["matches"]}
     assert matches["eight", "papers/has-eight"] == "which nerve innervates the stapedius muscles distal belly"
@@ -169,10 +177,23 @@ def test_planted_items_are_found_certified_and_their_documents_gone(built):
         "held-vignette",
     }
     table = {row["id"]: row["dropped"] for row in rows_of(built["decontaminate"], "contaminated")}
-    assert table.pop("has-quoted") is False
+    assert table.pop("has-quoted") is table.pop("held-vignette") is False
     assert table == dict.fromkeys(["has-vignette", "has-eight", "has-options", "has-blanks", "has-own"], True)
+    instructions = rows_of(built["decontaminate"], "instructions.parquet")
+    assert {(row["source"], row["id"], row["item"]) for row in instructions} == {
+        ("examples", "planted", "vignette"), ("prompts", "own", "own"),
+    }  # fmt: skip
     card = json.loads((built["corpus"].data / "card.json").read_text())
     assert [c["benchmark"] for c in card["certificates"]] == sorted(certificates)
+
+
+def test_the_terms_of_benchmarks_bind_the_certificates_that_quote_them_and_not_the_corpus(built):
+    checked, corpus = built["decontaminate"].manifest, built["corpus"].manifest
+    assert (checked.access, checked.licences) == ("restricted", ("CC0-1.0", "Terms of the exam"))
+    assert (corpus.access, corpus.licences) == ("public", ("CC0-1.0",))
+    assert json.loads((built["decontaminate"].data / "certificates.json").read_text())[0]["matches"]
+    assert "stapedius" not in (built["corpus"].data / "card.json").read_text()
+    assert "stapedius" not in " ".join(row["text"] for row in rows_of(built["decontaminate"], "documents")).lower()
 
 
 def test_the_card_joins_what_all_steps_say(built):
@@ -189,6 +210,15 @@ def test_the_card_joins_what_all_steps_say(built):
     papers = card["sources"]["papers"]
     assert papers["languages"] == {"en": papers["train"] + papers["heldout"]} and papers["years"]["2019"] == 1
     assert papers["licences"] == {"CC0-1.0": papers["languages"]["en"]}
+    assert sum(row["count"] for row in card["duplicates"]) == built["dedup"].manifest.counters["dropped"]
+    lost = rows_of(built["corpus"], "dropped.parquet")
+    dropped = [built[name].manifest.counters["dropped"] for name in STEPS[:2]]
+    contaminated = sum(row["dropped"] for row in rows_of(built["decontaminate"], "contaminated"))
+    assert len(lost) == sum(dropped) + contaminated
+    assert sum(card["lengths"]["papers"].values()) == papers["used"]
+    page = (built["corpus"].data / "card.html").read_text()
+    assert "which body system is affected in people with cystic dysplasia" in page and "near duplicate" in page
+    assert "which nerve innervates" not in page  # the exam's own terms restrict it
 
 
 def test_the_store_holds_the_documents_in_the_stated_order(built):
@@ -202,7 +232,9 @@ def test_the_store_holds_the_documents_in_the_stated_order(built):
     assert len(tokens) == counters["num_tokens"] == card["store"]["num_tokens"] == sum(parts.values())
     assert all(len(store[i].input_ids) == 128 for i in range(len(store) - 1))
     tokenizer = load_tokenizer(built["base"].data / "model")
-    order = rows_of(built["corpus"], "order.parquet")
+    assert len(store.facts["shards"]) == len(list((built["corpus"].data / "order").iterdir())) == -(-len(store) // 16)
+    order = rows_of(built["corpus"], "order")
+    assert [row["start"] for row in order] == [0, *np.cumsum([row["num_tokens"] for row in order])[:-1]]
     texts = {(row["source"], row["id"]): row["text"] for row in rows_of(built["decontaminate"], "documents")}
     for row in order:
         length = len(tokenizer(texts[row["source"], row["id"]], add_special_tokens=False)["input_ids"]) + 1
@@ -222,11 +254,13 @@ def test_heldout_documents_are_whole_and_their_parts_right(built):
         assert row["text"][part["start"] : part["stop"]] == text(int(row["id"][8:]), 8 + int(row["id"][8:]) % 30)
 
 
-@pytest.mark.parametrize("num_shards", [1, 7])
+@pytest.mark.parametrize("num_shards", [1, 7, 23])
 def test_the_number_of_shards_changes_nothing(built, here, root_with, num_shards):
+    """With 23 some shards are empty."""
     changed = {"dedup": {"placement": {"rows_at_once": num_shards * 30}}}
     found = run_all(stages(here, num_shards, **changed), root_with("sources", "base", "synthesize"))
-    assert len(parts_of(found["decontaminate"])) == num_shards
+    sizes = [pq.read_metadata(path).num_rows for path in parts_of(found["decontaminate"])]
+    assert len(sizes) == num_shards and (0 in sizes) == (num_shards == 23)
     for name in STEPS:
         assert found[name].manifest.parts == built[name].manifest.parts, name
         assert found[name].manifest.counters == built[name].manifest.counters
@@ -242,29 +276,97 @@ def test_another_number_of_shards_after_a_stop_leaves_no_trace_of_the_first(buil
     assert len(list((where.data / "documents").iterdir())) == len(list((where.data / "dropped").iterdir())) == 2
 
 
-def test_a_run_killed_between_shards_of_every_step_goes_on_where_it_was(built, here, root_with):
-    """The driver is killed by SIGKILL after the first mark of each step; finished shards are not done again."""
+def test_neither_the_order_of_files_nor_of_rows_changes_what_stays(built, here, tmp_path):
+    turned = stages(here, 3, dedup={"placement": {"rows_at_once": 37}})
+    turned["synthesize"] = replace(turned["synthesize"], run=make_in_another_order)
+    found = run_all(turned, Root(str(tmp_path / "root")))
+    assert found["synthesize"].manifest.digest == built["synthesize"].manifest.digest
+    assert files_of(found["synthesize"]) != files_of(built["synthesize"])
+    for name in STEPS[1:]:
+        assert found[name].manifest.parts == built[name].manifest.parts, name
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_worker_killed_in_a_shard_of_a_step_is_replaced_and_no_row_is_lost_or_doubled(built, here, root_with, step):
+    root = root_with("sources", "base", "synthesize", *STEPS[: STEPS.index(step)])
+    faults = ("table",) if step == "corpus" else ("mark", "table")  # each costs the corpus an import of transformers
+    with dying(step, faults=faults):
+        found = execute(stages(here, 7 if step == "clean" else 2, concurrency=1)[step], root)
+    assert sorted(path.stem for path in found.directory.glob("*.died")) == list(faults)
+    assert found.manifest.parts == built[step].manifest.parts
+    assert found.manifest.num_quarantined == built[step].manifest.num_quarantined
+    assert not list(found.data.rglob(".*"))
+
+
+def run_until_killed(here: Path, root: Root, step: str, *after: str) -> None:
+    """The steps in another process, which SIGKILL ends inside a shard of one of them."""
+    code = "import sys; from tests.e2e.corpus_faults import run_until_killed; run_until_killed(*sys.argv[1:])"
+    address = ray.get_runtime_context().gcs_address  # it joins this Ray: another start takes longer than all else
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "RAY_ADDRESS": address}
+    command = [sys.executable, "-c", code, str(here), root.url, step, *after]
+    child = subprocess.run(command, env=environment, start_new_session=True, capture_output=True, timeout=300)
+    assert child.returncode == -signal.SIGKILL, child.stderr[-3000:]
+
+
+def test_a_run_killed_inside_a_shard_of_every_step_goes_on_where_it_was(built, here, root_with):
+    """The driver is killed by SIGKILL inside a shard of each step; those that are finished are not done again."""
     root = root_with("sources", "base", "synthesize")
     found = stages(here, 7)
-    code = "import sys; from tests.e2e.corpus_steps import run_for_kill; run_for_kill(*sys.argv[1:])"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    stamps = {}
     for name in STEPS:
         where = root.directory(name, found[name].id)
-        command = [sys.executable, "-c", code, str(here), root.url]
-        child = subprocess.Popen(command, env=environment, start_new_session=True)
-        deadline = time.monotonic() + 300
-        while not list(where.glob("marks/[!.]*")) and child.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        assert list(where.glob("marks/[!.]*")) and not root.is_sealed(name, found[name].id), name
-    stamps = {path: path.stat().st_mtime_ns for path in where.glob("marks/[!.]*")}
-    time.sleep(1)
+        run_until_killed(here, root, name)
+        marks = list(where.glob("marks/[!.]*"))
+        assert len(marks) >= 2 and list(where.glob("*.died")) and not root.is_sealed(name, found[name].id)
+        stamps |= {path: path.stat().st_mtime_ns for path in marks}
     done = run_all(found, root)
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     for name in STEPS:
         assert done[name].manifest.parts == built[name].manifest.parts, name
         assert done[name].manifest.num_quarantined == built[name].manifest.num_quarantined
+
+
+def test_a_run_killed_inside_a_file_of_the_store_goes_on_at_that_file(built, here, root_with):
+    root = root_with("sources", "base", "synthesize", "clean", "dedup", "decontaminate")
+    stage = stages(here)["corpus"]
+    run_until_killed(here, root, "corpus", "5")  # two parts, their order, two files of the store
+    where = root.directory("corpus", stage.id)
+    marks = {path: path.stat().st_mtime_ns for path in where.glob("marks/[!.]*")}
+    files = [where / "data" / "store" / f"part-{number:05d}.arrow" for number in (0, 1)]
+    assert {path.stem for path in marks} >= {"store-00000", "store-00001"} and not (where / "data/store.json").exists()
+    stamps = {path: path.stat().st_mtime_ns for path in files}
+    corpus = execute(stage, root)
+    assert {path: path.stat().st_mtime_ns for path in files} == stamps
+    assert {path: path.stat().st_mtime_ns for path in marks} == marks
+    assert len(list((corpus.data / "store").glob("part-*"))) > 4
+    assert corpus.manifest.parts == built["corpus"].manifest.parts
+    assert corpus.manifest.counters == built["corpus"].manifest.counters
+
+
+def test_an_evidence_policy_repeats_and_leaves_out_and_every_row_is_accounted_for(built, here, root_with):
+    policy = EvidencePolicy(
+        sources=("papers", "made_clinical"), base=0.5, upfold=1.0, types={}, excluded_types=(),
+        ages=((10.0, 2.5),), as_of="2024", rng_seed=1,
+    )  # fmt: skip
+    root = root_with("base", "clean", "dedup", "decontaminate")
+    corpus = execute(stages(here, corpus={"evidence": policy, "max_epochs": 2})["corpus"], root)
+    card = json.loads((corpus.data / "card.json").read_text())
+    rows = {(r["source"], r["id"]): r for r in rows_of(built["decontaminate"], "documents") if r["split"] == "train"}
+    copies = {name: policy.copies(*name, r["document_types"], r["date"]) for name, r in rows.items()}
+    assert set(copies.values()) == {0, 1, 3}  # near-old is of 2019: 0.5 + 2.5
+    for name, source in card["sources"].items():
+        mine = [number for (of, _), number in copies.items() if of == name]
+        assert source["low_evidence"] == mine.count(0) and source["extra_copies"] == sum(max(n - 1, 0) for n in mine)
+        assert source["train"] == source["used"] + source["unused"] + source["low_evidence"]
+        [step] = [step for step in read_account(corpus.data) if step["step"] == "corpus"]
+        assert step["sources"][name]["dropped"].get("low_evidence", 0) == mine.count(0)
+    uses: dict[tuple[str, str], set[int]] = {}
+    for row in rows_of(corpus, "order"):
+        uses.setdefault((row["source"], row["id"]), set()).add(row["epoch"])
+    assert all(copies[name] for name in uses) and {0, 1, 2} <= uses["papers", "near-old"]
+    assert all(max(found) < 2 * copies[name] for name, found in uses.items())
+    tokens = sum(card["sources"][name]["tokens"] for name in card["sources"])
+    assert tokens == card["store"]["num_tokens"] == BlockStore(corpus.data / "store").facts["num_tokens"]
 
 
 def test_without_near_duplicates_and_benchmarks_documents_pass_as_links(built, here, root_with):
@@ -282,12 +384,76 @@ def test_without_near_duplicates_and_benchmarks_documents_pass_as_links(built, h
 
 def test_whole_sources_set_the_budget(here, root_with):
     changed = {"whole_sources": ("made_medical",), "max_epochs": 3}
-    root = root_with("base", "decontaminate")
+    root = root_with("base", "clean", "dedup", "decontaminate")
     corpus = execute(stages(here, corpus=changed)["corpus"], root)
     counters = corpus.manifest.counters
     assert counters["made_medical.used"] == counters["made_medical.train"] == 150
     assert counters["tokens_medical"] / counters["num_tokens"] == pytest.approx(0.75, abs=0.02)
-    assert {row["epoch"] for row in rows_of(corpus, "order.parquet") if row["category"] == "medical"} == {0}
+    assert {row["epoch"] for row in rows_of(corpus, "order") if row["category"] == "medical"} == {0}
+
+
+BAD_ROWS = [
+    ("part-00000.jsonl.zst:7", "the file is torn"),
+    ("part-00000.csv.gz:6", "the file is torn"),
+    ("part-00001.csv:2", r"SUBJECT_ID is '', expected \d+: are the columns shifted?"),
+    ("part-00001.csv:3", "10 columns, expected 11"),
+    ("part-00001.csv:4", "12 columns, expected 11"),
+    ("part-00000.xml:2", "broken XML: mismatched tag: line 1, column 32"),
+    ("part-00001.xml:2", "the file ends inside the record"),
+    ("part-00000.xml:3", "id pmid:1 stood in the file before"),
+    ("part-00000.jsonl:2", "not UTF-8 at byte 10"),
+    ("part-00000.jsonl:3", "no text"),
+    ("part-00000.jsonl:4", "no text"),
+    ("part-00000.jsonl:5", "NUL character at 1"),
+    ("part-00000.jsonl:7", "id x stood in the file before"),
+    ("part-00000.jsonl:8", "not JSON"),
+    ("part-00001.jsonl:0", "no row in the file"),
+    ("part-00002.csv:0", "no row in the file"),
+    ("part-00003.jsonl.zst:1", "220,000,013 bytes, expected at most 4,000,000"),
+]
+
+
+def test_bad_files_of_every_kind_are_counted_row_by_row(here, tmp_path, monkeypatch):
+    """in = out + dropped + quarantined, of every source; a document of 200 MB never comes into memory."""
+    monkeypatch.setattr(clean, "clean_shard", partial(measured, log=str(tmp_path / "grown")))
+    adopted = sources_of(tmp_path / "files", bad_files())
+    config = stages(here, clean={"max_quarantine_fraction": 0.5})["clean"].config
+    cleaned = Stage.of("clean", clean, config, sources=adopted)
+    root = Root(str(tmp_path / "root"))
+    execute(adopted, root)
+    step = read_account(execute(cleaned, root).data)[0]
+    counts = {name: (c["in"], c["out"], c["dropped"], c["quarantined"]) for name, c in step["sources"].items()}
+    assert counts == {
+        "pile": (7, 5, {"other_set": 1}, 1), "mimic": (11, 6, {"marked_as_error": 1}, 4), "papers": (5, 3, {}, 2),
+        "abstracts": (3, 2, {}, 1), "tables": (12, 3, {}, 9),
+    }  # fmt: skip
+    where = Workspace(root, "clean", cleaned.id, "clean")
+    found = sorted((row["where"], row["reason"].split(" (")[0]) for row in where.quarantined())
+    assert found == sorted(BAD_ROWS)
+    assert max(map(int, (tmp_path / "grown").read_text().split())) < 60_000_000
+    strict = config.model_copy(update={"max_quarantine_fraction": 0.4})
+    with pytest.raises(UserError, match="17 of 38 rows are bad, at most 40.00% may be; first: part-0000"):
+        execute(Stage.of("clean", clean, strict, sources=adopted), root)
+
+
+def test_a_source_that_vanishes_while_it_is_read_is_one_line(here, tmp_path):
+    adopted = sources_of(tmp_path / "files", {"lines": ("documents", {"a.jsonl": b'{"text": "one"}\n'})})
+    root = Root(str(tmp_path / "root"))
+    there = execute(adopted, root)
+    cleaned = Stage.of("clean", clean, stages(here)["clean"].config, sources=adopted)
+
+    def listed_then_gone(inputs):
+        files = list_files(inputs)
+        (there.data / "lines" / "part-00000.jsonl").unlink()
+        return files
+
+    list_files, clean._files = clean._files, listed_then_gone
+    try:
+        with pytest.raises(UserError, match="part-00000.jsonl: vanished before it was read: put it back") as error:
+            execute(cleaned, root)
+    finally:
+        clean._files = list_files
+    assert "\n" not in str(error.value) and not root.is_sealed("clean", cleaned.id)
 
 
 MISTAKES = [
@@ -302,7 +468,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("step", "changes", "message"), MISTAKES)
 def test_mistakes_are_one_line(here, root_with, step, changes, message):
-    root = root_with(*{"clean": ("sources", "synthesize"), "corpus": ("base", "decontaminate")}[step])
+    root = root_with(*{"clean": ("sources", "synthesize"), "corpus": ("base", "clean", "dedup", "decontaminate")}[step])
     with pytest.raises(UserError, match=message) as error:
         execute(stages(here, **{step: changes})[step], root)
     assert "\n" not in str(error.value)

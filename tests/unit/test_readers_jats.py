@@ -284,7 +284,7 @@ def test_broken_records_cost_only_themselves(tmp_path):
     assert [f["id"] for f in good(rows)] == ["pmc:PMC1", "pmc:PMC9"]
     reasons = [reason for _, reason in bad(rows)]
     assert [r.split(" at ")[0].split(": ")[0] for r in reasons] == [
-        "broken XML", "no closing tag", "longer than 5000 bytes", "not UTF-8", "NUL character", "id pmc:PMC1 stood in the file before",
+        "broken XML", "no closing tag", "10,335 bytes, expected", "not UTF-8", "NUL character", "id pmc:PMC1 stood in the file before",
         "no text", "no opening tag",
     ]  # fmt: skip
     assert [row.number for row in rows] == list(range(1, 11))
@@ -303,7 +303,7 @@ def test_long_article_is_never_held(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert [f["id"] for f in good(rows)] == ["pmc:PMC1", "pmc:PMC2"]
-    assert bad(rows) == [(2, "longer than 1048576 bytes")] and peak < 16 * 2**20
+    assert bad(rows) == [(2, "104,857,639 bytes, expected at most 1,048,576")] and peak < 16 * 2**20
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ def test_every_row_is_accounted_for(tmp_path):
     assert bad(rows) == [
         (3, "not JSON (Expecting property name enclosed in double quotes)"), (4, "not UTF-8 at byte 14"),
         (5, "not an object but list"), (6, "text is int, expected a string"), (7, "no text"), (8, "NUL character at 4"),
-        (9, "lone surrogate at 0"), (10, "longer than 4000 bytes"), (11, "longer than 4000 bytes"),
+        (9, "lone surrogate at 0"), (10, "5,013 bytes, expected at most 4,000"), (11, "100,001 bytes, expected at most 4,000"),
         (12, "id a stood in the file before"), (14, "not JSON (Unterminated string starting at)"),
     ]  # fmt: skip
 
@@ -212,7 +212,7 @@ def test_long_parquet_text(tmp_path):
     rows = rows_of(
         tmp_path, "a.parquet", parquet([*ROWS, {"id": "c", "text": "x" * 5000}]), "documents", max_document_bytes=4000
     )
-    assert good(rows) == ROWS and bad(rows) == [(3, "longer than 4000 bytes")]
+    assert good(rows) == ROWS and bad(rows) == [(3, "5,000 bytes, expected at most 4,000")]
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def test_every_row_is_accounted_for(tmp_path):
         (3, "no text"),
         (4, "id mimic3:1 stood in the file before"),
         (5, "NUL character at 4"),
-        (6, "longer than 3000 bytes"),
+        (6, "5,057 bytes, expected at most 3,000"),
         (7, r"ROW_ID is 'x', expected \d+: are the columns shifted?"),
         (8, r"SUBJECT_ID is '', expected \d+: are the columns shifted?"),
         (9, r"CHARTDATE is 'Report', expected \d{4}-\d\d-\d\d.*: are the columns shifted?"),
@@ -218,7 +218,7 @@ def test_mimic_cxr_zip(tmp_path):
     ]
     reasons = [reason.split(": ", 1)[1] for _, reason in bad(rows)]
     assert [r.split(" in the path")[0] for r in reasons] == [
-        "not UTF-8 at byte 3", "no patient and study", "no row in it", "longer than 4000 bytes"
+        "not UTF-8 at byte 3", "no patient and study", "no row in it", "5,000 bytes, expected at most 4,000"
     ]  # fmt: skip
 
 

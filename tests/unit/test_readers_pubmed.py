@@ -157,7 +157,7 @@ def test_every_record_is_accounted_for(tmp_path):
     assert left_out(rows) == [(2, "no_abstract"), (11, "deletion")]
     assert [(n, r.split(": ")[0]) for n, r in bad(rows)] == [
         (3, "no PMID"), (4, "id pmid:1 stood in the file before"), (5, "no text"), (6, "broken XML"), (7, "no closing tag"),
-        (8, "longer than 4000 bytes"), (9, "broken XML"),
+        (8, "5,454 bytes, expected at most 4,000"), (9, "broken XML"),
     ]  # fmt: skip
 
 

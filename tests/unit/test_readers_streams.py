@@ -54,13 +54,13 @@ def test_names(name, kind, suffixes):
 def test_lines_of_every_length(size):
     text = b"x" * (size - 1) + b"\n" + b"y" * size
     assert list(lines(io.BytesIO(text), 200_000)) == [b"x" * (size - 1) + b"\n", b"y" * size]
-    assert list(lines(io.BytesIO(text + b"\nz"), size - 1)) == [None, None, b"z" if size > 1 else None]
+    assert list(lines(io.BytesIO(text + b"\nz"), size - 1)) == [size, size + 1, b"z" if size > 1 else 1]
 
 
 def test_quoted_lines():
     text = b'a,"b\nc"\nd,"e ""f\n"""\n"open\n'
     assert list(lines(io.BytesIO(text), 100, quoted=True)) == [b'a,"b\nc"\n', b'd,"e ""f\n"""\n', b'"open\n']
-    assert list(lines(io.BytesIO(b'"' + b"\n" * 50 + b'"\nb\n'), 10, quoted=True)) == [None, b"b\n"]
+    assert list(lines(io.BytesIO(b'"' + b"\n" * 50 + b'"\nb\n'), 10, quoted=True)) == [53, b"b\n"]
 
 
 def test_url_in_memory_and_listing(tmp_path):
@@ -101,6 +101,16 @@ def test_damaged_compression(compress, damage, tmp_path):
     kept = {"cut": 10_000, "garbage after": 19_000, "changed": 5_000, "not compressed": 0}[damage]
     assert len(good(rows)) >= kept
     assert any("the file is torn (" in reason for _, reason in bad(rows)), bad(rows)
+
+
+@pytest.mark.parametrize("size", [0, 1, 40, 65_535, 65_536, 65_537, 1_000_000])
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_all_that_stands_before_a_tear_is_read(suffix, size, tmp_path):
+    compress = {".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress}[suffix]
+    before = b"".join(b'{"id": "%d", "text": "words"}\n' % i for i in range(size // 30))
+    (tmp_path / f"a.jsonl{suffix}").write_bytes(compress(before) + compress(content(1))[:9])
+    rows = list(read_piece(Piece(str(tmp_path / f"a.jsonl{suffix}")), READER))
+    assert len(good(rows)) == size // 30 == len(rows) - 1 and "the file is torn (" in rows[-1].reason
 
 
 def test_archives_of_tables(tmp_path):
@@ -185,8 +195,10 @@ def test_a_document_of_200_mb_is_never_held(format, tmp_path):
             stream.write((b"many words " * 14_000) + (b"" if format == "documents" else b"\n"))
         stream.write(end + last)
     assert (tmp_path / name).stat().st_size > 200 * 10**6
+    size = (tmp_path / name).stat().st_size - len(last) - (0 if format == "documents" else len(columns))
     tracemalloc.start()
     rows = list(read_piece(Piece(str(tmp_path / name)), reader_of(format, ReadRules(max_document_bytes=10**6))))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert bad(rows) == [(1, "longer than 1000000 bytes")] and len(good(rows)) == 1 and peak < 8 * 2**20
+    assert bad(rows) == [(1, f"{size:,} bytes, expected at most 1,000,000")]
+    assert len(good(rows)) == 1 and peak < 8 * 2**20

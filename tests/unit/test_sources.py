@@ -106,6 +106,24 @@ def test_another_digest_is_refused_with_both(jsonl, workspace):
     assert "sources.notes" in str(error.value) and found in str(error.value) and "0" * 64 in str(error.value)
 
 
+def test_a_file_that_changes_or_vanishes_while_it_is_adopted(jsonl, workspace, monkeypatch):
+    config = sources.resolve(config_for(jsonl))
+    find = sources._find
+
+    def find_and_spoil(*args):
+        found = find(*args)
+        jsonl.write_text('{"text": "o')
+        return found
+
+    monkeypatch.setattr(sources, "_find", find_and_spoil)
+    with pytest.raises(UserError, match="digest of what lies there is"):
+        sources.run(config, {}, workspace)
+    assert not list(workspace.data.rglob("*.jsonl"))
+    monkeypatch.setattr(sources, "_find", lambda *args: (find(*args), jsonl.unlink())[0])
+    with pytest.raises(UserError, match="sources.notes: .*a.jsonl vanished before it was read: put it back"):
+        sources.run(config, {}, workspace)
+
+
 @pytest.mark.parametrize("place", [{"path": "/nowhere/x.jsonl"}, {"package": "no_such_package", "file": "x"}])
 def test_missing_source_is_one_line(place):
     config = config_for("x").model_copy(

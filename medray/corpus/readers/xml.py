@@ -9,7 +9,7 @@ from functools import partial
 from html.entities import html5
 from typing import Any, BinaryIO
 
-from medray.tables.formats import BadRow, decoded, made
+from medray.tables.formats import BadRow, decoded, made, too_long
 from medray.tables.rows import Row, excerpt
 
 _CHUNK = 1 << 16
@@ -83,7 +83,8 @@ class _Cutter:
     def cut(self, stream: BinaryIO) -> Iterator[tuple[bytes, str]]:
         """(record, "") or (its start, why it is bad), in order."""
         buffer = bytearray()
-        inside, head, scanned = False, b"", 0  # head: the start of a record that is too long to hold
+        # head: the start of a record that is too long to hold; passed: how much of it is gone
+        inside, head, passed, scanned = False, b"", 0, 0
         while chunk := stream.read1(_CHUNK):
             buffer += chunk
             done = 0
@@ -92,24 +93,24 @@ class _Cutter:
                 end = tag.start() if opens else tag.end()
                 if inside or not opens:
                     raw = head or bytes(buffer[done:end])
-                    yield raw, self._problem(inside, opens, bool(head) or len(raw) > self._max_bytes)
+                    yield raw, self._problem(inside, opens, passed + end - done)
                 else:
                     self._pass(buffer[done:end], starts=True)
-                inside, head, done = opens, b"", end
+                inside, head, passed, done = opens, b"", 0, end
             last = buffer.rfind(b"<", max(done, len(buffer) - _LONGEST_TAG))
             scanned = last if last >= 0 and buffer.find(b">", last) < 0 else len(buffer)
             if not inside:
                 self._pass(buffer[done:scanned])
                 done = scanned
             elif scanned - done > self._max_bytes:
-                head, done = head or bytes(buffer[done : done + _OUTSIDE]), scanned
+                head, passed, done = head or bytes(buffer[done : done + _OUTSIDE]), passed + scanned - done, scanned
             del buffer[:done]
             scanned -= done
         yield from self._end(inside, head or bytes(buffer))
 
-    def _problem(self, inside: bool, opens: bool, too_long: bool) -> str:
-        if too_long:
-            return f"longer than {self._max_bytes} bytes"
+    def _problem(self, inside: bool, opens: bool, size: int) -> str:
+        if size > self._max_bytes:
+            return too_long(size, self._max_bytes)
         return "" if inside and not opens else "no closing tag" if inside else "no opening tag"
 
     def _pass(self, between: bytes | bytearray, *, starts: bool = False) -> None:

@@ -1,0 +1,113 @@
+"""How time and memory of the corpus' steps grow with the input: 1x, 4x and 16x, all through one small object store.
+
+time_slope is the slope of log(seconds) over log(input), from clean's start to the sealed corpus; rss_ratio the peak memory
+at 16x over that at 1x: the proportional set size of all of the run's processes, which share the object store's pages
+among them. The largest input is at least five times the object store; driver_ratio is the growth of this process' own
+peak. Files and shards have the same size at every scale, as more input means more files. Ray and its workers are
+started, and warm from a small input, before the clock starts.
+
+    python benchmarks/corpus_growth.py [--quick | --megabytes N] [--data ../shared/data/corpus] [--cache DIR]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+from corpus import MEGABYTE, NUM_CORES, NUM_FILES, cached_model, link_model, stages, write_input
+
+from medray.core.placement import run_memory_bytes
+from medray.core.stage import execute
+from medray.core.workspace import Root
+from medray.session import SessionPlacement, ray_session
+
+SCALES = (1, 4, 16)
+OBJECT_STORE_MB = 80
+"""About the smallest that Ray starts with."""
+
+
+class Peaks:
+    """Samples the memory of the run and of this process in a thread, and keeps the peaks since `reset`."""
+
+    def __init__(self, session: str) -> None:
+        self._session, self._stop = session, threading.Event()
+        self.reset()
+        threading.Thread(target=self._sample, daemon=True).start()
+
+    def reset(self) -> None:
+        """Begin new peaks."""
+        self.run = self.driver = 0
+
+    def stop(self) -> None:
+        """Stop sampling."""
+        self._stop.set()
+
+    def _sample(self) -> None:
+        own = psutil.Process()
+        while not self._stop.wait(0.5):
+            self.run = max(self.run, run_memory_bytes(self._session))
+            self.driver = max(self.driver, own.memory_info().rss)
+
+
+def measure(inputs: Path, root: Root, cached: Root, num_shards: int) -> float:
+    """Seconds of clean, dedup and corpus."""
+    found = stages(inputs, num_shards)
+    execute(found["sources"], root)
+    link_model(found["base"], root, cached)
+    started = time.perf_counter()
+    for name in ("clean", "dedup", "corpus"):
+        execute(found[name], root)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Print a line for each scale and, last, one JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="25 MB instead of 150 at 1x")
+    parser.add_argument("--megabytes", type=float, help="of input at 1x, any number")
+    parser.add_argument("--data", type=Path, default=Path(__file__).parents[1] / "../shared/data/corpus")
+    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "medray-benchmarks")
+    arguments = parser.parse_args()
+    num_megabytes = arguments.megabytes or (25 if arguments.quick else 150)
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:NUM_CORES])
+    arguments.cache.mkdir(parents=True, exist_ok=True)
+    seconds, run_peaks, driver_peaks = [], [], []
+    with tempfile.TemporaryDirectory(prefix="medray-growth-") as name:
+        work, cached = Path(name), Root(str(arguments.cache / "root"))
+        for scale in (0, *SCALES):
+            size = scale * num_megabytes if scale else 1
+            write_input(work / f"input-{scale}", arguments.data, size * MEGABYTE, NUM_FILES * max(scale, 1))
+        cached_model(cached, work / "input-0")
+        placement = SessionPlacement(logical_cpus=NUM_CORES, object_store_bytes=int(OBJECT_STORE_MB * MEGABYTE))
+        with ray_session(placement) as session:
+            peaks = Peaks(session)
+            for scale in (0, *SCALES):
+                peaks.reset()
+                took = measure(work / f"input-{scale}", Root(str(work / f"root-{scale}")), cached, NUM_FILES * scale or 2)
+                if scale:
+                    seconds.append(took)
+                    run_peaks.append(peaks.run)
+                    driver_peaks.append(peaks.driver)
+                    print(
+                        f"{scale:3}x {scale * num_megabytes:7.0f} MB {took:7.1f} s, peak {peaks.run / MEGABYTE:,.0f} MB, "
+                        f"driver {peaks.driver / MEGABYTE:,.0f} MB",
+                        flush=True,
+                    )
+            peaks.stop()
+    print(f"the last input is {SCALES[-1] * num_megabytes / OBJECT_STORE_MB:.1f} times the object store")
+    slope = np.polyfit(np.log(SCALES), np.log(seconds), 1)[0]
+    result = {
+        "time_slope": slope, "rss_ratio": run_peaks[-1] / run_peaks[0], "driver_ratio": driver_peaks[-1] / driver_peaks[0],
+    }  # fmt: skip
+    print(json.dumps({name: round(float(value), 3) for name, value in result.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Recipes that stop early, and where the user's files lie."""
+
+from __future__ import annotations
+
+import pytest
+
+from medray.core.config import UserError, with_overrides
+from medray.recipes.demo import demo
+from medray.recipes.open_corpus import BENCHMARKS, PLACES, open_corpus
+from medray.recipes.tiny import tiny
+from medray.recipes.unroll import located, unroll
+
+CORPUS = ["sources", "base", "clean", "deidentify", "dedup", "decontaminate", "corpus"]
+
+
+def without(recipe, *names: str):
+    changes = {name: () if name == "rounds" else None for name in names}
+    return type(recipe).model_validate({**dict(recipe), **changes})
+
+
+def labels(recipe) -> list[str]:
+    return [stage.label for stage in unroll(recipe)]
+
+
+LATER = ("report", "evaluation", "rounds", "reward", "judge", "sft", "pretrain", "synthesize")
+
+
+def test_each_group_may_be_the_last():
+    recipe = tiny()
+    whole = labels(recipe)
+    assert labels(without(recipe, *LATER)) == CORPUS
+    assert labels(without(recipe, *LATER[:-1])) == [*CORPUS[:2], "synthesize", *CORPUS[2:]]
+    assert labels(without(recipe, *LATER[:-2])) == [*CORPUS[:2], "synthesize", *CORPUS[2:], "pretrain"]
+    assert labels(without(recipe, *LATER[:3]))[-4:] == ["sft", "reward.sample", "reward.pairs", "reward.train"]
+    early = labels(without(recipe, "report", "rounds"))
+    assert early == [name for name in whole if "round" not in name and name != "report"]
+    measured = labels(without(recipe, "report", "rounds", "reward", "judge"))
+    assert [name for name in measured if name.startswith(("evaluate", "fresh"))] == [
+        "evaluate.base", "evaluate.pretrained", "evaluate.sft",
+    ]  # fmt: skip
+
+
+def test_stages_that_stay_keep_their_ids():
+    whole = {stage.label: stage.id for stage in unroll(tiny())}
+    early = {stage.label: stage.id for stage in unroll(without(tiny(), "report", "evaluation", "rounds"))}
+    assert early.items() < whole.items() and "reward.train" in early
+
+
+@pytest.mark.parametrize(
+    ("left_out", "message"),
+    [
+        (["pretrain"], "sft rests on pretrain"), (["synthesize"], "sft rests on synthesize"),
+        (["sft"], "reward rests on sft"), (["judge"], "reward rests on judge"), (["reward"], "rounds rests on reward"),
+        (["evaluation"], "report rests on evaluation"),
+        (["report", "rounds", "reward", "judge", "sft", "synthesize"], "evaluation rests on synthesize"),
+    ],
+)  # fmt: skip
+def test_what_a_group_rests_on_must_be_there(left_out, message):
+    with pytest.raises(ValueError, match=message):
+        without(demo(), *left_out)
+
+
+def test_an_override_that_breaks_a_recipe_is_one_line():
+    with pytest.raises(UserError, match="^pretrain: sft rests on pretrain, which is left out: give pretrain, or leave"):
+        with_overrides(demo(), ["pretrain=none"])
+    with pytest.raises(UserError, match="sft.block_tokens: 'block_tokens' is inside what the recipe leaves out"):
+        with_overrides(open_corpus(), ["sft.block_tokens=128"])
+    assert with_overrides(demo(), ["report=none"]).report is None
+
+
+def test_relative_paths_start_at_the_users_directory():
+    recipe = located(with_overrides(open_corpus(), ["files.directory=s3://bucket/files"]))
+    places = {place.name: place.path for place in recipe.sources.placement.locations}
+    assert places == {name: f"s3://bucket/files/{path}" for name, path in PLACES.items()}
+    assert recipe.decontaminate.benchmarks[2].placement.path == "s3://bucket/files/eval/hoc.jsonl.zst"
+    assert recipe.base == open_corpus().base  # in a package
+    assert located(open_corpus()) == open_corpus()
+    moved = with_overrides(open_corpus(), ["files.directory=here", "sources.placement.locations.0.path=/there/a"])
+    assert located(moved).sources.placement.locations[0].path == "/there/a"
+
+
+def test_where_files_lie_is_no_identity(tmp_path):
+    """Two directories with equal files: equal ids."""
+    ids = []
+    for name in ("a", "b"):
+        for path in (*PLACES.values(), *(file.placement.path for file in BENCHMARKS)):
+            (tmp_path / name / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / path).write_bytes(b"{}")
+        ids.append(
+            [stage.id for stage in unroll(with_overrides(open_corpus(), [f"files.directory={tmp_path / name}"]))]
+        )
+    assert ids[0] == ids[1]
+    with pytest.raises(UserError, match="nothing at .*gone.*, or files.directory, where relative paths start"):
+        unroll(with_overrides(open_corpus(), [f"files.directory={tmp_path / 'gone'}"]))
