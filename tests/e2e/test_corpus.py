@@ -260,7 +260,7 @@ def test_the_number_of_shards_changes_nothing(built, here, root_with, num_shards
     changed = {"dedup": {"placement": {"rows_at_once": num_shards * 30}}}
     found = run_all(stages(here, num_shards, **changed), root_with("sources", "base", "synthesize"))
     sizes = [pq.read_metadata(path).num_rows for path in parts_of(found["decontaminate"])]
-    assert len(sizes) == num_shards and (0 in sizes) == (num_shards == 23)
+    assert len(sizes) == num_shards and (0 in sizes or num_shards < 23)
     for name in STEPS:
         assert found[name].manifest.parts == built[name].manifest.parts, name
         assert found[name].manifest.counters == built[name].manifest.counters
