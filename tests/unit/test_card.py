@@ -17,6 +17,7 @@ from medray.corpus.assemble import ORDER
 from medray.corpus.card import write_card
 from medray.corpus.clean import DROPPED
 from medray.corpus.decontaminate import CONTAMINATED
+from medray.corpus.deidentify import REFUSED
 from medray.corpus.fates import DUPLICATES
 from medray.corpus.losses import LOST
 from medray.corpus.shape import document_lengths, mixture_along
@@ -80,6 +81,7 @@ def steps(directory: Path, num_parts: int) -> dict[str, Artifact]:
     write_table(dedup.data / "duplicates.parquet", duplicates, DUPLICATES)
     replaced = {"notes": {"name": {"identifiers": 4321, "documents": 321}}}
     (deidentify.data / "replaced.json").write_text(json.dumps(replaced))
+    write_parts(deidentify.data / "refused", [{"id": "n99", "source": "notes", "reason": "name at 7"}], REFUSED, 1)
     write_parts(checked.data / "contaminated", contaminated_rows(), CONTAMINATED, num_parts)
     certificates = [
         {"benchmark": name, "items_checked": 2718, "items_unchecked": 31, "items_found": found,
@@ -222,7 +224,10 @@ def test_all_losses_are_in_the_table_and_eight_of_a_kind_on_the_page(data):
     table = pq.read_table(data / "dropped.parquet")
     assert table.schema.equals(LOST)
     rows = table.to_pylist()
-    assert len(rows) == len(dropped_rows()) + 3 + 4  # the kept document is no loss
+    assert len(rows) == len(dropped_rows()) + 1 + 3 + 4  # the kept document is no loss
+    assert [(r["reason"], r["id"], r["why"]) for r in rows if r["step"] == "deidentify"] == [
+        ("looks_identified", "n99", "name at 7")
+    ]
     assert {(r["step"], r["why"]) for r in rows if r["source"] == "web"} == {
         ("dedup", "kept: web/w0"), ("dedup", "kept: papers/p99"),
     }  # fmt: skip
