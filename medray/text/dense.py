@@ -60,15 +60,16 @@ class DenseItems(NamedTuple):
             if 2 * size < length:
                 continue
             starts = np.append(np.arange(0, len(words) - size, length // 4), len(words) - size)
-            best, where = np.full(len(items), -1.0, np.float32), np.zeros(len(items), int)
+            found: dict[int, tuple[float, int]] = {}
             for first in range(0, len(starts), _MAX_WINDOWS):
                 some = starts[first : first + _MAX_WINDOWS]
                 cosines = _unit((sums[some + size] - sums[some]).astype(np.float32)) @ vectors.T
-                nearest = cosines.argmax(0)
-                found = cosines[nearest, np.arange(len(items))]
-                where, best = np.where(found > best, some[nearest], where), np.maximum(found, best)
-            for place in np.flatnonzero(best >= min_cosine).tolist():
-                yield Near(int(items[place]), int(where[place]), int(where[place]) + size)
+                nearest = cosines.max(0)  # faster along this axis than argmax, which few items need
+                for place in np.flatnonzero(nearest >= min_cosine).tolist():
+                    here = float(nearest[place]), -int(some[cosines[:, place].argmax()])
+                    found[place] = max(here, found.get(place, here))
+            for place, (_, start) in sorted(found.items()):
+                yield Near(int(items[place]), -start, -start + size)
 
     @property
     def _size(self) -> int:

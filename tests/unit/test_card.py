@@ -31,8 +31,9 @@ def artifact(directory: Path, kind: str, config: dict | None = None, access: str
     (directory / kind / "data").mkdir(parents=True)
     manifest = Manifest(
         kind=kind, label=kind, id=kind, version=1, config=config or {}, placement={}, inputs={}, counters={},
-        digest="", parts={}, equality="exact", size_bytes=0, num_quarantined=0, access=access, licences=("CC0-1.0",), commit="",
-        packages={}, started_at=0, sealed_at=0, wall_s=0, num_attempts=1, peak_memory_bytes=0, cpu_core_hours=0,
+        digest="", parts={}, equality="exact", size_bytes=0, num_quarantined=0, access=access,
+        licences=("CC0-1.0",), commit="", packages={},
+        started_at=0, sealed_at=0, wall_s=0, num_attempts=1, peak_memory_bytes=0, cpu_core_hours=0,
     )  # fmt: skip
     return Artifact(manifest, directory / kind)
 
