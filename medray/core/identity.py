@@ -15,6 +15,9 @@ import pyarrow.parquet as pq
 _CHUNK_BYTES = 1 << 22
 
 
+_PLAIN = frozenset({str, int, bool, type(None)})
+
+
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no blanks; raises TypeError for what has no one spelling (NaN, sets, objects)."""
     _check(value, "value")
@@ -26,10 +29,12 @@ def _check(value: Any, path: str) -> None:
         for key, item in value.items():
             if not isinstance(key, str):
                 raise TypeError(f"{path}: key {key!r} is not text, so it has no canonical JSON")
-            _check(item, f"{path}.{key}")
+            if type(item) not in _PLAIN:  # most are: no call, no path
+                _check(item, f"{path}.{key}")
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            _check(item, f"{path}.{index}")
+            if type(item) not in _PLAIN:
+                _check(item, f"{path}.{index}")
     elif isinstance(value, float) and not math.isfinite(value):
         raise TypeError(f"{path}: {value} has no canonical JSON")
     elif not isinstance(value, (str, int, float, bool, type(None))):
