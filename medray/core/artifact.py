@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
 from medray.core.access import Access
 from medray.core.config import Config, UserError
-from medray.core.identity import digest_directory
+from medray.core.identity import digest_directory, digest_file
 from medray.core.journal import Journal
 
 Equality = Literal["exact", "numeric"]
@@ -58,12 +60,19 @@ class Manifest(Config):
     cpu_core_hours: float
 
 
+FETCHED_LATER = "data/store/part-*.arrow"
+"""Files of a remote artifact that are not downloaded when it is opened: the shards of a token store, which need not fit
+the local disk. Who reads them fetches them (`medray/tables/shard_cache.py`)."""
+
+
 @dataclass(frozen=True)
 class Artifact:
     """A sealed directory. `data` is a local path: a remote artifact was downloaded when it was opened."""
 
     manifest: Manifest
     directory: Path
+    url: str = ""
+    """Where it lies on an object store; "" for a local artifact."""
 
     @property
     def id(self) -> str:
@@ -79,6 +88,10 @@ class Artifact:
     def data(self) -> Path:
         """Local directory with the sealed content."""
         return self.directory / "data"
+
+    def remote(self, name: str) -> str:
+        """URL of a part of the content on an object store; "" for a local artifact."""
+        return f"{self.url}/data/{name}" if self.url else ""
 
     @property
     def access(self) -> Access:
@@ -101,8 +114,15 @@ class Artifact:
         return Journal(self.directory / "journal", self.manifest.label).history()
 
     def verify(self) -> list[str]:
-        """Names of the parts of the content that no longer match the manifest; empty when all do."""
+        """Names of the parts of the content that no longer match the manifest; empty when all do.
+
+        What was not downloaded is read through once where it lies.
+        """
         _, parts = digest_directory(self.data)
+        for name in self.manifest.parts.keys() - parts.keys() if self.url else ():
+            if fnmatch(f"data/{name}", FETCHED_LATER):
+                with suppress(FileNotFoundError):  # then it is missing from what was found
+                    parts[name] = digest_file(self.remote(name))
         names = parts.keys() | self.manifest.parts.keys()
         return sorted(name for name in names if parts.get(name) != self.manifest.parts.get(name))
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -52,9 +53,9 @@ def stable_hash(*parts: Any) -> int:
 
 
 def digest_file(path: str | Path) -> str:
-    """SHA-256 (hex) of a file's bytes."""
+    """SHA-256 (hex) of the bytes of a file: a local path or an fsspec URL, which is read without a copy."""
     sha = hashlib.sha256()
-    with open(path, "rb") as stream:
+    with fsspec.open(str(path), "rb") if "://" in str(path) else open(path, "rb") as stream:
         while chunk := stream.read(_CHUNK_BYTES):
             sha.update(chunk)
     return sha.hexdigest()
@@ -88,10 +89,11 @@ def digest_directory(directory: Path) -> tuple[str, dict[str, str]]:
     """Digest of a directory's content, and of each part of it by relative name.
 
     All parquet files of one folder are one part (digested by rows); every other file is a part (digested by bytes).
+    Hidden files are locks and what a killed process has left, never content.
     """
     parts: dict[str, str] = {}
     tables: dict[str, list[Path]] = {}
-    for path in sorted(p for p in directory.rglob("*") if p.is_file()):
+    for path in sorted(p for p in directory.rglob("*") if p.is_file() and not p.name.startswith(".")):
         relative = path.relative_to(directory)
         if path.suffix == ".parquet":
             # part-00000.parquet ... are shards of one table; a table of another stem is its own part

@@ -14,12 +14,13 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import fsspec
 
-from medray.core.artifact import MANIFEST, Artifact, Manifest, read_manifest
+from medray.core.artifact import FETCHED_LATER, MANIFEST, Artifact, Manifest, read_manifest
 from medray.core.config import UserError
 from medray.core.journal import Journal, Trackers
 from medray.core.lease import hold_lease
@@ -98,19 +99,24 @@ class Root:
             yield read_manifest(self._fs.cat_file(path).decode(), path)
 
     def open(self, kind: str, id: str) -> Artifact:
-        """A sealed artifact with its content at hand locally."""
+        """A sealed artifact with its content at hand locally, all but what is FETCHED_LATER."""
         manifest, directory = self.manifest(kind, id), self.directory(kind, id)
-        if not self.is_local:
-            self.download(kind, id)
-        return Artifact(manifest, directory)
+        self.download(kind, id, leave=FETCHED_LATER)
+        return Artifact(manifest, directory, self._url(kind, id))
 
-    def download(self, kind: str, id: str) -> None:
-        """Mirror a remote stage's files locally; files already there with the same size are kept."""
+    def _url(self, kind: str, id: str) -> str:
+        return "" if self.is_local else f"{self.url.rstrip('/')}/{kind}/{id}"
+
+    def download(self, kind: str, id: str, leave: str = "") -> None:
+        """Mirror a remote stage's files locally, but those of the pattern; files there of the same size are kept."""
         base, directory = self.remote(kind, id), self.directory(kind, id)
         if self.is_local or not self._fs.exists(base):
             return
         for path, facts in self._fs.find(base, detail=True).items():
-            target = directory / path.removeprefix(base).lstrip("/")
+            name = path.removeprefix(base).lstrip("/")
+            target = directory / name
+            if fnmatch(name, leave):
+                continue
             if not target.exists() or target.stat().st_size != facts["size"]:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self._fs.get_file(path, str(target))
@@ -141,7 +147,7 @@ class Root:
             self.upload(manifest.kind, manifest.id)
             self._fs.pipe_file(self.remote(manifest.kind, manifest.id, MANIFEST), text.encode(), mode="create")
             (directory / MANIFEST).write_text(text)
-        return Artifact(manifest, directory)
+        return Artifact(manifest, directory, self._url(manifest.kind, manifest.id))
 
     @contextmanager
     def lease(self, kind: str, id: str) -> Iterator[None]:

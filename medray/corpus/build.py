@@ -1,25 +1,30 @@
 """Stage `corpus`: documents tokenised, mixed by tokens and packed into a token store.
 
-Content: `data/store` (token store), `data/order.parquet` (every unit at its place), `data/heldout.parquet`
-(DOCUMENT), `data/card.json`, the data card as a page in `data/card.html`, `data/dropped.parquet` (all that the steps
-dropped) and `data/account.json`. Order and mixture are pure functions of hashes: the number of parts
-changes nothing.
+Content: `data/store` (token store), `data/order` (every unit at its place, in one part per file of the store),
+`data/heldout.parquet` (DOCUMENT), `data/card.json`, the data card as a page in `data/card.html`, `data/dropped.parquet`
+(all that the steps dropped) and `data/account.json`. Order and mixture are pure functions of hashes: the number of
+parts changes nothing. Parts are tokenised, their order is planned from numbers alone, and then every file of the store
+gathers its own tokens: each is a shard that a stopped run goes on from.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
 from medray.core.artifact import Artifact
 from medray.core.config import Config
 from medray.core.workspace import Workspace
-from medray.corpus.steps import StepPlacement, parts_of, write_account
+from medray.corpus.steps import StepPlacement, keep_parts, parts_of, write_account
+from medray.tables.shards import Shard, run_remote, run_shards
+from medray.text.evidence import EvidencePolicy
 
 NAME = "corpus"
-VERSION = 4
+VERSION = 5
 
 
 class CorpusConfig(Config):
@@ -32,8 +37,15 @@ class CorpusConfig(Config):
     where there are none, as many as the sources can fill."""
     max_epochs: int = Field(ge=1)
     """How often a document may be used where its category has too few tokens."""
+    source_epochs: dict[str, Annotated[int, Field(ge=1)]] = {}
+    """The same for single sources, by name: {"mimic_iv_notes": 4}."""
+    stratify_sources: bool = False
+    """Whether the sources of a category, too, stand in every prefix of a pass in proportion to their tokens, instead of
+    about so, by chance."""
     max_unit_tokens: int = Field(ge=0)
     """Longer documents are mixed in pieces of at most this many tokens; 0: never cut."""
+    evidence: EvidencePolicy | None = None
+    """Which documents are repeated or left out for what they are; None: each stands once in a pass."""
     whole_sources: tuple[str, ...] = ()
     """Sources of which every document must be used at least once; too small a budget is then an error."""
     block_tokens: int = Field(ge=2)
@@ -56,25 +68,58 @@ def run(config: CorpusConfig, inputs: dict[str, Artifact], workspace: Workspace)
     Raises UserError where no document is left, or a category cannot fill its part. Counters: documents in, used or held
     out, unused; tokens; and per source how many documents and tokens were used.
     """
-    from medray.corpus.assemble import assemble
-    from medray.corpus.card import write_card
+    from medray.corpus.assemble import card_of, pack_file
     from medray.corpus.tokenise import tokenise_part
-    from medray.tables.shards import Shard, run_remote, run_shards
+    from medray.tables.blocks import write_facts
 
     documents, model = inputs["documents"], inputs["model"].data / "model"
-    parts = parts_of(documents)
-    work = partial(tokenise_part, model=model, workspace=workspace)
-    shards = [Shard(f"tokens-{path.stem}", {"path": path}) for path in parts]
-    run_shards(workspace, shards, work, concurrency=config.placement.concurrency, unit="parts")
-    tokens = [workspace.scratch / f"{shard.key}.parquet" for shard in shards]
-    card = run_remote(assemble, config, parts, tokens, model, workspace.data)
-    counts = {
-        name: {"in": s["train"] + s["heldout"], "out": s["used"] + s["heldout"], "dropped.unused": s["unused"]}
-        for name, s in card["sources"].items()
-    }
-    found = write_account(workspace, NAME, [counts], documents)
-    placed = sum(category["tokens"] for category in card["categories"].values())
-    assert placed == card["store"]["num_tokens"], f"packed {card['store']['num_tokens']} of {placed} tokens"
+    shared = {"concurrency": config.placement.concurrency}
+    shards = [Shard(f"tokens-{path.stem}", {"path": path}) for path in parts_of(documents)]
+    work = partial(tokenise_part, model=model, evidence=config.evidence, workspace=workspace)
+    parts = run_shards(workspace, shards, work, **shared, unit="parts")
+    work = partial(_plan, config=config, keys=list(parts), model=model, workspace=workspace)
+    (order,) = run_shards(workspace, [Shard(f"order-of-{len(parts)}")], work, unit="orders").values()
+    num_files = -(-order["num_tokens"] // (config.block_tokens * config.blocks_per_file))
+    shards = [Shard(f"store-{number:05d}", {"number": number}) for number in range(num_files)]
+    work = partial(pack_file, config=config, parts=parts, workspace=workspace)
+    files = list(run_shards(workspace, shards, work, **shared, unit="files").values())
+    keep_parts(workspace.data / "order", [f"part-{number:05d}.parquet" for number in range(num_files)])
+    counted = {name: sum(facts.pop(name) for facts in files) for name in ("num_tokens", "num_loss_tokens")}
+    assert counted["num_tokens"] == order["num_tokens"], f"packed {counted['num_tokens']} of {order['num_tokens']}"
+    where = workspace.data / "store"
+    store = write_facts(where, "causal_lm", order["tokenizer"], config.block_tokens, files, **counted)
+    return _account(card_of(list(parts.values()), order, store), config, inputs, workspace)
+
+
+def _plan(
+    shard: Shard, *, config: CorpusConfig, keys: list[str], model: Path, workspace: Workspace
+) -> dict[str, Any]:
+    """Plan the order, and write what is held out; facts: those of the order, the tokenizer's digest."""
+    from medray.corpus.assemble import write_heldout
+    from medray.corpus.order import plan_order
+    from medray.model.load import tokenizer_digest
+
+    facts = plan_order(config, workspace.scratch, keys)
+    (workspace.data / "store").mkdir(exist_ok=True)
+    heldout = [workspace.scratch / f"{key}.heldout.parquet" for key in keys]
+    write_heldout(heldout, workspace.data / "heldout.parquet")
+    return {**facts, "tokenizer": tokenizer_digest(model)}
+
+
+def _account(
+    card: dict[str, Any], config: CorpusConfig, inputs: dict[str, Artifact], workspace: Workspace
+) -> dict[str, int | float | str]:
+    """Write the account and the data card; the counters."""
+    from medray.corpus.card import write_card
+
+    counts = {}
+    for name, source in card["sources"].items():
+        dropped = {"unused": source["unused"]} | ({"low_evidence": n} if (n := source["low_evidence"]) else {})
+        counts[name] = Counter(
+            {"in": source["train"] + source["heldout"], "out": source["used"] + source["heldout"]}
+            | {f"dropped.{reason}": number for reason, number in dropped.items()}
+        )
+    found = write_account(workspace, NAME, [counts], inputs["documents"])
     run_remote(write_card, card, config.proportions, inputs, workspace.data)
     return found | _counters(card)
 

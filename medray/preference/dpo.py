@@ -39,6 +39,7 @@ def run(config: DPOConfig, inputs: dict[str, Artifact], workspace: Workspace) ->
         objective=DPO(beta=config.beta, label_smoothing=config.label_smoothing),
         model=inputs["model"].data / "model",
         store=inputs["reference"].data / "store",
+        store_url=inputs["reference"].remote("store"),
         optimization=config.optimization,
         placement=config.placement,
         workspace=workspace,

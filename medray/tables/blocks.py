@@ -1,8 +1,8 @@
-"""The token store: training rows as memory-mapped Arrow IPC shards, and the order in which they are read.
+"""The token store: training rows as memory-mapped Arrow IPC shards, here or on an object store.
 
 A row is one training unit: `input_ids` of one or several consecutive sequences (`lengths`) that do not see each other,
 a `loss_mask` that is 1 where a token is a target, and for DPO the `reference` log-probability (nats) of each sequence.
-`store.json` is written last: a directory without it is not a store.
+`store.json`, with the size and SHA-256 of every shard, is written last: a directory without it is not a store.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import bisect
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,8 @@ import numpy as np
 import pyarrow as pa
 
 from medray.core.config import UserError
-from medray.core.identity import stable_hash
+from medray.core.identity import digest_file
+from medray.tables.shard_cache import ShardCache
 
 KINDS = ("causal_lm", "sft", "pairs")
 _SCHEMA = pa.schema(
@@ -30,8 +32,9 @@ _SCHEMA = pa.schema(
         pa.field("num_loss_tokens", pa.int32()),
     ]
 )
+_MAX_OPEN = 64
+"""Shards mapped at a time: each takes a file descriptor."""
 _FACTS = ("tokenizer", "block_tokens", "num_rows", "num_tokens", "num_loss_tokens", "kind", "shards")
-_FEISTEL_ROUNDS = 6
 
 
 class Row(NamedTuple):
@@ -43,6 +46,55 @@ class Row(NamedTuple):
     reference: np.ndarray
 
 
+def write_shard(directory: Path, number: int, columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Write rows, given by column as arrays or lists, as one shard, whole or not at all; its facts."""
+    path = directory / f"part-{number:05d}.arrow"
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    arrays = [pa.array(columns[field.name], type=field.type) for field in _SCHEMA]
+    with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
+        writer.write_batch(pa.record_batch(arrays, schema=_SCHEMA))
+    facts = {"num_rows": len(arrays[0]), "num_bytes": partial.stat().st_size, "sha256": digest_file(partial)}
+    partial.rename(path)
+    return {"name": path.name, **facts}
+
+
+def block_columns(tokens_T: np.ndarray, starts_S: np.ndarray, block_tokens: int) -> dict[str, Any]:
+    """Consecutive tokens (int32) cut into rows of block_tokens, the last may be shorter, as the columns of a shard.
+
+    starts_S: where sequences begin, 0 among them; one that crosses an edge goes on as a new sequence. Every token is a
+    target but the first of each sequence, which has nothing before it.
+    """
+    edges = np.append(np.arange(0, len(tokens_T), block_tokens), len(tokens_T))
+    bounds = np.union1d(starts_S, edges)
+    sequences = np.searchsorted(bounds, edges).astype(np.int32)
+    mask_T = np.ones(len(tokens_T), np.int8)
+    mask_T[bounds[:-1]] = 0
+    offsets, none = edges.astype(np.int32), np.zeros(len(edges), np.int32)
+    return {
+        "input_ids": pa.ListArray.from_arrays(offsets, tokens_T),
+        "lengths": pa.ListArray.from_arrays(sequences, np.diff(bounds).astype(np.int32)),
+        "loss_mask": pa.ListArray.from_arrays(offsets, mask_T),
+        "reference": pa.ListArray.from_arrays(none, np.zeros(0)),
+        "num_loss_tokens": (np.diff(edges) - np.diff(sequences)).astype(np.int32),
+    }
+
+
+def write_facts(
+    directory: Path, kind: str, tokenizer_digest: str, block_tokens: int, shards: Sequence[dict[str, Any]],
+    num_tokens: int, num_loss_tokens: int,
+) -> dict[str, Any]:  # fmt: skip
+    """Make a store of the shards that lie in a directory by writing store.json; the facts of the store."""
+    facts = {
+        "kind": kind, "tokenizer": tokenizer_digest, "block_tokens": block_tokens, "shards": list(shards),
+        "num_rows": sum(shard["num_rows"] for shard in shards), "num_tokens": num_tokens,
+        "num_loss_tokens": num_loss_tokens,
+    }  # fmt: skip
+    partial = directory / ".store.json"
+    partial.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    os.replace(partial, directory / "store.json")
+    return facts
+
+
 class BlockWriter:
     """Writes a token store into a directory, emptied of an unfinished one first; `close()` makes it a store."""
 
@@ -52,12 +104,11 @@ class BlockWriter:
         self.directory.mkdir(parents=True, exist_ok=True)
         for old in [self.directory / "store.json", *self.directory.glob("part-*.arrow")]:
             old.unlink(missing_ok=True)
+        self._kind, self._tokenizer, self._block_tokens = kind, tokenizer_digest, block_tokens
         self._rows_per_shard = rows_per_shard
         self._columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA.names}
-        self._facts: dict[str, Any] = {
-            "kind": kind, "tokenizer": tokenizer_digest, "block_tokens": block_tokens,
-            "num_rows": 0, "num_tokens": 0, "num_loss_tokens": 0, "shards": [],
-        }  # fmt: skip
+        self._shards: list[dict[str, Any]] = []
+        self._num_tokens = self._num_loss_tokens = 0
 
     def add(
         self,
@@ -69,54 +120,60 @@ class BlockWriter:
         """Append one row. The first token of a sequence has nothing before it: its loss_mask is stored as 0."""
         lengths_S = np.asarray(lengths, np.int32)
         mask_T = np.array(loss_mask, np.int8)
-        size, block_tokens = len(input_ids), self._facts["block_tokens"]
+        size, block_tokens = len(input_ids), self._block_tokens
         assert size == lengths_S.sum() == len(mask_T) and size > 0 and lengths_S.min() > 0, "row: lengths do not add up"
         assert not block_tokens or size <= block_tokens, f"row of {size} tokens in blocks of {block_tokens}"
-        assert self._facts["kind"] != "pairs" or len(lengths_S) == 2, "a pair is two sequences: chosen, rejected"
+        assert self._kind != "pairs" or len(lengths_S) == 2, "a pair is two sequences: chosen, rejected"
         assert len(reference) in (0, len(lengths_S)), "reference: one value per sequence, or none"
         mask_T[np.cumsum(lengths_S) - lengths_S] = 0
         num_loss_tokens = int(np.count_nonzero(mask_T))
         row = (np.asarray(input_ids, np.int32), lengths_S, mask_T, np.asarray(reference, np.float64), num_loss_tokens)
         for column, value in zip(self._columns.values(), row, strict=True):
             column.append(value)
-        self._facts["num_rows"] += 1
-        self._facts["num_tokens"] += size
-        self._facts["num_loss_tokens"] += num_loss_tokens
+        self._num_tokens += size
+        self._num_loss_tokens += num_loss_tokens
         if len(self._columns["lengths"]) == self._rows_per_shard:
             self._flush()
 
     def _flush(self) -> None:
-        shards, rows = self._facts["shards"], len(self._columns["lengths"])
-        path = self.directory / f"part-{len(shards):05d}.arrow"
-        arrays = [pa.array(self._columns[field.name], type=field.type) for field in _SCHEMA]
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
-            writer.write_batch(pa.record_batch(arrays, schema=_SCHEMA))
-        shards.append({"name": path.name, "num_rows": rows, "num_bytes": path.stat().st_size})
+        self._shards.append(write_shard(self.directory, len(self._shards), self._columns))
         self._columns = {name: [] for name in _SCHEMA.names}
 
     def close(self) -> dict[str, Any]:
         """Write what is left and then store.json; the facts of the store. Raises UserError for a store of no row."""
         if self._columns["lengths"]:
             self._flush()
-        if not self._facts["num_rows"]:
+        if not self._shards:
             raise UserError(f"{self.directory}: a token store of no row cannot be trained on: give it more text")
-        partial = self.directory / ".store.json"
-        partial.write_text(json.dumps(self._facts, indent=1, sort_keys=True) + "\n")
-        os.replace(partial, self.directory / "store.json")
-        return self._facts
+        return write_facts(
+            self.directory, self._kind, self._tokenizer, self._block_tokens, self._shards, self._num_tokens,
+            self._num_loss_tokens,
+        )  # fmt: skip
 
 
 class BlockStore:
-    """A finished token store: rows by index, as views into the mapped shards. Pickles as its path."""
+    """A finished token store: rows by index, as views into the mapped shards. Pickles as its place.
 
-    def __init__(self, directory: Path):
+    url: where the shards lie on an object store, "" when they all lie in the directory. Each is then fetched into the
+    directory when it is first needed, and of at most max_bytes the last used ones are kept there.
+    """
+
+    def __init__(self, directory: Path, url: str = "", max_bytes: int = 0):
         self.directory = Path(directory)
+        self._cache = ShardCache(url, self.directory, max_bytes) if url else None
+        if self._cache:
+            self._cache.fetch_facts()
         self.facts = _read_facts(self.directory)
-        self._shards = [_open_shard(self.directory, shard) for shard in self.facts["shards"]]
+        if not self._cache:
+            for shard in self.facts["shards"]:
+                _check_size(self.directory / shard["name"], shard)
+        self._open: OrderedDict[int, dict[str, Any]] = OrderedDict()
         self._ends = np.cumsum([shard["num_rows"] for shard in self.facts["shards"]]).tolist()
+        self.rows_per_shard = self._ends[0]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (BlockStore, (self.directory,))
+        place = (self._cache.url, self._cache.max_bytes) if self._cache else ()
+        return (BlockStore, (self.directory, *place))
 
     def __len__(self) -> int:
         return self.facts["num_rows"]
@@ -124,8 +181,21 @@ class BlockStore:
     def _locate(self, index: int) -> tuple[dict[str, Any], int]:
         if not 0 <= index < len(self):
             raise IndexError(f"row {index} of a token store of {len(self)} rows")
-        shard = bisect.bisect_right(self._ends, index)
-        return self._shards[shard], index - (self._ends[shard - 1] if shard else 0)
+        number = bisect.bisect_right(self._ends, index)
+        if number in self._open:
+            self._open.move_to_end(number)
+        else:
+            self._open[number] = self._mapped(self.facts["shards"][number])
+            # of a bounded cache a mapped shard holds its room even after it was removed
+            while len(self._open) > (2 if self._cache else _MAX_OPEN):
+                self._open.popitem(last=False)
+        return self._open[number], index - (self._ends[number - 1] if number else 0)
+
+    def _mapped(self, shard: dict[str, Any]) -> dict[str, Any]:
+        if not self._cache:
+            return _map_shard(self.directory / shard["name"])
+        with self._cache.shard(shard) as path:
+            return _map_shard(path)
 
     def __getitem__(self, index: int) -> Row:
         columns, i = self._locate(index)
@@ -154,16 +224,20 @@ def _read_facts(directory: Path) -> dict[str, Any]:
     missing = [name for name in _FACTS if not isinstance(facts, dict) or name not in facts]
     if missing:
         raise UserError(f"{path}: {', '.join(missing)} missing, so not a token store of medray: give another directory")
+    if not all("sha256" in shard for shard in facts["shards"]):
+        raise UserError(f"{path}: a shard without sha256, so a token store of an older medray: write the store again")
     return facts
 
 
-def _open_shard(directory: Path, shard: dict[str, Any]) -> dict[str, Any]:
-    """Offsets and values of each list column, and num_loss_tokens, as views into the mapped file."""
-    path = directory / shard["name"]
+def _check_size(path: Path, shard: dict[str, Any]) -> None:
     size = path.stat().st_size if path.is_file() else -1
     if size != shard["num_bytes"]:
         found = "no file" if size < 0 else f"{size} bytes"
         raise UserError(f"{path}: {found}, expected {shard['num_bytes']} bytes: the store is damaged, write it again")
+
+
+def _map_shard(path: Path) -> dict[str, Any]:
+    """Offsets and values of each list column, and num_loss_tokens, as views into the mapped file."""
     try:
         batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
     except pa.ArrowInvalid as error:
@@ -173,28 +247,3 @@ def _open_shard(directory: Path, shard: dict[str, Any]) -> dict[str, Any]:
     }
     columns["num_loss_tokens"] = batch.column("num_loss_tokens").to_numpy()
     return columns
-
-
-def permutation(num_rows: int, rng_seed: int, epoch: int) -> Callable[[int], int]:
-    """The order of one epoch: a bijection of range(num_rows), a pure function of its arguments, in constant memory.
-
-    A Feistel network over the next even power of two, walked until it lands inside the range (< 4 rounds on average).
-    """
-    assert num_rows > 0, "a permutation of no row"
-    half_bits = max(1, (max(num_rows - 1, 1).bit_length() + 1) // 2)
-    low = (1 << half_bits) - 1
-    keys = [stable_hash("row order", rng_seed, epoch, i) for i in range(_FEISTEL_ROUNDS)]
-
-    def permute(index: int) -> int:
-        assert 0 <= index < num_rows, f"index {index} of {num_rows} rows"
-        while True:
-            left, right = index >> half_bits, index & low
-            for key in keys:
-                mixed = ((right + key) * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
-                mixed ^= mixed >> 29
-                left, right = right, left ^ ((mixed * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF) >> (64 - half_bits))
-            index = (left << half_bits) | right
-            if index < num_rows:
-                return index
-
-    return permute

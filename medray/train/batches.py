@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from medray.model.tree import TokenTree
-from medray.tables.blocks import BlockStore, permutation
+from medray.tables.blocks import BlockStore
+from medray.tables.row_order import row_order
 from medray.train.config import Optimization
 
 
@@ -43,10 +44,14 @@ def step_rows(optimizer_step: int, store: BlockStore, optimization: Optimization
     first = optimizer_step * optimization.global_batch
     last = min(first + optimization.global_batch, optimization.num_rows(len(store)))
     size = len(store)
-    return [_order(size, optimization.rng_seed, position // size)(position % size) for position in range(first, last)]
+    by_shard = store.facts["kind"] == "causal_lm"
+    return [
+        _order(size, store.rows_per_shard, optimization.rng_seed, position // size, by_shard=by_shard)(position % size)
+        for position in range(first, last)
+    ]
 
 
-_order = lru_cache(maxsize=4)(permutation)
+_order = lru_cache(maxsize=4)(row_order)
 
 
 def rank_rows(rows: Sequence[int], store: BlockStore, rank: int, world_size: int, micro_batch: int) -> list[list[int]]:

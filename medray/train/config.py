@@ -56,6 +56,8 @@ class TrainPlacement(Placement):
     """0: only at the end"""
     keep_checkpoints: int = Field(default=2, ge=1)
     gradient_checkpointing: bool = False
+    store_cache_bytes: int = Field(default=64 * 2**30, ge=1)
+    """disk of a node for shards of a token store on an object store; the last used ones stay"""
     max_failures: int = Field(default=2, ge=-1)
     """worker failures survived in one run; -1 is without limit"""
     log_every_steps: int = Field(default=1, ge=1)

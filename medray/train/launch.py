@@ -41,9 +41,11 @@ def fit(
     optimization: Optimization,
     placement: TrainPlacement,
     workspace: Workspace,
+    store_url: str = "",
 ) -> dict[str, Any]:
     """Train `model` (a model directory) on a token store; the result is workspace.data/"model".
 
+    store_url: where the shards of the store lie, if not all in its directory: each node fetches them as it needs them.
     Returns counters: optimizer_steps, rows, tokens of the store and the last step's metrics but its speed. Raises
     UserError for a store of the wrong kind or of another tokenizer than the model's. A UserError of a worker is raised
     here as itself; any other failure, after placement.max_failures retries, as RuntimeError.
@@ -52,7 +54,8 @@ def fit(
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    facts = _checked_store(objective, model, store, workspace.label)
+    place = (store, store_url, placement.store_cache_bytes)
+    facts = _checked_store(objective, model, place, workspace.label)
     run_directory = workspace.local / "ray_train"
     shutil.rmtree(run_directory, ignore_errors=True)
     run_directory.mkdir(parents=True)
@@ -62,7 +65,7 @@ def fit(
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     trainer = TorchTrainer(
         work,
-        train_loop_config={"job": Job(objective, model, store, optimization, placement, workspace, run_directory)},
+        train_loop_config={"job": Job(objective, model, place, optimization, placement, workspace, run_directory)},
         torch_config=TorchConfig(backend="nccl" if placement.use_gpu else "gloo", timeout_s=_COLLECTIVE_TIMEOUT_S),
         scaling_config=ScalingConfig(
             num_workers=low if low == high else (low, high),
@@ -88,12 +91,12 @@ def fit(
     return {**metrics, "store_tokens": facts["num_tokens"], "store_loss_tokens": facts["num_loss_tokens"]}
 
 
-def _checked_store(objective: Objective, model: Path, store: Path, label: str) -> dict[str, Any]:
+def _checked_store(objective: Objective, model: Path, store: tuple[Path, str, int], label: str) -> dict[str, Any]:
     """The store's facts, after every check that does not need a worker."""
     from medray.model.load import tokenizer_digest
     from medray.tables.blocks import BlockStore
 
-    opened = BlockStore(store)
+    opened = BlockStore(*store)
     objective.check_store(opened)
     own, found = tokenizer_digest(model), opened.facts["tokenizer"]
     if own != found:

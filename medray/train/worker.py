@@ -22,7 +22,8 @@ class Job:
 
     objective: Objective
     model: Path
-    store: Path
+    store: tuple[Path, str, int]
+    """directory, url and cache of a BlockStore"""
     optimization: Optimization
     placement: TrainPlacement
     workspace: Workspace
@@ -90,7 +91,7 @@ def _loaded(job: Job, ranks: Any) -> tuple[Any, Any]:
 
     mistake, model, store = "", None, None
     try:
-        model, store = job.objective.load(job.model, job.optimization.dtype), BlockStore(job.store)
+        model, store = job.objective.load(job.model, job.optimization.dtype), BlockStore(*job.store)
     except UserError as error:
         mistake = str(error)
     if mistakes := [text for text in ranks.gathered(mistake) if text]:

@@ -87,9 +87,9 @@ def dying(step: str, **fields: int) -> Iterator[None]:
         stage.Workspace = Workspace
 
 
-def run_until_killed(directory: str, root: str, step: str) -> None:
-    """A process that dies inside a shard of the step while others are finished."""
-    with ray_session(SessionPlacement()), dying(step, kills_driver=True, after=2):
+def run_until_killed(directory: str, root: str, step: str, after: str = "2") -> None:
+    """A process that dies inside a shard of the step while so many others are finished."""
+    with ray_session(SessionPlacement()), dying(step, kills_driver=True, after=int(after)):
         run_all(stages(Path(directory), num_shards=7, concurrency=1), Root(root))
 
 

@@ -185,7 +185,7 @@ def stages(directory: Path, num_shards: int = 2, concurrency: int = 2, **changes
                           "benchmarks": (exam,), "question_splits": ("test",), "quoted_tasks": ("definition_to_term",),
                           **shared},
         "corpus": {"proportions": {"medical": 15, "clinical": 1, "general": 4}, "token_budget": 0, "max_epochs": 1,
-                   "max_unit_tokens": 64, "block_tokens": 128, "rng_seed": 7, **shared},
+                   "max_unit_tokens": 64, "block_tokens": 128, "blocks_per_file": 16, "rng_seed": 7, **shared},
     }  # fmt: skip
     made = {name: {**own, **changes.get(name, {})} for name, own in fields.items()}
     first = Stage.of("sources", sources, sources.resolve(config))

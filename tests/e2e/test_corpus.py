@@ -26,9 +26,10 @@ from medray.corpus.benchmarks import BenchmarkPlacement
 from medray.corpus.steps import parts_of, read_account
 from medray.session import SessionPlacement, ray_session
 from medray.tables.blocks import BlockStore
-from medray.text.mixture import split_lengths
+from medray.text.evidence import EvidencePolicy
 from tests.e2e.corpus_faults import bad_files, dying, measured, sources_of
 from tests.e2e.corpus_steps import RULES, STEPS, make_in_another_order, run_all, stages, text
+from tests.unit.plain_mixture import split_lengths
 
 pytest.importorskip("ray")
 
@@ -195,7 +196,9 @@ def test_the_store_holds_the_documents_in_the_stated_order(built):
     assert len(tokens) == counters["num_tokens"] == card["store"]["num_tokens"] == sum(parts.values())
     assert all(len(store[i].input_ids) == 128 for i in range(len(store) - 1))
     tokenizer = load_tokenizer(built["base"].data / "model")
-    order = rows_of(built["corpus"], "order.parquet")
+    assert len(store.facts["shards"]) == len(list((built["corpus"].data / "order").iterdir())) == -(-len(store) // 16)
+    order = rows_of(built["corpus"], "order")
+    assert [row["start"] for row in order] == [0, *np.cumsum([row["num_tokens"] for row in order])[:-1]]
     texts = {(row["source"], row["id"]): row["text"] for row in rows_of(built["decontaminate"], "documents")}
     for row in order:
         length = len(tokenizer(texts[row["source"], row["id"]], add_special_tokens=False)["input_ids"]) + 1
@@ -256,26 +259,74 @@ def test_a_worker_killed_in_a_shard_of_a_step_is_replaced_and_no_row_is_lost_or_
     assert not list(found.data.rglob(".*"))
 
 
+def run_until_killed(here: Path, root: Root, step: str, *after: str) -> None:
+    """The steps in another process, which SIGKILL ends inside a shard of one of them."""
+    code = "import sys; from tests.e2e.corpus_faults import run_until_killed; run_until_killed(*sys.argv[1:])"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", code, str(here), root.url, step, *after]
+    child = subprocess.run(command, env=environment, start_new_session=True, capture_output=True, timeout=300)
+    assert child.returncode == -signal.SIGKILL, child.stderr[-3000:]
+
+
 def test_a_run_killed_inside_a_shard_of_every_step_goes_on_where_it_was(built, here, root_with):
     """The driver is killed by SIGKILL inside a shard of each step; those that are finished are not done again."""
     root = root_with("sources", "base", "synthesize")
     found = stages(here, 7)
-    code = "import sys; from tests.e2e.corpus_faults import run_until_killed; run_until_killed(*sys.argv[1:])"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     stamps = {}
     for name in STEPS:
         where = root.directory(name, found[name].id)
-        command = [sys.executable, "-c", code, str(here), root.url, name]
-        child = subprocess.run(command, env=environment, start_new_session=True, capture_output=True, timeout=300)
-        assert child.returncode == -signal.SIGKILL and not root.is_sealed(name, found[name].id), child.stderr[-3000:]
+        run_until_killed(here, root, name)
         marks = list(where.glob("marks/[!.]*"))
-        assert len(marks) >= 2 and list(where.glob("*.died"))
+        assert len(marks) >= 2 and list(where.glob("*.died")) and not root.is_sealed(name, found[name].id)
         stamps |= {path: path.stat().st_mtime_ns for path in marks}
     done = run_all(found, root)
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     for name in STEPS:
         assert done[name].manifest.parts == built[name].manifest.parts, name
         assert done[name].manifest.num_quarantined == built[name].manifest.num_quarantined
+
+
+def test_a_run_killed_inside_a_file_of_the_store_goes_on_at_that_file(built, here, root_with):
+    root = root_with("sources", "base", "synthesize", "clean", "dedup", "decontaminate")
+    stage = stages(here)["corpus"]
+    run_until_killed(here, root, "corpus", "5")  # two parts, their order, two files of the store
+    where = root.directory("corpus", stage.id)
+    marks = {path: path.stat().st_mtime_ns for path in where.glob("marks/[!.]*")}
+    files = [where / "data" / "store" / f"part-{number:05d}.arrow" for number in (0, 1)]
+    assert {path.stem for path in marks} >= {"store-00000", "store-00001"} and not (where / "data/store.json").exists()
+    stamps = {path: path.stat().st_mtime_ns for path in files}
+    corpus = execute(stage, root)
+    assert {path: path.stat().st_mtime_ns for path in files} == stamps
+    assert {path: path.stat().st_mtime_ns for path in marks} == marks
+    assert len(list((corpus.data / "store").glob("part-*"))) > 4
+    assert corpus.manifest.parts == built["corpus"].manifest.parts
+    assert corpus.manifest.counters == built["corpus"].manifest.counters
+
+
+def test_an_evidence_policy_repeats_and_leaves_out_and_every_row_is_accounted_for(built, here, root_with):
+    policy = EvidencePolicy(
+        sources=("papers", "made_clinical"), base=0.5, upfold=1.0, types={}, excluded_types=(),
+        ages=((10.0, 2.5),), as_of="2024", rng_seed=1,
+    )  # fmt: skip
+    root = root_with("base", "decontaminate")
+    corpus = execute(stages(here, corpus={"evidence": policy, "max_epochs": 2})["corpus"], root)
+    card = json.loads((corpus.data / "card.json").read_text())
+    rows = {(r["source"], r["id"]): r for r in rows_of(built["decontaminate"], "documents") if r["split"] == "train"}
+    copies = {name: policy.copies(*name, r["document_types"], r["date"]) for name, r in rows.items()}
+    assert set(copies.values()) == {0, 1, 3}  # near-old is of 2019: 0.5 + 2.5
+    for name, source in card["sources"].items():
+        mine = [number for (of, _), number in copies.items() if of == name]
+        assert source["low_evidence"] == mine.count(0) and source["extra_copies"] == sum(max(n - 1, 0) for n in mine)
+        assert source["train"] == source["used"] + source["unused"] + source["low_evidence"]
+        [step] = [step for step in read_account(corpus.data) if step["step"] == "corpus"]
+        assert step["sources"][name]["dropped"].get("low_evidence", 0) == mine.count(0)
+    uses: dict[tuple[str, str], set[int]] = {}
+    for row in rows_of(corpus, "order"):
+        uses.setdefault((row["source"], row["id"]), set()).add(row["epoch"])
+    assert all(copies[name] for name in uses) and {0, 1, 2} <= uses["papers", "near-old"]
+    assert all(max(found) < 2 * copies[name] for name, found in uses.items())
+    tokens = sum(card["sources"][name]["tokens"] for name in card["sources"])
+    assert tokens == card["store"]["num_tokens"] == BlockStore(corpus.data / "store").facts["num_tokens"]
 
 
 def test_without_near_duplicates_and_benchmarks_documents_pass_as_links(built, here, root_with):
@@ -298,7 +349,7 @@ def test_whole_sources_set_the_budget(here, root_with):
     counters = corpus.manifest.counters
     assert counters["made_medical.used"] == counters["made_medical.train"] == 150
     assert counters["tokens_medical"] / counters["num_tokens"] == pytest.approx(0.75, abs=0.02)
-    assert {row["epoch"] for row in rows_of(corpus, "order.parquet") if row["category"] == "medical"} == {0}
+    assert {row["epoch"] for row in rows_of(corpus, "order") if row["category"] == "medical"} == {0}
 
 
 BAD_ROWS = [

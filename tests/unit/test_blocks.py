@@ -1,4 +1,4 @@
-"""The token store and the order of its rows."""
+"""The token store: rows, shards, checksums, damage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medray.core.config import UserError
-from medray.tables.blocks import BlockStore, BlockWriter, permutation
+from medray.core.identity import digest_directory
+from medray.tables.blocks import BlockStore, BlockWriter, block_columns, write_shard
+from tests.unit.plain_mixture import cut_blocks
 
 
 def _write(directory: Path, num_rows: int = 10, rows_per_shard: int = 4) -> dict:
@@ -62,6 +64,25 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
 
 
+def test_checksums_are_those_that_the_manifest_of_a_stage_holds(tmp_path: Path) -> None:
+    facts = _write(tmp_path / "store")
+    _, parts = digest_directory(tmp_path)
+    assert {f"store/{shard['name']}": shard["sha256"] for shard in facts["shards"]} == {
+        name: digest for name, digest in parts.items() if name != "store/store.json"
+    }
+
+
+def test_a_store_of_more_shards_than_can_be_open_is_read_in_any_order(tmp_path: Path) -> None:
+    _write(tmp_path, num_rows=300, rows_per_shard=2)
+    store = BlockStore(tmp_path)
+    rows = [store[index] for index in range(299, -1, -1)]
+    assert [row.input_ids[0] for row in rows] == list(range(299, -1, -1))
+    files = Path("/proc/self/maps").read_text().count(str(tmp_path))
+    assert len({row.input_ids.tobytes() for row in rows}) == 300 and files >= 64
+    del rows
+    assert Path("/proc/self/maps").read_text().count(str(tmp_path)) <= 64
+
+
 def test_an_unfinished_store_is_no_store_and_is_written_anew(tmp_path: Path) -> None:
     writer = BlockWriter(tmp_path, "sft", "digest", 16, 2)
     for _ in range(5):
@@ -84,6 +105,11 @@ def test_damage_is_named(tmp_path: Path) -> None:
         BlockStore(tmp_path)
     shard.write_bytes(bytes(len(whole)))
     with pytest.raises(UserError, match="not a shard"):
+        BlockStore(tmp_path)[5]
+    facts = json.loads((tmp_path / "store.json").read_text())
+    del facts["shards"][0]["sha256"]
+    (tmp_path / "store.json").write_text(json.dumps(facts))
+    with pytest.raises(UserError, match="a shard without sha256, so a token store of an older medray"):
         BlockStore(tmp_path)
     (tmp_path / "store.json").write_text(json.dumps({"kind": "other"}))
     with pytest.raises(UserError, match="not a token store of medray"):
@@ -105,26 +131,21 @@ def test_malformed_rows_are_ours(tmp_path: Path, row: tuple) -> None:
         BlockWriter(tmp_path, "sft", "digest", 16, 2).add(*row)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(1, 700), st.integers(0, 2**63), st.integers(0, 50))
-def test_permutation_is_a_bijection(num_rows: int, rng_seed: int, epoch: int) -> None:
-    permute = permutation(num_rows, rng_seed, epoch)
-    assert sorted(map(permute, range(num_rows))) == list(range(num_rows))
-
-
-def test_permutation_depends_on_seed_and_epoch_and_mixes() -> None:
-    orders = [[permutation(1000, seed, epoch)(i) for i in range(1000)] for seed, epoch in ((0, 0), (0, 1), (1, 0))]
-    assert orders[0] == [permutation(1000, 0, 0)(i) for i in range(1000)]
-    for a, b in ((0, 1), (0, 2), (1, 2)):
-        assert sum(x == y for x, y in zip(orders[a], orders[b], strict=True)) < 12  # 1 expected
-    for order in orders:
-        assert abs(np.corrcoef(order, np.arange(1000))[0, 1]) < 0.1
-        assert 300 < np.abs(np.diff(order)).mean() < 366  # (n + 1) / 3 for a random order
-
-
-def test_every_order_of_few_rows_occurs() -> None:
-    found = {tuple(map(permutation(3, seed, 0), range(3))) for seed in range(200)}
-    assert len(found) == 6
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=40), st.integers(2, 64))
+def test_blocks_cut_from_arrays_are_those_written_row_by_row(tmp_path_factory, lengths: list[int], size: int) -> None:
+    directory, tokens = tmp_path_factory.mktemp("cut"), np.arange(sum(lengths), dtype=np.int32) * 7
+    writer = BlockWriter(directory / "plain", "causal_lm", "digest", size, 1000)
+    start = 0
+    for row in cut_blocks(lengths, size):
+        writer.add(tokens[start : start + sum(row)], row, [1] * sum(row))
+        start += sum(row)
+    facts = writer.close()
+    (directory / "cut").mkdir()
+    columns = block_columns(tokens, np.cumsum(lengths) - lengths, size)
+    shard = write_shard(directory / "cut", 0, columns)
+    assert (directory / "cut" / shard["name"]).read_bytes() == (directory / "plain" / shard["name"]).read_bytes()
+    assert facts["shards"] == [shard] and facts["num_loss_tokens"] == columns["num_loss_tokens"].sum()
 
 
 def test_blocks_do_not_import_ray() -> None:

@@ -52,19 +52,20 @@ def _plain_repetition(text: str, rules: GopherRules) -> str:
         if most_characters is not None and sum(map(len, again)) / max(len(text), 1) > most_characters:
             return f"duplicate_{name}_characters"
     found = word_list(text)
-    for size, most in rules.max_top_ngram_fraction:
-        if ngrams := [" ".join(found[i : i + size]) for i in range(len(found) - size + 1)]:
-            ngram, count = Counter(ngrams).most_common(1)[0]
-            if len(ngram) * count / len(text) > most:
+    top, duplicate = dict(rules.max_top_ngram_fraction), dict(rules.max_duplicate_ngram_fraction)
+    for size in sorted({*top, *duplicate}):  # Gopher's top n-grams are all shorter than its duplicate ones
+        ngrams = [tuple(found[i : i + size]) for i in range(len(found) - size + 1)]
+        if size in top and ngrams:
+            ngram, count = Counter(map(" ".join, ngrams)).most_common(1)[0]
+            if len(ngram) * count / len(text) > top[size]:
                 return f"top_{size}_gram"
-    for size, most in rules.max_duplicate_ngram_fraction:
         seen, repeated, place = set(), 0, 0
-        while place < len(found) - size + 1:
-            ngram = tuple(found[place : place + size])
-            repeated += len("".join(ngram)) if ngram in seen else 0
-            place += size if ngram in seen else 1
-            seen.add(ngram)
-        if repeated / max(len(text), 1) > most:
+        while place < len(ngrams):
+            again = ngrams[place] in seen
+            repeated += len("".join(ngrams[place])) if again else 0
+            seen.add(ngrams[place])
+            place += size if again else 1
+        if size in duplicate and repeated / max(len(text), 1) > duplicate[size]:
             return f"duplicate_{size}_grams"
     return ""
 

@@ -1,11 +1,18 @@
-"""A root on an object store, against moto's real S3 server: seal once, resume elsewhere, lease."""
+"""A root on an object store, against moto's real S3 server: seal once, resume elsewhere, lease; read a token store."""
 
+import json
+import multiprocessing
+import pickle
+import random
+
+import fsspec
 import httpx
 import pytest
 
-from medray.core.config import UserError
-from medray.core.stage import execute
+from medray.core.config import Config, UserError
+from medray.core.stage import Stage, execute
 from medray.core.workspace import Root
+from medray.tables.blocks import BlockStore, BlockWriter
 from tests.unit.test_stage import stage, write_numbers
 
 pytest.importorskip("s3fs")
@@ -60,3 +67,92 @@ def test_seal_resume_and_lease_on_s3(s3_root, tmp_path, monkeypatch):
 def test_missing_bucket_is_one_line(s3_root):
     with pytest.raises(UserError, match=r"--root s3://no-such-bucket/runs: cannot write"):
         Root("s3://no-such-bucket/runs").prepare()
+
+
+class Rows(Config):
+    count: int
+
+
+def write_rows(config, inputs, workspace):
+    """A stage whose content is a token store of four rows a shard, and a table."""
+    writer = BlockWriter(workspace.data / "store", "causal_lm", "digest", 8, 4)
+    for row in range(config.count):
+        writer.add([row] * 8, [8], [1] * 8)
+    writer.close()
+    (workspace.data / "card.json").write_text("{}")
+    return {}
+
+
+def sealed_store(s3_root, tmp_path, monkeypatch, count=22):
+    """A sealed store of six shards as another machine opens it, which has nothing of it yet."""
+    s3_root.prepare()
+    stage = Stage("corpus", "corpus", 1, Rows(count=count), write_rows)
+    execute(stage, s3_root)
+    monkeypatch.setenv("MEDRAY_CACHE", str(tmp_path / "another machine"))
+    return s3_root.open("corpus", stage.id)
+
+
+def here(artifact):
+    return sorted(path.name for path in (artifact.data / "store").glob("part-*"))
+
+
+def test_shards_of_a_remote_store_are_fetched_when_needed_and_the_last_used_ones_stay(s3_root, tmp_path, monkeypatch):
+    artifact = sealed_store(s3_root, tmp_path, monkeypatch)
+    assert here(artifact) == [] and (artifact.data / "card.json").exists()
+    size = json.loads((artifact.data / "store" / "store.json").read_text())["shards"][0]["num_bytes"]
+    store = BlockStore(artifact.data / "store", artifact.remote("store"), 3 * size)
+    assert len(store) == 22 and here(artifact) == []
+    first = store[0].input_ids
+    assert first.tolist() == [0] * 8 and here(artifact) == ["part-00000.arrow"]
+    for row in range(22):
+        assert store[row].input_ids.tolist() == [row] * 8 and store.num_tokens(row) == 8
+    assert here(artifact) == ["part-00003.arrow", "part-00004.arrow", "part-00005.arrow"]
+    assert first.tolist() == [0] * 8, "what is mapped stays readable"
+    again = pickle.loads(pickle.dumps(store))
+    assert again[12].input_ids.tolist() == [12] * 8 and again[0].input_ids.tolist() == [0] * 8
+    assert here(artifact) == ["part-00000.arrow", "part-00003.arrow", "part-00005.arrow"]
+
+
+def test_a_machine_with_nothing_at_all_opens_a_remote_store(s3_root, tmp_path, monkeypatch):
+    artifact = sealed_store(s3_root, tmp_path, monkeypatch)
+    store = BlockStore(tmp_path / "a worker's node", artifact.remote("store"), 1)
+    assert store[21].input_ids.tolist() == [21] * 8 and store[3].input_ids.tolist() == [3] * 8
+    assert [path.name for path in (tmp_path / "a worker's node").glob("part-*")] == ["part-00000.arrow"]
+
+
+def test_a_shard_whose_content_disagrees_is_named_and_not_kept(s3_root, tmp_path, monkeypatch):
+    artifact = sealed_store(s3_root, tmp_path, monkeypatch)
+    fs, path = fsspec.core.url_to_fs(artifact.remote("store/part-00001.arrow"))
+    whole = fs.cat_file(path)
+    fs.pipe_file(path, whole[:-1] + bytes([whole[-1] ^ 1]))
+    store = BlockStore(artifact.data / "store", artifact.remote("store"), 1 << 30)
+    with pytest.raises(UserError, match=r"s3://.*part-00001.arrow: its content has sha256 \w{16}, expected \w{16} by"):
+        store[5]
+    assert here(artifact) == [] and artifact.verify() == ["store/part-00001.arrow"]
+    fs.rm_file(path)
+    with pytest.raises(UserError, match=r"part-00001.arrow: not there, expected a file of a token store"):
+        store[5]
+    assert artifact.verify() == ["store/part-00001.arrow"]
+    fs.pipe_file(path, whole)
+    assert store[5].input_ids.tolist() == [5] * 8 and artifact.verify() == []
+
+
+def read_all(place, seed, results):
+    store = BlockStore(*place)
+    order = random.Random(seed).sample(range(len(store)), len(store))
+    results.put(all(store[row].input_ids.tolist() == [row] * 8 for row in order))
+
+
+def test_several_workers_share_one_small_cache(s3_root, tmp_path, monkeypatch):
+    artifact = sealed_store(s3_root, tmp_path, monkeypatch)
+    size = json.loads((artifact.data / "store" / "store.json").read_text())["shards"][0]["num_bytes"]
+    place = (artifact.data / "store", artifact.remote("store"), 2 * size)
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    workers = [context.Process(target=read_all, args=(place, seed, results)) for seed in range(3)]
+    for worker in workers:
+        worker.start()
+    assert [results.get(timeout=120) for _ in workers] == [True] * 3
+    for worker in workers:
+        worker.join(60)
+    assert len(here(artifact)) <= 2 and not list((artifact.data / "store").glob(".part-*"))
