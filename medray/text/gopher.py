@@ -148,7 +148,7 @@ def _repeated_ngrams(
 
 
 def _grouped(places: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The places whose key stands more than once, in order; the group of each; of each group its size and first place."""
+    """The places whose key stands more than once, in order; the group of each; each group's size and first place."""
     order = _ordered(keys)
     new = np.append(True, keys[order[1:]] != keys[order[:-1]])[: len(order)]
     counts = np.diff(np.append(np.flatnonzero(new), len(order)))
@@ -219,8 +219,9 @@ def _quality(texts: Sequence[str], words: Words, rules: GopherRules) -> Iterable
     yield "hashes", _over(hashes / num_words, rules.max_symbols_per_word)
     yield "ellipses", _over(ellipses / num_words, rules.max_symbols_per_word)
     yield "bullet_lines", _marked_lines(texts, ("•", "-"), str.lstrip, str.startswith, rules.max_bullet_line_fraction)
-    yield "ellipsis_lines", _marked_lines(
-        texts, ("...", "…"), str.rstrip, str.endswith, rules.max_ellipsis_line_fraction
+    yield (
+        "ellipsis_lines",
+        _marked_lines(texts, ("...", "…"), str.rstrip, str.endswith, rules.max_ellipsis_line_fraction),
     )
     if rules.min_alphabetic_word_fraction is not None:
         lettered = _sums(words.has_letter, words.offsets) / num_words

@@ -40,6 +40,7 @@ class CleanRules(Config):
     gopher_on: Literal["normal_form", "as_read"] = "normal_form"
     """Which form of a text these rules see. As read, as datatrove applies them, blank lines are repetitions too."""
 
+
 Span = tuple[int, int]
 _Steps = tuple[tuple[re.Pattern[str], str | Callable[[str], str]], ...]
 
