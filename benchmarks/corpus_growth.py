@@ -2,8 +2,8 @@
 
 time_slope is the slope of log(seconds) over log(input), from clean's start to the sealed corpus; rss_ratio the peak
 memory at 16x over that at 1x: the proportional set size of all of the run's processes, which share the object store's
-pages among them. The largest input is at least five times the object store; driver_ratio is the growth of this process' own
-peak. Files and shards have the same size at every scale, as more input means more files. Ray and its workers are
+pages among them. The largest input is at least five times the object store; driver_ratio is the growth of this
+process' own peak. Files and shards have the same size at every scale, as more input means more files. Ray and its workers are
 started, and warm from a small input, before the clock starts.
 
     python benchmarks/corpus_growth.py [--quick | --megabytes N] [--data ../shared/data/corpus] [--cache DIR]
@@ -98,7 +98,7 @@ def main() -> None:
                     run_peaks.append(peaks.run)
                     driver_peaks.append(peaks.driver)
                     print(f"{scale:3}x {scale * num_megabytes:7.0f} MB {took:7.1f} s", end="", flush=True)
-                    print(f", peak {peaks.run / MEGABYTE:,.0f} MB, driver {peaks.driver / MEGABYTE:,.0f} MB", flush=True)
+                    print(f", peak {peaks.run / MEGABYTE:,.0f} MB, driver {peaks.driver / MEGABYTE:,.0f} MB")
             peaks.stop()
     print(f"the last input is {SCALES[-1] * num_megabytes / OBJECT_STORE_MB:.1f} times the object store")
     slope = np.polyfit(np.log(SCALES), np.log(seconds), 1)[0]
