@@ -3,8 +3,8 @@
 time_slope is the slope of log(seconds) over log(input), from clean's start to the sealed corpus; rss_ratio the peak
 memory at 16x over that at 1x: the proportional set size of all of the run's processes, which share the object store's
 pages among them. The largest input is at least five times the object store; driver_ratio is the growth of this
-process' own peak. Files and shards have the same size at every scale, as more input means more files. Ray and its workers are
-started, and warm from a small input, before the clock starts.
+process' own peak. Files, shards and files of the token store have the same size at every scale, as more input means
+more files. Ray and its workers are started, and warm from a small input, before the clock starts.
 
     python benchmarks/corpus_growth.py [--quick | --megabytes N] [--data ../shared/data/corpus] [--cache DIR]
 """
@@ -29,6 +29,8 @@ from medray.core.workspace import Root
 from medray.session import SessionPlacement, ray_session
 
 SCALES = (1, 4, 16)
+BLOCKS_PER_FILE = 64
+"""Of the token store: few, so that the input at 1x fills whole files too."""
 OBJECT_STORE_MB = 80
 """About the smallest that Ray starts with."""
 
@@ -58,7 +60,7 @@ class Peaks:
 
 def measure(inputs: Path, root: Root, cached: Root, num_shards: int) -> float:
     """Seconds of clean, dedup and corpus."""
-    found = stages(inputs, num_shards)
+    found = stages(inputs, num_shards, BLOCKS_PER_FILE)
     execute(found["sources"], root)
     link_model(found["base"], root, cached)
     started = time.perf_counter()

@@ -71,7 +71,7 @@ def digest_table(paths: Iterable[str | Path]) -> str:
     for path in sorted(map(str, paths)):
         with pq.ParquetFile(path) as parquet:
             schema = schema or str(parquet.schema_arrow.remove_metadata())
-            for batch in parquet.iter_batches(batch_size=4096):
+            for batch in parquet.iter_batches(batch_size=256):
                 for row in pa.Table.from_batches([batch]).to_pylist():
                     packed = json.dumps(row, sort_keys=True, separators=(",", ":"), default=_unusual).encode()
                     total += int.from_bytes(hashlib.blake2b(packed, digest_size=16).digest(), "big")
