@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,7 @@ class _whole:
             self._partial.unlink()
 
 
+@lru_cache(maxsize=1)  # a worker has many parts, of one model
 def _encoder(model: Path) -> tuple[Any, int, type]:
     """Texts -> their ids in portions, straight from the Rust tokenizer; the EOS id; the type that holds every id."""
     from medray.model.tokenizer import open_backend
