@@ -27,37 +27,21 @@ from pathlib import Path
 
 import numpy as np
 
-from medray.corpus.benchmarks import BenchmarkFile, read_items
+from medray.corpus.benchmarks import BenchmarkPlacement, read_items
 from medray.corpus.readers.formats import reader_of
 from medray.corpus.readers.rules import ReadRules
 from medray.corpus.vectors import VectorFile, VectorPlacement, load
+from medray.recipes.open_corpus import BENCHMARKS, RULES
 from medray.tables.rows import Piece, read_piece
 from medray.text.contamination import (
     ContaminationIndex,
-    ContaminationRules,
     DenseRules,
     Item,
     certify,
 )
 from medray.text.dense import Embed
 
-RULES = ContaminationRules(ngram=13, min_alone_words=8, min_aligned_fraction=0.6)
 DENSE = DenseRules(min_words=20, min_cosine=0.7, min_shared_fraction=0.6)
-FILES = {
-    "bc5cdr_ner.jsonl.zst": ("", "tokens"),
-    "ddi_test.jsonl.zst": ("", "text"),
-    "hoc.jsonl.zst": ("id", "text"),
-    "kqa.jsonl": ("", "Question"),
-    "medinstruct_test.jsonl": ("", "instruction"),
-    "medmcqa.jsonl": ("id", "question", "options"),
-    "medqa.jsonl": ("id", "question", "options"),
-    "medqa_5options.jsonl": ("id", "question", "options"),
-    "mmlu-pro.jsonl": ("id", "question", "options"),
-    "mmlu.jsonl": ("id", "question", "options"),
-    "mts_dialog_summarization.jsonl": ("ID", "section_text"),
-    "pubmedqa.jsonl": ("id", "question"),
-}
-"""File: id, text and option fields."""
 ASKED = ("medqa", "medmcqa", "mmlu", "pubmedqa", "kqa", "medinstruct_test")
 """Benchmarks of questions, which are paraphrased."""
 OTHER_WORDS = dict(
@@ -80,13 +64,9 @@ OTHER_WORDS = dict(
 
 def items_of(directory: Path) -> list[Item]:
     """All items of all files."""
-    found = []
-    for name, (id_field, text_field, *option_fields) in FILES.items():
-        fields = {"id_field": id_field, "text_field": text_field, "option_fields": tuple(option_fields)}
-        place = {"path": str(directory / name)}
-        terms = {"name": name.split(".")[0], "licence": "see its README", "access": "public"}
-        found += read_items(BenchmarkFile(**terms, **fields, placement=place))
-    return found
+    places = [BenchmarkPlacement(path=str(directory / Path(file.placement.path).name)) for file in BENCHMARKS]
+    files = [file.model_copy(update={"placement": place}) for file, place in zip(BENCHMARKS, places, strict=True)]
+    return [item for file in files for item in read_items(file)]
 
 
 def documents_of(directory: Path) -> dict[str, str]:
@@ -165,19 +145,24 @@ def paraphrases(items: list[Item], documents: dict[str, str], general: str, embe
             recalls[name].append(len(hits) / len(texts))
         print(f"{change:28} {'  '.join(f'{recalls[name][-1]:{len(name)}.3f}' for name in found)}")
     foreign = {i: text for i, text in documents.items() if not i.startswith("pubmed")}
-    started = time.process_time()
-    with_dense = certify(dense, list(foreign), list(foreign.values()), embed)[0]
-    seconds = time.process_time() - started
-    plain = {m.document for m in certify(found["13-grams"][0], list(foreign), list(foreign.values()))[0]}
-    only = [match for match in with_dense if match.document not in plain]
-    texts = {(item.benchmark, item.id): item.text for item in items}
-    for match in only[:10]:
-        print(f"dense only: {match.document}: {match.text[:150]} | {texts[match[:2]][:150]}")
+    num_mb = sum(len(text.encode()) for text in foreign.values()) / 1e6
+    known: set[str] = set()
+    for name, (index, vectors) in found.items():
+        started = time.process_time()
+        matches, _ = certify(index, list(foreign), list(foreign.values()), vectors)
+        speed = num_mb / (time.process_time() - started)
+        known = known or {match.document for match in matches}
+        fresh = [match for match in matches if match.document not in known]
+        documents_fraction = len({match.document for match in fresh}) / len(foreign)
+        print(f"{name}: {documents_fraction:.2%} of {len(foreign):,} other documents, {speed:.2f} MB/s, as these:")
+        for match in fresh[:5]:
+            text = next(item.text for item in items if (item.benchmark, item.id) == match[:2])
+            print(f"    {match.document}: {match.text[:120]} | {text[:120]}")
     return {
         "paraphrase_recall": round(float(np.mean(recalls["13-grams, dense"])), 4),
         "paraphrase_recall_ngrams": round(float(np.mean(recalls["13-grams"])), 4),
-        "dense_documents_fraction": round(len({m.document for m in only}) / len(foreign), 5),
-        "dense_mb_per_s": round(sum(len(text.encode()) for text in foreign.values()) / 1e6 / seconds, 3),
+        "dense_documents_fraction": round(documents_fraction, 5),
+        "dense_mb_per_s": round(speed, 3),
     }
 
 

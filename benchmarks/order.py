@@ -7,7 +7,7 @@ by a plain loop is the test's oracle (`tests/unit/test_order.py`). Memory is the
 
     python benchmarks/order.py [--quick] [--stratify]
 
-Prints, last, {"documents", "units", "tokens", "seconds", "cpu_seconds", "peak_rss_mb", "max_deviation"}: the last is how
+Prints, last, {"documents", "units", "tokens", "seconds", "cpu_seconds", "peak_rss_mb", "max_deviation"}, the last how
 far any prefix after 10M tokens is off its 15:1:4, as a fraction of all tokens.
 """
 

@@ -14,6 +14,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,23 +28,21 @@ import pyarrow.parquet as pq  # noqa: E402
 from medray.core.artifact import Artifact  # noqa: E402
 from medray.core.identity import digest_file  # noqa: E402
 from medray.core.workspace import Root, Workspace  # noqa: E402
-from medray.corpus.assemble import assemble  # noqa: E402
+from medray.corpus.assemble import pack_file  # noqa: E402
 from medray.corpus.build import CorpusConfig  # noqa: E402
 from medray.corpus.clean import clean_shard  # noqa: E402
 from medray.corpus.fates import decide  # noqa: E402
 from medray.corpus.fingerprints import fingerprint_part  # noqa: E402
+from medray.corpus.order import plan_order  # noqa: E402
 from medray.corpus.readers.formats import reader_of  # noqa: E402
 from medray.corpus.sources import files_with_documents  # noqa: E402
 from medray.corpus.steps import parts_of  # noqa: E402
 from medray.corpus.tokenise import tokenise_part  # noqa: E402
 from medray.pipeline import find  # noqa: E402
 from medray.plan.rates import Rates  # noqa: E402
-from medray.recipes.open_corpus import RULES, open_corpus  # noqa: E402
+from medray.recipes.open_corpus import open_corpus  # noqa: E402
 from medray.tables.rows import Piece, read_piece  # noqa: E402
 from medray.tables.shards import Shard  # noqa: E402
-from medray.text.contamination import ContaminationIndex, Item  # noqa: E402
-
-BATCH = 256
 
 
 def main() -> None:
@@ -54,7 +53,10 @@ def main() -> None:
     arguments = parser.parse_args()
     pa.set_cpu_count(1)
     root, repeats = Root(arguments.root), 1 if arguments.quick else 3
-    sealed = {name: _open(root, name) for name in ("sources", "base", "clean", "dedup", "decontaminate", "corpus")}
+    sealed = {
+        name: _open(root, name)
+        for name in ("sources", "base", "clean", "deidentify", "dedup", "decontaminate", "corpus")
+    }
     with tempfile.TemporaryDirectory() as directory:
         found = measure(sealed, Root(directory), repeats)
     rates = {name: round(value, 3) for name, value in found.items()}
@@ -64,11 +66,11 @@ def main() -> None:
 
 
 def measure(sealed: dict[str, Artifact], root: Root, repeats: int) -> dict[str, float]:
-    """Every field of Rates that can be measured."""
+    """Every field of Rates, but for those that benchmarks/decontaminate.py and benchmarks/phi.py measure."""
     recipe, near = open_corpus(), open_corpus().dedup.near
     files = files_with_documents(sealed["sources"].data)
     where = {name: Workspace(root, name, "0", name) for name in ("clean", "dedup", "corpus")}
-    (part,) = _one_part(sealed["clean"], where["dedup"].scratch / "part-0.parquet")
+    (part,) = _one_part(sealed["deidentify"], where["dedup"].scratch / "part-0.parquet")
     (last,) = _one_part(sealed["decontaminate"], where["corpus"].scratch / "part-0.parquet")
     texts = pq.read_table(part, columns=["text"])["text"].to_pylist()
     num_bytes = _text_bytes(part)
@@ -79,22 +81,22 @@ def measure(sealed: dict[str, Artifact], root: Root, repeats: int) -> dict[str, 
         "read": _timed(lambda: [_read(path, origin) for path, origin in files.items()], repeats),
         "clean": _timed(lambda: clean_shard(clean, rules=recipe.clean.rules, workspace=where["clean"]), repeats),
         "dedup": _timed(lambda: _dedup(part, recipe.dedup, where["dedup"]), repeats),
-        "decontaminate": _timed(_search(texts, recipe), repeats),
     }
     model = sealed["base"].data / "model"
-    shard = Shard("tokens-0", {"path": last})
-    tokenise = _timed(lambda: tokenise_part(shard, model=model, workspace=where["corpus"]), repeats)
-    num_tokens = tokenise_part(shard, model=model, workspace=where["corpus"])["tokens"]
     config = CorpusConfig.model_validate(sealed["corpus"].manifest.config)
-    tokens = where["corpus"].scratch / "tokens-0.parquet"
-    pack = _timed(lambda: assemble(config, [last], [tokens], model, where["corpus"].data), repeats)
+    tokens = where["corpus"].scratch / "tokens-0.tokens"
+    tokenised = partial(tokenise_part, Shard("tokens-0", {"path": last}), model=model, workspace=where["corpus"])
+    tokenise = _timed(tokenised, repeats)
+    facts = {"tokens-0": tokenised()}
+    num_tokens = tokens.stat().st_size // facts["tokens-0"]["token_bytes"]
+    pack = _timed(lambda: _pack(config, facts, where["corpus"]), repeats)
     packed = json.loads((sealed["corpus"].data / "card.json").read_text())["store"]["num_tokens"]
     keys, ngrams = (where["dedup"].scratch / f"part-0.{kind}.arrow" for kind in ("keys", "ngrams"))
     compressed = sum(Path(path).stat().st_size for path in files)
     store = sum(path.stat().st_size for path in where["corpus"].data.rglob("*") if path.is_file())
     return {
         "copy_mb_per_s": compressed / seconds["copy"] / 1e6,
-        **{f"{name}_mb_per_s": num_bytes / seconds[name] / 1e6 for name in ("read", "clean", "dedup", "decontaminate")},
+        **{f"{name}_mb_per_s": num_bytes / seconds[name] / 1e6 for name in ("read", "clean", "dedup")},
         "tokenise_tokens_per_s": num_tokens / tokenise,
         "pack_tokens_per_s": packed / pack,
         "source_fraction": compressed / num_bytes,
@@ -136,23 +138,17 @@ def _read(path: str, origin: Any) -> None:
         pass
 
 
+def _pack(config: CorpusConfig, parts: dict[str, Any], where: Workspace) -> None:
+    order = plan_order(config, where.scratch, list(parts))
+    (where.data / "store").mkdir(exist_ok=True)
+    for number in range(-(-order["num_tokens"] // (config.block_tokens * config.blocks_per_file))):
+        pack_file(Shard(f"store-{number}", {"number": number}), config=config, parts=parts, workspace=where)
+
+
 def _dedup(part: Path, config: Any, where: Workspace) -> None:
     shard = Shard("keys-0", {"path": part})
     fingerprint_part(shard, source_priority=config.source_priority, near=config.near, workspace=where)
     decide(where.scratch, [part.stem], config.near, 1_000_000, where.data / "duplicates.parquet")
-
-
-def _search(texts: list[str], recipe: Any) -> Callable[[], None]:
-    """A search for made items, as many as Me-LLaMA's benchmarks have test items, none of which is there."""
-    items = [Item("made", str(n), " ".join(f"made{n}x{i}" for i in range(40))) for n in range(60_000)]
-    index = ContaminationIndex.build(items, RULES)
-
-    def run() -> None:
-        for start in range(0, len(texts), BATCH):
-            some = texts[start : start + BATCH]
-            index.find([str(n) for n in range(len(some))], some)
-
-    return run
 
 
 if __name__ == "__main__":

@@ -26,7 +26,9 @@ app = typer.Typer(
 )
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
-RecipeArgument = Annotated[str | None, typer.Argument(help="demo, tiny, or file.py:function", show_default=False)]
+RecipeArgument = Annotated[
+    str | None, typer.Argument(help="demo, tiny, open_corpus, me_llama, or file.py:function", show_default=False)
+]
 RecipeOption = Annotated[str | None, typer.Option("--recipe", help="the same, as an option", show_default=False)]
 RootOption = Annotated[
     str, typer.Option("--root", envvar="MEDRAY_ROOT", help="where artifacts live: a directory, s3://..., gs://...")
@@ -104,7 +106,7 @@ def show(
     place = Root(root)
     manifest = pipeline.find(place, name)
     console.print_json(manifest.model_dump_json())
-    directory = place.open(manifest.kind, manifest.id).directory
+    directory = place.directory(manifest.kind, manifest.id)
     console.print(f"{directory}", soft_wrap=True)
     for what, path in pages(directory):
         console.print(f"{what}: {path}", soft_wrap=True)

@@ -64,8 +64,9 @@ def estimate(recipe: Recipe) -> tuple[CorpusEstimate, TrainingEstimate | None] |
     found = plan_corpus.estimate(
         recipe.expected,
         plan_corpus.Mix(
-            corpus.proportions, corpus.token_budget, corpus.max_epochs, corpus.block_tokens, corpus.blocks_per_file,
-            num_shards=clean.num_shards, num_bands=near.bands if near else 0,
+            corpus.proportions, corpus.token_budget, corpus.max_epochs, corpus.source_epochs, corpus.block_tokens,
+            corpus.blocks_per_file,
+            num_shards=clean.num_shards, deidentified=recipe.deidentify.categories, num_bands=near.bands if near else 0,
             keeps_ngrams=bool(near and near.min_jaccard),
         ),
     )  # fmt: skip

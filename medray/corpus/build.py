@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from medray.core.artifact import Artifact
 from medray.core.config import Config
@@ -61,6 +61,12 @@ class CorpusConfig(Config):
             raise ValueError("proportions are parts of at least 1 for medical, clinical, general")
         return parts
 
+    @model_validator(mode="after")
+    def _files_can_be_addressed(self) -> CorpusConfig:
+        if self.block_tokens * self.blocks_per_file >= 1 << 31:
+            raise ValueError("block_tokens * blocks_per_file must be below 2^31 tokens: lower blocks_per_file")
+        return self
+
 
 def run(config: CorpusConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
     """Build the corpus of inputs["documents"] for the tokenizer of inputs["model"]; other inputs: steps before.
@@ -100,7 +106,6 @@ def _plan(
     from medray.model.tokenizer import tokenizer_digest
 
     facts = plan_order(config, workspace.scratch, keys)
-    (workspace.data / "store").mkdir(exist_ok=True)
     heldout = [workspace.scratch / f"{key}.heldout.parquet" for key in keys]
     write_heldout(heldout, workspace.data / "heldout.parquet")
     return {**facts, "tokenizer": tokenizer_digest(model)}

@@ -35,7 +35,7 @@ def write_card(
     is_hidden, closed = hidden_sources(card["sources"]), _closed_benchmarks(inputs["documents"])
     sample, duplicates = gather(sorted(steps, key=lambda step: step.kind), data / "dropped.parquet", is_hidden, closed)
     certificates = _certificates(inputs["documents"])
-    account, order = read_account(data), sorted([*data.glob("order.parquet"), *data.glob("order/part-*.parquet")])
+    account, order = read_account(data), sorted(data.glob("order/part-*.parquet"))
     card = card | {
         "proportions": dict(proportions),
         "mixture": mixture_along(order, proportions, card["store"]["num_tokens"]),
@@ -52,7 +52,7 @@ def write_card(
     from medray.corpus.page import render_card  # matplotlib is needed here only
 
     shown = _examples(certificates, is_hidden, closed)
-    access = strictest(artifact.access for artifact in inputs.values())
+    access = strictest(artifact.passed_terms[0] for artifact in inputs.values())
     card = json.loads(text)  # in whatever order the steps have counted, the page is the same
     page = render_card(card, shown, sample, _quarantine(steps), is_hidden, access)
     (data / "card.html").write_text(page, encoding="utf-8")

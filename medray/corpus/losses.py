@@ -21,8 +21,8 @@ from medray.core.schema import TableWriter
 from medray.corpus.steps import BATCH_ROWS
 
 LOST = pa.schema([(name, pa.string()) for name in ("step", "source", "reason", "id", "why", "text")])
-"""why: where the row stood, what is kept in its place, or which item it holds; text: its start, or what was found; null
-where it must not be shown."""
+"""why: what is kept in its place, which item it holds, what looks identified; text: its start, or what was found; null
+where it must not be shown. Where the row stood is in the step's own table: it depends on the order of the files."""
 
 _SAMPLES = 8
 
@@ -30,7 +30,7 @@ Row = dict[str, Any]
 
 
 def _dropped(row: Row) -> Row:
-    return {"reason": row["reason"], "why": row["where"], "text": row["start"]}
+    return {"reason": row["reason"], "why": "", "text": row["start"]}
 
 
 def _refused(row: Row) -> Row:

@@ -78,7 +78,7 @@ def _pairs(table: pa.Table) -> pa.Array:
 
 
 def hashed(rng_seed: int, uses: list[int], sources: list[str], ids: list[str], pieces: list[int]) -> np.ndarray:
-    """uint64: `stable_hash(rng_seed, use, source, id, piece)` of each row, 4 times as fast as one by one."""
+    """uint64: `stable_hash(rng_seed, use, source, id, piece)` of each row, 6 times as fast as one by one."""
     blake2b, spelled = hashlib.blake2b, json.encoder.encode_basestring
     known = {source: spelled(source) for source in set(sources)}
     rows = zip(uses, sources, ids, pieces, strict=True)

@@ -29,6 +29,7 @@ def render_card(
         },
         card=card,
         proportions=_proportions(card),
+        more=[name for name in ("low_evidence", "extra_copies") if card["total"].get(name)],
         certificates=certificates,
         sample=sample,
         quarantine=quarantine,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -87,22 +88,13 @@ def read_mapped(path: Path) -> pa.Table:
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
 
 
-class _whole:
-    """A binary file that is there when the block has ended well, and only then."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._partial = path, path.with_name(f".{path.name}.{os.getpid()}")
-
-    def __enter__(self) -> Any:
-        self._file = open(self._partial, "wb")
-        return self._file
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._file.close()
-        if kind is None:
-            self._partial.rename(self._path)
-        else:
-            self._partial.unlink()
+@contextmanager
+def _whole(path: Path) -> Iterator[BinaryIO]:
+    """A binary file that is whole or not there."""
+    partial_path = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(partial_path, "wb") as sink:
+        yield sink
+    partial_path.rename(path)
 
 
 @lru_cache(maxsize=1)  # a worker has many parts, of one model

@@ -39,9 +39,12 @@ class Mix(NamedTuple):
     proportions: dict[str, int]
     token_budget: int
     max_epochs: int
+    source_epochs: dict[str, int]
     block_tokens: int
     blocks_per_file: int
     num_shards: int
+    deidentified: tuple[str, ...]
+    """Categories whose documents go through the PHI gate."""
     num_bands: int
     """Of near-duplicates; 0: only equal texts are looked for."""
     keeps_ngrams: bool
@@ -87,13 +90,15 @@ class CorpusEstimate(NamedTuple):
 def estimate(expected: Expected, mix: Mix) -> CorpusEstimate:
     """The corpus that the expected sources make; token_budget 0: as many tokens as they can fill."""
     parts = sum(mix.proportions.values())
-    available = {name: 0 for name in mix.proportions}
+    available, usable = dict.fromkeys(mix.proportions, 0), dict.fromkeys(mix.proportions, 0)
     for source in expected.sources:
+        epochs = mix.source_epochs.get(source.name, mix.max_epochs)
         available[source.category] = available.get(source.category, 0) + source.num_tokens
-    can = min(available[name] * mix.max_epochs * parts // part for name, part in mix.proportions.items())
+        usable[source.category] = usable.get(source.category, 0) + source.num_tokens * epochs
+    can = min(usable[name] * parts // part for name, part in mix.proportions.items())
     budget = mix.token_budget or can
-    shares = [_share(name, available[name], ceil(budget * part / parts)) for name, part in mix.proportions.items()]
-    short = [share for share in shares if share.epochs > mix.max_epochs]
+    shares = [_share(name, available[name], -(-budget * part // parts)) for name, part in mix.proportions.items()]
+    short = [(share, usable[share.category]) for share in shares if share.needed > usable[share.category]]
     blocks = ceil(budget / mix.block_tokens)
     return CorpusEstimate(
         num_documents=sum(source.num_documents for source in expected.sources),
@@ -104,7 +109,7 @@ def estimate(expected: Expected, mix: Mix) -> CorpusEstimate:
         num_files=ceil(blocks / mix.blocks_per_file),
         shares=shares,
         steps=_steps(expected, mix, budget),
-        shortage=_shortage(short, mix.max_epochs, can) if short else "",
+        shortage=_shortage(short, can) if short else "",
     )
 
 
@@ -112,8 +117,8 @@ def _share(category: str, available: int, needed: int) -> Share:
     return Share(category, available, needed, needed / available if available else float("inf"))
 
 
-def _shortage(short: list[Share], max_epochs: int, can: int) -> str:
-    names = ", ".join(f"{s.category} needs {s.needed:,} tokens of {s.available:,} x {max_epochs} epochs" for s in short)
+def _shortage(short: list[tuple[Share, int]], can: int) -> str:
+    names = ", ".join(f"{s.category} needs {s.needed:,} tokens, has {n:,} with all its epochs" for s, n in short)
     return f"{names}: at most {can:,} tokens can be filled; lower corpus.token_budget, or add a source"
 
 
@@ -121,6 +126,7 @@ def _steps(expected: Expected, mix: Mix, budget: int) -> list[Step]:
     """Every step works on the whole text of the sources: what earlier ones drop is not foreseen."""
     rates = expected.rates
     text = sum(source.text_bytes for source in expected.sources)
+    clinical = sum(source.text_bytes for source in expected.sources if source.category in mix.deidentified)
     documents = sum(source.num_documents for source in expected.sources)
     tokens = sum(source.num_tokens for source in expected.sources)
 
@@ -137,6 +143,7 @@ def _steps(expected: Expected, mix: Mix, budget: int) -> list[Step]:
     return [
         Step("sources", hours(compressed, rates.copy_mb_per_s), compressed, 0),
         Step("clean", hours(text, rates.clean_mb_per_s) + again, stored, 0),
+        Step("deidentify", hours(clinical, rates.deidentify_mb_per_s), round(clinical * rates.stored_fraction), 0),
         Step("dedup", hours(text, rates.dedup_mb_per_s), stored, keys + ngrams),
         Step("decontaminate", hours(text, rates.decontaminate_mb_per_s), stored, 0),
         Step(

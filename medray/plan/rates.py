@@ -16,15 +16,18 @@ class Rates(Config):
     """Work done by one core in a second, and bytes written for bytes read."""
 
     copy_mb_per_s: float = Field(400.0, gt=0)
-    """Adopting a source: read, SHA-256 (980 measured), write (a guess); of compressed bytes."""
-    read_mb_per_s: float = Field(150.0, gt=0)
+    """Adopting a source: read, SHA-256 (1,500 measured), write (a guess); of compressed bytes."""
+    read_mb_per_s: float = Field(180.0, gt=0)
     """Decompressing and parsing rows that another shard keeps."""
-    clean_mb_per_s: float = Field(3.7, gt=0)
-    dedup_mb_per_s: float = Field(8.0, gt=0)
+    clean_mb_per_s: float = Field(14.0, gt=0)
+    deidentify_mb_per_s: float = Field(0.5, gt=0)
+    """`benchmarks/phi.py`; of the documents that go through the gate."""
+    dedup_mb_per_s: float = Field(6.3, gt=0)
     """Fingerprints, and the decision what stays."""
-    decontaminate_mb_per_s: float = Field(43.0, gt=0)
-    tokenise_tokens_per_s: float = Field(350_000.0, gt=0)
-    pack_tokens_per_s: float = Field(3_200_000.0, gt=0)
+    decontaminate_mb_per_s: float = Field(12.0, gt=0)
+    """`benchmarks/decontaminate.py`, 17,834 items."""
+    tokenise_tokens_per_s: float = Field(400_000.0, gt=0)
+    pack_tokens_per_s: float = Field(50_000_000.0, gt=0)
     source_fraction: float = Field(0.18, gt=0)
     """Bytes of a compressed source for a byte of its text."""
     stored_fraction: float = Field(0.27, gt=0)
@@ -35,5 +38,5 @@ class Rates(Config):
     """Bytes of hashed n-grams for a byte of text, where candidate pairs are verified."""
     store_bytes_per_token: float = Field(5.05, gt=0)
     """Of the token store: int32 id and int8 mask, lengths and the order of units."""
-    scratch_token_bytes: float = Field(1.3, gt=0)
-    """Of a token between tokenising and packing (parquet, zstd)."""
+    scratch_token_bytes: float = Field(2.0, gt=0)
+    """Of a token between tokenising and packing: 16 bits for a vocabulary below 65,536."""

@@ -11,6 +11,7 @@ from medray.corpus.build import CorpusConfig
 from medray.corpus.clean import CleanConfig
 from medray.corpus.decontaminate import DecontaminateConfig
 from medray.corpus.dedup import DedupConfig
+from medray.corpus.deidentify import DeidentifyConfig
 from medray.corpus.packaged import packaged_sources
 from medray.evaluate.fresh import FreshConfig
 from medray.evaluate.model import EvaluateConfig
@@ -33,6 +34,7 @@ from medray.synthesize.config import GroupCounts, HeldoutCounts, PromptCounts, S
 from medray.text.contamination import ContaminationRules
 from medray.text.minhash import FINEWEB
 from medray.text.normalize import CleanRules
+from medray.text.phi.gate import PhiRules
 from medray.train.config import Optimization, TrainPlacement
 
 SEED = 7
@@ -56,6 +58,12 @@ def demo() -> Recipe:
         sources=packaged_sources(),
         synthesize=_synthesize(),
         clean=_clean(),
+        deidentify=DeidentifyConfig(
+            rules=PhiRules(rng_seed=SEED, max_shift_weeks=520, strict=True),
+            categories=("clinical",),
+            access=("credentialed",),
+            sources_without_patients=("icd10cm",),
+        ),
         dedup=DedupConfig(source_priority=(), near=FINEWEB.model_copy(update={"min_jaccard": 0.8})),
         decontaminate=_decontaminate(),
         corpus=_corpus(),

@@ -10,6 +10,7 @@ from medray.corpus.build import CorpusConfig
 from medray.corpus.clean import CleanConfig
 from medray.corpus.decontaminate import DecontaminateConfig
 from medray.corpus.dedup import DedupConfig
+from medray.corpus.deidentify import DeidentifyConfig
 from medray.corpus.sources import SourceConfig, SourceLocation, SourcesConfig, SourcesPlacement
 from medray.plan.corpus import Expected, ExpectedSource
 from medray.recipes.demo import SEED, demo
@@ -17,6 +18,7 @@ from medray.recipes.recipe import Recipe
 from medray.text.contamination import ContaminationRules
 from medray.text.minhash import FINEWEB
 from medray.text.normalize import CleanRules
+from medray.text.phi.gate import PhiRules
 
 SOURCES = (
     SourceConfig(
@@ -104,6 +106,10 @@ def open_corpus() -> Recipe:
                 max_repeated_ngram_fraction=0.5,
             ),
             max_quarantine_fraction=0.01,
+        ),
+        deidentify=DeidentifyConfig(
+            rules=PhiRules(rng_seed=SEED, max_shift_weeks=520, strict=True),
+            categories=("clinical",), access=("credentialed",), sources_without_patients=(),
         ),
         dedup=DedupConfig(
             source_priority=("pubmed_abstracts", "notes", "medquad", "wikipedia"),

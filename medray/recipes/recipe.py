@@ -13,6 +13,7 @@ from medray.corpus.build import CorpusConfig
 from medray.corpus.clean import CleanConfig
 from medray.corpus.decontaminate import DecontaminateConfig
 from medray.corpus.dedup import DedupConfig
+from medray.corpus.deidentify import DeidentifyConfig
 from medray.corpus.sources import SourcesConfig
 from medray.evaluate.fresh import FreshConfig
 from medray.evaluate.model import EvaluateConfig
@@ -81,6 +82,7 @@ class Recipe(Config):
     sources: SourcesConfig
     synthesize: SynthesizeConfig | None = None
     clean: CleanConfig
+    deidentify: DeidentifyConfig
     dedup: DedupConfig
     decontaminate: DecontaminateConfig
     corpus: CorpusConfig

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from medray.core.config import Config
 from medray.core.stage import Stage
-from medray.corpus import base, build, clean, decontaminate, dedup, sources
+from medray.corpus import base, build, clean, decontaminate, dedup, deidentify, sources
 from medray.evaluate import fresh, model
 from medray.evaluate import reward as reward_evaluation
 from medray.preference import dpo, judge, pairs, reference, sample
@@ -34,7 +34,8 @@ def unroll(recipe: Recipe) -> list[Stage]:
     start = order.add("base", base, base.resolve(recipe.base), **tiny)
     made = recipe.synthesize and order.add("synthesize", synthesize, recipe.synthesize, sources=first)
     cleaned = order.add("clean", clean, recipe.clean, documents=made, sources=first)
-    distinct = order.add("dedup", dedup, recipe.dedup, documents=cleaned)
+    nobodys = order.add("deidentify", deidentify, recipe.deidentify, documents=cleaned)
+    distinct = order.add("dedup", dedup, recipe.dedup, documents=nobodys)
     checks = decontaminate.resolve(recipe.decontaminate)
     checked = order.add("decontaminate", decontaminate, checks, documents=distinct, questions=made)
     corpus = order.add(

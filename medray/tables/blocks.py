@@ -48,6 +48,7 @@ class Row(NamedTuple):
 
 def write_shard(directory: Path, number: int, columns: Mapping[str, Any]) -> dict[str, Any]:
     """Write rows, given by column as arrays or lists, as one shard, whole or not at all; its facts."""
+    directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"part-{number:05d}.arrow"
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     arrays = [pa.array(columns[field.name], type=field.type) for field in _SCHEMA]

@@ -107,7 +107,7 @@ def test_third_party_imports_are_declared():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     wanted = project["dependencies"] + [r for extra in project["optional-dependencies"].values() for r in extra]
     names = "".join(f" {r} " for r in wanted).lower().replace("-", "_")
-    ours = {"medray", "tests", "jobs"}
+    ours = {"medray", "tests", "jobs", "benchmarks"}
     elsewhere = {"fastapi", "jsonschema"}  # with ray
     elsewhere |= {"pydantic_core", "markupsafe", "yaml", "packaging"}  # with pydantic, jinja2, pyyaml, pytest
     elsewhere |= {"wandb", "mlflow"}  # trackers, when configured

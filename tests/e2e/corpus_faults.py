@@ -37,6 +37,7 @@ class FaultyWorkspace(Workspace):
     driver: int = 0
     kills_driver: bool = False
     """Instead of the worker."""
+    faults: tuple[str, ...] = ("mark", "table")
     after: int = 1
     """Marks that stand before the first fault."""
 
@@ -57,7 +58,7 @@ class FaultyWorkspace(Workspace):
             time.sleep(120)
 
     def _is_due(self, fault: str) -> bool:
-        is_here = self.kind == self.step and os.getpid() != self.driver
+        is_here = self.kind == self.step and os.getpid() != self.driver and fault in self.faults
         return is_here and len(self.marks()) >= self.after and not (self.local / f"{fault}.died").exists()
 
 
@@ -74,7 +75,7 @@ def _die_on_exit(workspace: FaultyWorkspace) -> None:
 
 
 @contextmanager
-def dying(step: str, **fields: int) -> Iterator[None]:
+def dying(step: str, **fields: Any) -> Iterator[None]:
     """Within the block the stage of this kind has a FaultyWorkspace."""
 
     def make(*args: Any) -> FaultyWorkspace:

@@ -15,15 +15,16 @@ from medray.core.config import Config
 from medray.core.schema import EXAMPLE, PROMPT, QUESTION, write_table
 from medray.core.stage import Stage, execute
 from medray.core.workspace import Root, Workspace
-from medray.corpus import base, build, clean, decontaminate, dedup, sources
+from medray.corpus import base, build, clean, decontaminate, dedup, deidentify, sources
 from medray.corpus.benchmarks import BenchmarkFile
 from medray.corpus.sources import SourceConfig, SourceLocation, SourcesConfig, SourcesPlacement
 from medray.corpus.steps import CLEANED, StepPlacement
 from medray.text.contamination import ContaminationRules
 from medray.text.minhash import FINEWEB
 from medray.text.normalize import CleanRules
+from medray.text.phi.gate import PhiRules
 
-STEPS = ("clean", "dedup", "decontaminate", "corpus")
+STEPS = ("clean", "deidentify", "dedup", "decontaminate", "corpus")
 RULES = CleanRules(
     min_words=4, max_words=500, max_symbol_fraction=0.4, max_repeated_line_fraction=0.5, max_repeated_ngram_fraction=0.6
 )
@@ -64,6 +65,11 @@ def paper(id: str, body: str, **fields: object) -> dict:
     return {**document(0, "medical"), "id": id, "source": "papers", "text": body, "parts": [], **fields}
 
 
+def note(id: str, patient: str, body: str) -> dict:
+    stated = {"group": patient, "access": "credentialed", "synthetic": False, "date": "2019-03-04"}
+    return {**document(0, "clinical"), "id": id, "source": "notes", "text": body, "parts": [], **stated}
+
+
 def changed(body: str, every: int) -> str:
     """The text with every n-th word another one."""
     return " ".join("otherwise" if i % every == every - 1 else word for i, word in enumerate(body.split()))
@@ -99,7 +105,13 @@ def made_documents() -> list[dict]:
         paper("has-quoted", inside(QUESTIONS[2][2], 6006)),
         paper("held-vignette", inside(vignette, 6007), split="heldout"),
     ]  # fmt: skip
-    return rows
+    long, short, other = (text(7000 + i, words).partition(" number")[0] for i, words in enumerate((150, 40, 40)))
+    seen = f"Mr. Okonkwo was seen on 03/04/2019. {long}."
+    return rows + [
+        note("note-1", "mrn/1", seen), note("note-1-again", "mrn/1", seen), note("note-1-of-another", "mrn/2", seen),
+        note("note-2", "mrn/1", f"{short}. Okonkwo, of record [**Medical Record Number 5**], is well."),
+        note("half-marked", "mrn/1", f"{other} [**Known lastname"),
+    ]  # fmt: skip
 
 
 def write_raw(raw: Path) -> None:
@@ -179,6 +191,8 @@ def stages(directory: Path, num_shards: int = 2, concurrency: int = 2, **changes
     fields = {
         "clean": {"rules": RULES, "max_quarantine_fraction": 0.1,
                   "placement": clean.CleanPlacement(num_shards=num_shards, concurrency=concurrency)},
+        "deidentify": {"rules": PhiRules(rng_seed=7, max_shift_weeks=520, strict=True), "categories": ("clinical",),
+                       "access": ("credentialed",), "sources_without_patients": ("made_clinical",), **shared},
         "dedup": {"source_priority": ("papers",), "near": FINEWEB.model_copy(update={"min_jaccard": 0.8}),
                   "placement": dedup.DedupPlacement(concurrency=concurrency, rows_at_once=100)},
         "decontaminate": {"rules": ContaminationRules(ngram=13, min_alone_words=8, min_aligned_fraction=0.6),
@@ -200,7 +214,9 @@ def stages(directory: Path, num_shards: int = 2, concurrency: int = 2, **changes
         decontaminate.resolve(decontaminate.DecontaminateConfig(**made["decontaminate"])),
     )
     found["clean"] = Stage.of("clean", clean, clean.CleanConfig(**made["clean"]), sources=first, documents=asked)
-    found["dedup"] = Stage.of("dedup", dedup, dedup.DedupConfig(**made["dedup"]), documents=found["clean"])
+    gate = deidentify.DeidentifyConfig(**made["deidentify"])
+    found["deidentify"] = Stage.of("deidentify", deidentify, gate, documents=found["clean"])
+    found["dedup"] = Stage.of("dedup", dedup, dedup.DedupConfig(**made["dedup"]), documents=found["deidentify"])
     found["decontaminate"] = Stage.of("decontaminate", decontaminate, checks, documents=found["dedup"], questions=asked)
     inputs = {"documents": "decontaminate", "model": "base", "cleaned": "clean", "distinct": "dedup"}
     sources_of_corpus = {role: found[name] for role, name in inputs.items()}

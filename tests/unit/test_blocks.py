@@ -141,7 +141,6 @@ def test_blocks_cut_from_arrays_are_those_written_row_by_row(tmp_path_factory, l
         writer.add(tokens[start : start + sum(row)], row, [1] * sum(row))
         start += sum(row)
     facts = writer.close()
-    (directory / "cut").mkdir()
     columns = block_columns(tokens, np.cumsum(lengths) - lengths, size)
     shard = write_shard(directory / "cut", 0, columns)
     assert (directory / "cut" / shard["name"]).read_bytes() == (directory / "plain" / shard["name"]).read_bytes()

@@ -150,7 +150,8 @@ def written(directory: Path, num_parts: int = 2) -> Path:
     order = order_rows()
     data = directory / "corpus"
     data.mkdir(parents=True)
-    write_table(data / "order.parquet", order, ORDER)
+    for number, some in enumerate((order[:500], order[500:])):  # as the files of the store, not as the steps' parts
+        write_table(data / "order" / f"part-{number:05d}.parquet", some, ORDER)
     (data / "account.json").write_text(json.dumps(account()))
     card = card_of(order) if num_parts == 2 else reversed_(card_of(order))
     write_card(card, PROPORTIONS, steps(directory, num_parts), data)
@@ -252,7 +253,8 @@ def test_the_number_of_parts_changes_nothing(data, tmp_path, num_parts):
 def test_mixture_and_lengths_are_those_of_a_plain_count(data):
     order = order_rows()
     total = sum(row["num_tokens"] for row in order)
-    found = mixture_along([data / "order.parquet"], PROPORTIONS, total)
+    parts = sorted((data / "order").iterdir())
+    found = mixture_along(parts, PROPORTIONS, total)
     sums, worst, shares = dict.fromkeys(PROPORTIONS, 0), 0.0, {}
     for row in order:
         sums[row["category"]] += row["num_tokens"]
@@ -273,4 +275,4 @@ def test_mixture_and_lengths_are_those_of_a_plain_count(data):
     for (source, _), length in lengths.items():
         low = str(1 << (length.bit_length() - 1))
         plain.setdefault(source, {})[low] = plain.get(source, {}).get(low, 0) + 1
-    assert document_lengths([data / "order.parquet"]) == plain
+    assert document_lengths(parts) == plain

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from medray.core.config import UserError
 from medray.core.identity import stable_hash
@@ -72,7 +73,6 @@ def order_of(workspace: Workspace) -> list[dict]:
 
 def built(settings: CorpusConfig, workspace: Workspace, facts: dict[str, dict]) -> dict:
     planned = plan_order(settings, workspace.scratch, list(facts))
-    (workspace.data / "store").mkdir(exist_ok=True)
     num_files = -(-planned["num_tokens"] // (settings.block_tokens * settings.blocks_per_file))
     files = [
         pack_file(Shard("", {"number": number}), config=settings, parts=facts, workspace=workspace)
@@ -216,6 +216,11 @@ def test_whole_sources_set_the_budget_and_are_checked_unit_by_unit(tmp_path):
     message = r"corpus.whole_sources: \d+ of \d+ units of 'notes' are outside a corpus of 1,000 tokens.*, or to 0"
     with pytest.raises(UserError, match=message):
         plan_order(settings.model_copy(update={"token_budget": 1000}), workspace.scratch, list(facts))
+
+
+def test_a_file_of_the_store_that_could_not_be_addressed_is_refused():
+    with pytest.raises(ValidationError, match="below 2\\^31 tokens: lower blocks_per_file"):
+        config(block_tokens=8192, blocks_per_file=1 << 18)
 
 
 def test_no_document_left_is_one_line(tmp_path):

@@ -17,13 +17,15 @@ from medray.plan.training import A100_FLOPS, adapter_flops, full_flops, utilisat
 from medray.recipes import me_llama as recipe
 
 RATES = Rates(
-    copy_mb_per_s=100, read_mb_per_s=50, clean_mb_per_s=5, dedup_mb_per_s=10, decontaminate_mb_per_s=20,
+    copy_mb_per_s=100, read_mb_per_s=50, clean_mb_per_s=5, deidentify_mb_per_s=0.5, dedup_mb_per_s=10,
+    decontaminate_mb_per_s=20,
     tokenise_tokens_per_s=100_000, pack_tokens_per_s=1_000_000, source_fraction=0.5, stored_fraction=0.25,
     key_bytes=100, ngram_fraction=1.5, store_bytes_per_token=5, scratch_token_bytes=2,
 )  # fmt: skip
 MIX = Mix(
-    proportions={"medical": 3, "general": 1}, token_budget=1_000_000_000, max_epochs=2, block_tokens=4096,
-    blocks_per_file=1000, num_shards=10, num_bands=14, keeps_ngrams=True,
+    proportions={"medical": 3, "general": 1}, token_budget=1_000_000_000, max_epochs=2, source_epochs={},
+    block_tokens=4096, blocks_per_file=1000, num_shards=10, deidentified=("general",), num_bands=14,
+    keeps_ngrams=True,
 )  # fmt: skip
 
 
@@ -43,16 +45,16 @@ def test_a_corpus_by_hand():
     assert shares == {"medical": (500_000_000, 750_000_000, 1.5), "general": (400_000_000, 250_000_000, 0.625)}
     assert found.shortage == ""
     # 3,600 MB at 1 MB/s is an hour; ten shards of four files: each file is read three times, twice in vain
-    assert [step.name for step in found.steps] == ["sources", "clean", "dedup", "decontaminate", "corpus"]
+    assert [step.name for step in found.steps] == ["sources", "clean", "deidentify", "dedup", "decontaminate", "corpus"]
     assert [round(step.cpu_hours, 6) for step in found.steps] == pytest.approx(
-        [0.005, 0.2 + 2 / 50, 0.1, 0.05, 9000 / 3600 + 1000 / 3600], abs=1e-6
+        [0.005, 0.2 + 2 / 50, 1.0, 0.1, 0.05, 9000 / 3600 + 1000 / 3600], abs=1e-6
     )
-    assert [step.stored_bytes for step in found.steps] == [1.8e9, 9e8, 9e8, 9e8, 5e9]
-    assert [step.scratch_bytes for step in found.steps] == [0, 0, 2_000_000 * (100 + 112) + 5_400_000_000, 0, 1.8e9]
+    assert [step.stored_bytes for step in found.steps] == [1.8e9, 9e8, 4.5e8, 9e8, 9e8, 5e9]
+    assert [step.scratch_bytes for step in found.steps] == [0, 0, 0, 2_000_000 * (100 + 112) + 5_400_000_000, 0, 1.8e9]
 
 
 def test_equal_texts_only_need_no_bands_and_no_ngrams():
-    assert estimate(EXPECTED, MIX._replace(num_bands=0, keeps_ngrams=False)).steps[2] == Step(
+    assert estimate(EXPECTED, MIX._replace(num_bands=0, keeps_ngrams=False)).steps[3] == Step(
         "dedup", pytest.approx(0.1), 900_000_000, 200_000_000
     )
 
@@ -60,13 +62,15 @@ def test_equal_texts_only_need_no_bands_and_no_ngrams():
 def test_a_mixture_that_cannot_be_filled_says_what_could():
     found = estimate(EXPECTED, MIX._replace(token_budget=2_000_000_000))
     assert found.shortage == (
-        "medical needs 1,500,000,000 tokens of 500,000,000 x 2 epochs: at most 1,333,333,333 tokens can be filled; "
-        "lower corpus.token_budget, or add a source"
+        "medical needs 1,500,000,000 tokens, has 1,000,000,000 with all its epochs: "
+        "at most 1,333,333,333 tokens can be filled; lower corpus.token_budget, or add a source"
     )
     assert estimate(EXPECTED, MIX._replace(token_budget=1_333_333_333)).shortage == ""
     assert estimate(EXPECTED, MIX._replace(token_budget=0)).num_tokens == 1_333_333_333
     nothing = Expected(sources=(source("medical", 500_000_000),), rates=RATES)
-    assert "general needs 250,000,000 tokens of 0 x 2" in estimate(nothing, MIX).shortage
+    more = estimate(EXPECTED, MIX._replace(token_budget=0, source_epochs={"medical": 3}))
+    assert more.num_tokens == 2_000_000_000  # 500M x 3 of medical text is three quarters of it
+    assert "general needs 250,000,000 tokens, has 0 with" in estimate(nothing, MIX).shortage
 
 
 def test_training_by_hand():

@@ -13,7 +13,7 @@ class ReadRules(Config):
     """Limits and choices of the readers; each format uses those that concern it."""
 
     max_document_bytes: int = Field(50_000_000, ge=1)
-    """A longer row of a file goes to quarantine unread; a worker holds a few times this."""
+    """A longer row of a file goes to quarantine with its size and is never held; a worker holds a few times this."""
     tables: Literal["drop", "caption", "full"] = "caption"
     """Of a paper's tables: nothing, label and caption, or also the cells, a line per row."""
     figures: Literal["drop", "caption"] = "drop"

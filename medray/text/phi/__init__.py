@@ -1,0 +1,1 @@
+"""Identifiers in clinical text, found by rules and replaced by surrogates (the PHI gate)."""

@@ -1,0 +1,196 @@
+"""Numbers, codes and addresses of networks that identify: found by their shape, or by the label before them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from medray.text.phi.found import Found, matches_at, starts_of
+
+# A label is followed by "number", "no.", "#", "is", ":", dots, in any order, and then by the value.
+_LINK = (
+    r"(?:[ \t]*(?:numbers?|num|n[or]s?\b\.?|id\b|#|:|is\b|was\b|are\b|tag|there|code|on file|end(?:s|ing)(?: in|"
+    r" with)?\b|\.{2,}|=|-(?=[ \t])))*"
+    r"[ \t]*\n?[ ]{0,4}"
+)
+# Holds three digits at least; may have letters, dashes, dots and slashes inside.
+_CODE = r"(?:(?=(?:[\w./-]*\d){3})[A-Z0-9]+(?:[-./][A-Z0-9]+)*|\d{2,}:[A-Z]{1,3}\d{3,}|[A-Z]{2,3}\d\d)(?!\w)"
+_GROUPS = re.compile(r"(?<![\w.-])\d{4}(?: \d{4}){2,3}(?![\w.-])")
+_OBSTETRIC = re.compile(r"G\d{1,2}P\d{1,4}", re.I)
+_AREA = r"[2-9]\d{2}"
+_PHONE = re.compile(
+    rf"(?<![\w.-])(?:(?:\+?1[ .-]?)?(?:\({_AREA}\)[ .-]{{0,2}}|{_AREA}[./-]|(?<!\d ){_AREA} ){_AREA}[ .-]\d{{4}}"
+    rf"|\+(?=(?:[ ().-]{{0,2}}\d){{8}})\d{{1,3}}[ .-]?\(?\d{{1,5}}\)?"
+    rf"(?:[ .-]?\d{{2,8}}){{1,4}}|{_AREA}[-.]\d{{4}}(?! ?(?:m[lgc]|cc|units?|"
+    rf"kcal|cal|steps|iu|k|g)\b))(?![\w-])"
+    r"(?:[ ,]*(?:x|ext\.?|extension)[ ]?(?P<ext>\d{2,6}))?"
+)
+_FAX_BEFORE = re.compile(r"(?:\bfax\w*|\bfacsimile)[^\d\n;]{0,24}$", re.I)
+_LAB_BEFORE = re.compile(
+    r"\b(?:glucose|fsbs|fs|bg|ck|plt|platelets?|bun|ld|wbc|range|"
+    r"counts?)[ :]{1,2}[\d ,-]*$",
+    re.I,
+)
+_PHONE_STARTS = re.compile(r"[+(\d](?<![\w.-][+(\d])")
+_EXTENSION = re.compile(
+    rf"[PpBbEe](?<!\w[PpBbEe])(?i:ager|eeper|leep|gr|age (?:me|him|her) at|aged(?: at)?|xt\b\.?|xtension){_LINK}"
+    rf"(?P<v>\d{{4,7}})(?![\w-])"
+)
+
+# Words that label a code by themselves, and words that do so only with "number", "no.", "id" or "#" after them.
+_LABELLED = {
+    "medical_record": (
+        r"MRNs?|MPI|NHI|NHS|HRN|URN|CRN|med(?:ical)?[. ]{1,2}rec(?:ord)?s?\b\.?|patient identifier|chart",
+        r"MR|UR|unit|hosp(?:ital)?\.?|patient",
+    ),
+    "ssn": (r"SSN|social security|last[ -](?:4|four)(?:(?: digits)? of)?(?: SSN| social\w*)?", r"SS"),
+    "health_plan": (
+        r"subscriber|medicaid|medicare|beneficiary|insured|HICN?|MBI|health card",
+        r"member(?:ship)?|policy|group|group/policy|"
+        r"(?:health )?(?:insurance|plan)|aetna,?|blue cross,?|cigna,?|humana,?|payer",
+    ),
+    "account": (
+        r"acct\b\.?|account|FIN|CSN|HAR|invoice|claim file|credit card",
+        r"billing|encounter|visit|guarantor|card",
+    ),
+    "licence": (
+        r"DEA|NPI|UPIN|GMC|NMC|HCPC|NABP|NCPDP|CDL|licen[cs]ed?(?! (?:plate|tag))|lic\b\.?|certificate|passport|permit",
+        r"DL|cert\b\.?|certification|reg\b\.?|registration|credential|PIN|NRP|EMT(?:-P)?|RN|LPN|LVN|NP|PA(?:-C)?|MD|DO|"
+        r"RPh|PharmD|PT|OT|RT|CRNA|board",
+    ),
+    "vehicle": (r"VIN", r"vehicle|registration"),
+    "device": (r"ser(?:ial)?\b\.?|S/?N|UDI|model/serial|lot", r"device|implant"),
+    "other": (
+        r"ID(?= ?[#:]| (?:band|bracelet|tag|badge))(?: band| bracelet| tag| badge)?|accession|specimen|badge|"
+        r"employee|requisition|military|docket|subject|participant|job|clip",
+        r"study|trial|interpreter|case|kit|claim|ref(?:erence)?|protocol|dictation|document|order|prescription|rx|"
+        r"confirmation|prisoner|inmate|student|user ?|state|national|tax|identification",
+    ),
+}
+_NUMBERED = r"(?= ?(?:#|id\b|no\b|num))"
+_OF = r"(?: of [^\d.;:\n]{2,40}(?=:))?"
+_LABEL_BEFORE = tuple(
+    (kind, re.compile(rf"(?:{alone}|(?:{words}){_NUMBERED}){_OF}{_LINK}$", re.I))
+    for kind, (alone, words) in _LABELLED.items()
+)
+_SOME_LABEL = re.compile("|".join(pattern.pattern for _, pattern in _LABEL_BEFORE), re.I)
+_LETTERS = re.compile(r"(?<![A-Za-z])[A-Za-z]")
+# What is left: a code after "number", "no." or "#", six digits in a row, or five among letters and dashes.
+_PICTURE_BEFORE = re.compile(
+    r"\b(?:images?|series|slices?|figs?|figures?|size|with|running)\b[ \w]{0,8}#[ ]?$|\(#$", re.I
+)
+_ANY_LABEL = re.compile(rf"(?:\bnumber|\bno\.|#|\bID:){_LINK}$", re.I)
+# These label only what cannot be a dose or a count: letters with digits, or seven digits.
+_LOOSE_LABEL = re.compile(rf"\b(?:ID|ref(?:erence)?\b\.?|claim|case|rx|specimen|sample|order|insurance){_LINK}$", re.I)
+_LOOSE_CODE = re.compile(r"[A-Z]+-?\d{3,}[A-Z\d-]*|(?:\d-?){7,}|\d+[:-][A-Z]{2,}-?\d{3,}")
+_ANY_CODE = re.compile(r"(?:\d+-)*\d{6,}(?:-\d+)*|(?=(?:[A-Z-]*\d){5})(?=[\d-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+)*")
+_CODES = re.compile(rf"(?<![\w-])(?<![\w][./]){_CODE}", re.I)
+_LONGEST_LABEL = 72
+_STATE_BEFORE = re.compile(r"(?<![A-Za-z])[A-Z]{1,3} $")
+_JOINED = re.compile(r"\d(?<![\w./-]\d)\d*(?:-\d+)+(?![\w/]|\.\d|-\w)")
+_DATED = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}-\d{1,2}-\d{4}")
+_ON_PAGER = re.compile(r"[px](?<!\w[px])\.?(?P<v>\d{4,5})(?![\w.-])")
+_SSN_SPACED = re.compile(r"\d{3} \d{2} \d{4}\b")
+_SSN_BEFORE = re.compile(r"\b(?:SSN?\b|S\.S\.|soc(?:ial)?\.? sec(?:urity)?\b)[^\d\n]{0,20}$", re.I)
+_SSN_MASKED = re.compile(r"[X*x#•](?:[X*x#•]{2}-?[X*x#•]{2}-?|[X*x#•]{2,4}-)\d{4}\b")
+_UDI = re.compile(r"\(01\)\d{14}(?:\(\d{2}\)[\w-]+)*")
+_EMAIL = re.compile(r"(?<![\w.])[\w.+'-]+@[\w-]+(?:\.[\w-]+)+")
+_DOMAIN = r"\.(?:com|org|net|edu|gov|info|io|us|uk|ca|health|int)\b"
+_LINKED = re.compile(rf"{_DOMAIN}|://|www\.", re.I)
+_URL = re.compile(
+    r"\b(?:https?|ftp)://[^\s<>()\"']+[^\s<>()\"'.,;:?!]|\bwww\.[\w.-]+\.\w{2,}(?:/[\w./%?=&#~-]*\w)?"
+    rf"|(?<![\w@.-])(?=[a-z][\w-]*+\.[a-z])[a-z][\w-]*(?:\.[a-z][\w-]*)*{_DOMAIN}(?:/[\w./%?=&#~-]*\w)?",
+    re.I,
+)
+_IP4 = re.compile(r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w]|\.\d)")
+_IP6 = re.compile(
+    r"(?<![\w:])(?=[\da-f:]*(?:::|(?::[^:\s]+){7}))(?=[\da-f:]*[\da-f]{3})[\da-f]{0,4}(?::[\da-f]{0,4}){2,7}(?![\w:])",
+    re.I,
+)
+_SSN = re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])")
+_VIN = re.compile(r"[A-HJ-NPR-Z0-9](?<!\w.)[A-HJ-NPR-Z0-9]{16}(?!\w)")
+_SERIAL = re.compile(r"SN(?<!\wSN)-?\d{5,}\b")
+_PLATE_VALUE = (
+    r"(?:[A-Z]{1,3}[- ]?\d{2,5}|\d{1,3}[A-Z]{1,3}-[A-Z]?\d{1,4}|"
+    r"\d{1,4}[- ]?[A-Z]{2,3}(?:[- ]?\d{1,4})?|\d[A-Z]{3}\d{3})"
+)
+_PLATE = re.compile(
+    rf"[PpTtRr](?<!\w[PpTtRr])(?i:lates?(?: for [a-z]+)?|ag|egistration)\b(?i:{_LINK})(?P<v>{_PLATE_VALUE})(?!\w)"
+)
+_BEFORE_PLATE = re.compile(rf"(?!\d+ [a-z])(?P<v>{_PLATE_VALUE}) (?i:plates?)\b")
+
+
+def find_numbers(text: str) -> Iterator[Found]:
+    """Identifiers (D) to (O) and (R) of 45 CFR 164.514(b)(2)(i), the surer rules first; finds may overlap."""
+    digits = starts_of(text, "0")
+    if "@" in text:
+        yield from (Found(*m.span(), "email") for m in _EMAIL.finditer(text))
+    if _LINKED.search(text):
+        yield from (Found(*m.span(), "url") for m in _URL.finditer(text))
+    yield from (Found(*m.span(), "ip") for m in matches_at(_IP4, text, digits))
+    if "::" in text or text.count(":") > 6:
+        yield from (Found(*m.span(), "ip") for m in _IP6.finditer(text))
+    yield from (Found(*m.span(), "device") for m in _UDI.finditer(text))
+    yield from (Found(*m.span("v"), "vehicle") for m in _PLATE.finditer(text))
+    if " plate" in text.lower():
+        both = starts_of(text, "A0")
+        yield from (Found(*m.span("v"), "vehicle") for m in matches_at(_BEFORE_PLATE, text, both))
+    yield from (Found(*m.span(), "ssn") for m in matches_at(_SSN, text, digits))
+    yield from (Found(*m.span(), "vehicle") for m in _VIN.finditer(text) if _is_mixed(m[0]))
+    yield from (Found(*m.span(), "device") for m in _SERIAL.finditer(text))
+    yield from _labelled(text)
+    for m in matches_at(_SSN_SPACED, text, digits):
+        if _SSN_BEFORE.search(text, max(0, m.start() - 40), m.start()):
+            yield Found(*m.span(), "ssn")
+    yield from (Found(*m.span(), "ssn") for m in _SSN_MASKED.finditer(text))
+    yield from _phones(text)
+
+
+def _is_mixed(code: str) -> bool:
+    """Whether a code of 17 characters has the letters and digits of a vehicle's number."""
+    return sum(map(str.isdigit, code)) > 4 and sum(map(str.isalpha, code)) > 1
+
+
+def _labelled(text: str) -> Iterator[Found]:
+    for code in _GROUPS.finditer(text):
+        before, kind = _label_before(text, code.start())
+        if kind or _ANY_LABEL.search(before):
+            yield Found(*code.span(), kind or "other")
+    for code in _CODES.finditer(text):
+        start, (before, kind) = code.start(), _label_before(text, code.start())
+        state = _STATE_BEFORE.search(before)  # lic. OH 12345
+        if state and not kind:
+            kind = _label_before(text, start - len(state[0]))[1]
+            start -= len(state[0]) if kind else 0
+        loose = _LOOSE_CODE.fullmatch(code[0]) and _LOOSE_LABEL.search(before)
+        named = sum(map(str.isdigit, code[0])) > 3 and _ANY_LABEL.search(before) and not _PICTURE_BEFORE.search(before)
+        if not kind and (loose or named or _ANY_CODE.fullmatch(code[0])):
+            kind = "other"
+        if kind and not _OBSTETRIC.fullmatch(code[0]):
+            yield Found(start, code.end(), kind)
+
+
+def _label_before(text: str, place: int) -> tuple[str, str | None]:
+    """What stands before a code, and the kind of its label, if there is one."""
+    before = text[max(0, place - _LONGEST_LABEL) : place]
+    starts = [m.start() for m in _LETTERS.finditer(before)]
+    if not any(_SOME_LABEL.match(before, start) for start in starts):
+        return before, None
+    return before, next(kind for kind, pattern in _LABEL_BEFORE for start in starts if pattern.match(before, start))
+
+
+def _phones(text: str) -> Iterator[Found]:
+    for m in matches_at(_PHONE, text, [m.start() for m in _PHONE_STARTS.finditer(text)]):
+        before = text[max(0, m.start() - 40) : m.start()]
+        if not _LAB_BEFORE.search(before):
+            stop = m.start("ext") - 1 if m["ext"] else m.end()
+            stop = len(text[:stop].rstrip(" ,.xetnsio")) if m["ext"] else stop
+            yield Found(m.start(), stop, "fax" if _FAX_BEFORE.search(before) else "phone")
+            if m["ext"]:
+                yield Found(*m.span("ext"), "phone")
+    for m in _JOINED.finditer(text):
+        lengths = {len(group) for group in m[0].split("-")}
+        if len(lengths) > 1 and not _DATED.fullmatch(m[0]) and len(re.sub("-", "", m[0])) > 6 + (m[0].count("-") < 2):
+            yield Found(*m.span(), "other")  # neither a range nor a row of values is written so
+    for pattern in (_EXTENSION, _ON_PAGER):
+        yield from (Found(*m.span("v"), "phone") for m in pattern.finditer(text))
