@@ -75,9 +75,9 @@ def _identifiers(steps: Iterable[Artifact]) -> dict[str, Any]:
 
 
 def _closed_benchmarks(documents: Artifact) -> set[str]:
-    """Benchmarks whose own text must not be shown."""
-    files = documents.manifest.config.get("benchmarks", [])
-    return {file["name"] for file in files if file["access"] != "public"}
+    """Benchmarks whose own text must not be shown: what quotes them would be bound by their terms."""
+    files, (_, licences) = documents.manifest.config.get("benchmarks", []), documents.passed_terms
+    return {file["name"] for file in files if file["access"] != "public" or file["licence"] not in licences}
 
 
 def _examples(

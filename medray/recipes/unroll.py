@@ -38,9 +38,8 @@ def unroll(recipe: Recipe) -> list[Stage]:
     distinct = order.add("dedup", dedup, recipe.dedup, documents=nobodys)
     checks = decontaminate.resolve(recipe.decontaminate)
     checked = order.add("decontaminate", decontaminate, checks, documents=distinct, questions=made)
-    corpus = order.add(
-        "corpus", build, recipe.corpus, model=start, documents=checked, cleaned=cleaned, distinct=distinct
-    )
+    before = {"cleaned": cleaned, "deidentified": nobodys, "distinct": distinct}  # what they dropped, the card shows
+    corpus = order.add("corpus", build, recipe.corpus, model=start, documents=checked, **before)
     if recipe.pretrain:
         _models(order, recipe, _Evaluated(order, recipe, corpus, made), start, corpus, made)
     if recipe.report:

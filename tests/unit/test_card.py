@@ -17,6 +17,7 @@ from medray.corpus.assemble import ORDER
 from medray.corpus.card import write_card
 from medray.corpus.clean import DROPPED
 from medray.corpus.decontaminate import CONTAMINATED
+from medray.corpus.deidentify import REFUSED
 from medray.corpus.fates import DUPLICATES
 from medray.corpus.losses import LOST
 from medray.corpus.shape import document_lengths, mixture_along
@@ -30,7 +31,7 @@ def artifact(directory: Path, kind: str, config: dict | None = None, access: str
     (directory / kind / "data").mkdir(parents=True)
     manifest = Manifest(
         kind=kind, label=kind, id=kind, version=1, config=config or {}, placement={}, inputs={}, counters={},
-        digest="", parts={}, equality="exact", size_bytes=0, num_quarantined=0, access=access, licences=(), commit="",
+        digest="", parts={}, equality="exact", size_bytes=0, num_quarantined=0, access=access, licences=("CC0-1.0",), commit="",
         packages={}, started_at=0, sealed_at=0, wall_s=0, num_attempts=1, peak_memory_bytes=0, cpu_core_hours=0,
     )  # fmt: skip
     return Artifact(manifest, directory / kind)
@@ -49,6 +50,7 @@ def dropped_rows() -> list[dict]:
 def contaminated_rows() -> list[dict]:
     rows = [("papers", "x1", "open", "a benchmark's own words", True), ("notes", "x2", "open", SECRET, True)]
     rows += [("papers", "x3", "shut", "words nobody may show", True), ("papers", "x4", "open", "kept words", False)]
+    rows += [("papers", "x5", "inside", "words nobody may show either", True)]
     return [
         {"id": id, "source": source, "benchmark": benchmark, "item": f"i-{id}", "aligned_fraction": 0.875,
          "text": text, "dropped": dropped}
@@ -65,7 +67,8 @@ def steps(directory: Path, num_parts: int) -> dict[str, Artifact]:
     """The steps before the corpus, their tables in so many parts."""
     clean, dedup = artifact(directory, "clean"), artifact(directory, "dedup")
     deidentify = artifact(directory, "deidentify")
-    benchmarks = [{"name": "open", "access": "public"}, {"name": "shut", "access": "credentialed"}]
+    terms = {"open": ("public", "CC0-1.0"), "shut": ("public", "CC BY-NC 4.0"), "inside": ("credentialed", "CC0-1.0")}
+    benchmarks = [{"name": name, "access": access, "licence": licence} for name, (access, licence) in terms.items()]
     checked = artifact(directory, "decontaminate", {"benchmarks": benchmarks}, access="credentialed")
     write_parts(clean.data / "dropped", dropped_rows(), DROPPED, num_parts)
     bad = [{"where": f"part-0.csv:{n}", "reason": f"CATEGORY is '{SECRET}'", "row": SECRET} for n in range(3)]
@@ -78,6 +81,7 @@ def steps(directory: Path, num_parts: int) -> dict[str, Artifact]:
     write_table(dedup.data / "duplicates.parquet", duplicates, DUPLICATES)
     replaced = {"notes": {"name": {"identifiers": 4321, "documents": 321}}}
     (deidentify.data / "replaced.json").write_text(json.dumps(replaced))
+    write_parts(deidentify.data / "refused", [{"id": "n99", "source": "notes", "reason": "name at 7"}], REFUSED, 1)
     write_parts(checked.data / "contaminated", contaminated_rows(), CONTAMINATED, num_parts)
     certificates = [
         {"benchmark": name, "items_checked": 2718, "items_unchecked": 31, "items_found": found,
@@ -206,12 +210,13 @@ def test_no_text_of_a_closed_source_leaves_its_step(data):
     rows = pq.read_table(data / "dropped.parquet").to_pylist()
     assert {row["source"] for row in rows if row["text"]} == {"papers"}
     assert {row["source"] for row in rows if row["text"] is None} == {"notes", "closed", "gone", "papers"}
-    assert [row["id"] for row in rows if row["source"] == "papers" and row["text"] is None] == ["x3"]
+    assert [row["id"] for row in rows if row["source"] == "papers" and row["text"] is None] == ["x3", "x5"]
     assert "CATEGORY is …" in html and "not shown" in html
     assert "a benchmark&#39;s own words" in html and "words of paper" in html and "<b>bold</b>" not in html
 
 
 def test_a_closed_benchmarks_words_are_not_shown(data):
+    """What quoted a benchmark of terms that the corpus does not have would be bound by them."""
     assert "words nobody may show" not in (data / "card.html").read_text()
 
 
@@ -219,13 +224,16 @@ def test_all_losses_are_in_the_table_and_eight_of_a_kind_on_the_page(data):
     table = pq.read_table(data / "dropped.parquet")
     assert table.schema.equals(LOST)
     rows = table.to_pylist()
-    assert len(rows) == len(dropped_rows()) + 3 + 3  # the kept document is no loss
+    assert len(rows) == len(dropped_rows()) + 1 + 3 + 4  # the kept document is no loss
+    assert [(r["reason"], r["id"], r["why"]) for r in rows if r["step"] == "deidentify"] == [
+        ("looks_identified", "n99", "name at 7")
+    ]
     assert {(r["step"], r["why"]) for r in rows if r["source"] == "web"} == {
         ("dedup", "kept: web/w0"), ("dedup", "kept: papers/p99"),
     }  # fmt: skip
     page = Page((data / "card.html").read_text())
     reasons = [value for tag, name, value in page.attributes if tag == "tr" and name == "data-reason"]
-    assert reasons.count("too_short") == 16 and reasons.count("duplicate") == 1 and reasons.count("contaminated") == 3
+    assert reasons.count("too_short") == 16 and reasons.count("duplicate") == 1 and reasons.count("contaminated") == 4
     card = json.loads((data / "card.json").read_text())
     assert card["duplicates"] == [
         {"source": "web", "kept_source": "papers", "reason": "near_duplicate", "count": 1},

@@ -78,7 +78,7 @@ RELATIONS = frozenset(
 )
 _OTHER_LABELS = (
     "name names patient patients pt client re by attn cc to dear boy girl performing primary team signature signatures "
-    "from sender recipient labeled labelled accepting sending member donor"
+    "anesthesia from sender recipient labeled labelled accepting sending member donor"
 )
 LABELS = ROLES | RELATIONS | frozenset(_OTHER_LABELS.split())
 """Last words of a label: a colon or dots after one of these, and then a name."""
@@ -96,7 +96,7 @@ CLOSING = re.compile(
 )
 """The end of a letter, or of what stands on a label: a name follows."""
 LOWER_NAME = re.compile(
-    r"\b(?:md|dr|np|rn) (?P<v>[^\W\d_A-Z]{4,})\b|[,.;] (?P<w>[^\W\d_A-Z]{4,}) "
+    r"\b(?:md|dr|np|rn|MD|NP|RN|PA|Dr) (?P<v>[^\W\d_A-Z]{4,})\b|[,.;] (?P<w>[^\W\d_A-Z]{4,}) "
     r"(?:aware|notified|paged|informed|updated)\b"
 )
 """A rare word without a capital that a hurried hand may have meant as a name."""
@@ -108,7 +108,7 @@ BLANK = re.compile(r"[ ]{1,3}(?=[^\W\d_])")
 TITLE_GAP = re.compile(r"\.?[ \n]{1,2}(?=[^\W\d_])")
 NEAR_GAP = re.compile(
     r"(?:['’]s)?,?(?: (?:is|was|named|called))?(?: \((?:\w+ ){0,2}\w+\))?(?:[ ]{1,2}|"
-    r"\n)(?=[^\W\d_])"
+    r"\n| \()(?=[^\W\d_])"
 )
 CREDENTIAL = re.compile(
     r",?[ ]{1,2}(?:M\.?D\b\.?|D\.?O\b\.?|R\.?N\b\.?|N\.?P\b\.?|P\.?A\b(?:-C)?\.?|Ph\.?D\b\.?|LPN|LVN|CRNA|APRN|"
@@ -138,6 +138,7 @@ ITEM = re.compile(r"(?:^|[\n,;] ?|\s)\d{1,2}[.)]\s{1,3}$")
 # Words that begin or follow a run of capitals without being part of the name.
 STOP = frozenset(
     """
+    hi hello
     the a an and or of for with by to from in on at is was are were has had he she they it his her him their this
     that these those there who be been not no yes per re patient pt pts client family unknown none see seen
     signed dictated date time name unit mr mrs ms dr drs md rn do np pa phd esq sex dob mrn service attending

@@ -109,6 +109,8 @@ class NameReader(RunReader):
                 continue
             if self._acts_like_a_person(word):
                 yield Found(word.start, word.stop, "name")
+            if turned := self._turned(word):
+                yield Found(word.start, turned.stop, "name")
             initial = len(word.text) == 1 and self.text.startswith(". ", word.stop)
             if not (word.is_suspect or word.lower in GIVEN or initial):
                 continue
@@ -119,6 +121,17 @@ class NameReader(RunReader):
                 continue  # written in small letters elsewhere: a word that vocabulary lacks
             stop = run[-1].stop
             yield self._name(run)._replace(start=self._with_particles(self.at[word.start]))
+
+    def _turned(self, word: Word) -> Word | None:
+        """The given name after a family name and a comma: HILL, DANIEL."""
+        number = self.at[word.start] + 1
+        if number == len(self.words) or self.text[word.stop : (after := self.words[number]).start] != ", ":
+            return None
+        alike = word.text.isupper() == after.text.isupper() and word.text.istitle() == after.text.istitle()
+        known = after.lower in GIVEN or (after.text.isupper() and after.is_suspect)
+        named = known and after.is_capital and not (is_term(after.lower) or after.lower in TOWNS)
+        family = word.may_be_name and not is_term(word.lower) and (word.is_listed or word.is_suspect)
+        return after if alike and named and family and len(word.text) > 1 else None
 
     def _with_particles(self, number: int) -> int:
         """Where a name begins whose first word, but for particles, is this one."""
@@ -145,13 +158,13 @@ class NameReader(RunReader):
     def _stands_alone(self, run: list[Word]) -> bool:
         """Whether a run without any cue is a name: a rare word, or a frequent given name that is no other word."""
         solid = solid_words(run)
+        if len(run[0].text) == 1:
+            return solid[0].is_suspect or (solid[0].is_listed and not is_term(solid[0].lower))  # J. Bailey
         if any(w.is_suspect for w in solid):
             return not solid[0].text.isupper() or len(solid) > 1 or self._in_capitals(solid[0])
         if cues.ROLE_AFTER.match(self.text, run[-1].stop):
             return True
         first = solid[0]
-        if len(run[0].text) == 1:
-            return first.is_listed and not is_term(first.lower)  # J. Bailey
         if is_calendar(first.lower) or (first.text.isupper() and len(first.text) < 5 and not self._in_capitals(first)):
             return False  # "May Concern", "ASA III"
         if len(solid) > 1:

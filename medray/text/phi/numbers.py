@@ -117,6 +117,10 @@ _PLATE_VALUE = (
 _PLATE = re.compile(
     rf"[PpTtRr](?<!\w[PpTtRr])(?i:lates?(?: for [a-z]+)?|ag|egistration)\b(?i:{_LINK})(?P<v>{_PLATE_VALUE})(?!\w)"
 )
+_CAR = re.compile(
+    rf"[cCtTvVsSmMpP](?<!\w.)(?i:ar|ruck|an|ehicle|uv|edan|otorcycle|ickup|inivan)"
+    rf"(?:,|\s\()[ ]?(?P<v>{_PLATE_VALUE})(?!\w)"
+)
 _BEFORE_PLATE = re.compile(rf"(?!\d+ [a-z])(?P<v>{_PLATE_VALUE}) (?i:plates?)\b")
 
 
@@ -131,7 +135,8 @@ def find_numbers(text: str) -> Iterator[Found]:
     if "::" in text or text.count(":") > 6:
         yield from (Found(*m.span(), "ip") for m in _IP6.finditer(text))
     yield from (Found(*m.span(), "device") for m in _UDI.finditer(text))
-    yield from (Found(*m.span("v"), "vehicle") for m in _PLATE.finditer(text))
+    for pattern in (_PLATE, _CAR):
+        yield from (Found(*m.span("v"), "vehicle") for m in pattern.finditer(text))
     if " plate" in text.lower():
         both = starts_of(text, "A0")
         yield from (Found(*m.span("v"), "vehicle") for m in matches_at(_BEFORE_PLATE, text, both))

@@ -27,7 +27,7 @@ _NATURE = re.compile(
 _BARE = re.compile(
     rf"(?P<v>{CAP}(?: (?!(?:{CODE})\b){CAP}){{0,2}}) (?:Regional|Memorial|General|Baptist|Methodist|Presbyterian|"
     r"Lutheran|Adventist|Deaconess|Children['’]s|Rehab|Hospice|Infirmary)"
-    r"(?=[,.;:)\n]|$| (?:on|for|in|to|and|ED|ER|ICU|with|by|at)\b)"
+    r"(?=[,.;:)\n]|$|  | (?:on|for|in|to|and|ED|ER|ICU|with|by|at)\b)"
 )
 _VETERANS = re.compile(r"\b(?P<v>[A-Z][\w'’-]+) (?:VA|VAMC)\b")
 _LAND = re.compile(
@@ -48,7 +48,7 @@ _HOUSE = (
     r"wellness|adult day|long term care) )*"
     r"(?:hospital|medical center|med ctr|medical ctr|clinic|infirmary|nursing home|nursing facility|"
     r"nursing center|center|centre|facility|memory care|burn unit|dialysis unit|state prison|detention center|"
-    r"(?-i:Homes?|School|Practice|Institute|Jail|Physicians|Kindergarten|Day ?care|Urgent Care|"
+    r"(?-i:Homes?|School|Practice|Institute|Jail|Medicine|Physicians|Kindergarten|Day ?care|Urgent Care|"
     r"Orthop(?:a?edics|a?edic Group))|"
     r"hospice|dialysis|mental health|behavioral health|"
     r"treatment center|rehab|rehabilitation|assisted living|senior living|living|manor|villa|lodge|family practice|"
@@ -66,10 +66,12 @@ _FACILITY = re.compile(
 _HOUSE_NOUN = re.compile(
     r"hosp|cent(?:er|re)|med|clinic|infirm|nursing|facil|hospice|dialy|mental|behav|treat|rehab|living|manor|villa|lodge|"
     r"family|pedia|assoc|health|retire|care|conval|school|elem|middle|univ|college|acad|church|synag|mosq|prison|correc|"
-    r"shelt|pharm|memory|burn|state|deten|home|practice|instit|jail|physi|kinder|day|urgent|orthop"
+    r"sister|medicine|shelt|pharm|memory|burn|state|deten|home|practice|instit|jail|physi|kinder|day|urgent|orthop"
 )
 _LONGEST_LEAD = 80
-_UNIVERSITY = re.compile(rf"[UCHS](?<!\w.)(?:niversity|ollege|ospital|isters|hurch) of (?:the )?{CAP}(?: {CAP}){{0,3}}")
+_UNIVERSITY = re.compile(
+    rf"(?:{CAP} ){{0,2}}?(?:University|College|Hospital|Sisters|Church) of (?:the )?{CAP}(?: {CAP}){{0,3}}"
+)
 # Words that make no hospital's name: its department, its rank, its trade.
 _GENERIC = frozenset(
     """
@@ -86,6 +88,8 @@ _GENERIC = frozenset(
     lutheran presbyterian jewish islamic christian poison control call data please follow-up followup telephone fax
     visit tertiary transfer crisis birth birthing imaging infusion
     referring referral accepting admitting he she pt patient no on per cvs walgreens living retail
+    pacemaker memory sick headache hernia travel lipid prenatal postpartum preop hearing balance foot fracture
+    continence hypertension stone lung thyroid ostomy hand movement epilepsy ms als tb std vaccine flu
     physical occupational speech therapy room floor service services resources customer vision bariatric maintenance
     mail order recovery chest stem cell bone marrow attending message voice contact
     """.split()
@@ -148,7 +152,9 @@ def _named(text: str, capitals: list[int]) -> Iterator[Found]:
             if town and _is_town(town["v"]) and (_is_strange(town["v"]) or " " in town["v"]):
                 yield Found(*town.span("v"), "location")
     yield from (
-        Found(*m.span(), "location") for m in _UNIVERSITY.finditer(text) if not _all_generic(m[0].split(" of ")[1])
+        Found(*m.span(), "location")
+        for m in matches_at(_UNIVERSITY, text, _before_houses(text, capitals))
+        if not _all_generic(m[0].split(" of ")[1])
     )
     counties = capitals if _COUNTY_NOUN.search(text) else []
     for m in matches_at(_COUNTY, text, counties):
@@ -157,7 +163,7 @@ def _named(text: str, capitals: list[int]) -> Iterator[Found]:
             yield Found(m.start() + lead, m.end(), "location")
     for m in matches_at(_BEFORE_STATE, text, capitals):
         town = m["v"][_lead_in(m["v"]) :].split(" of ")[-1]
-        if _is_town(town) and ("," in m[0] or _is_strange(town)):
+        if _is_town(town) and ("," in m[0] or _is_strange(town) or _FIVE_DIGITS.match(text, m.end() + 1)):
             yield Found(m.end("v") - len(town), m.end("v"), "location")
     for m in matches_at(_VETERANS, text, capitals if " VA" in text else []):
         if _is_strange(m["v"]):
@@ -173,7 +179,7 @@ def _named(text: str, capitals: list[int]) -> Iterator[Found]:
             yield Found(m.end("v") - len(town), m.end("v"), "location")
     for pattern in (_NATURE, _LAND):
         for m in matches_at(pattern, text, capitals):
-            if not EPONYM_NOUN.match(text, m.end()) and _is_town(m[0]):
+            if not EPONYM_NOUN.match(text, m.end()) and (_is_town(m[0]) or m[0].startswith("Our ")):
                 yield Found(*m.span(), "location")
 
 
@@ -230,7 +236,7 @@ def _after_cues(text: str, capitals: list[int]) -> Iterator[Found]:
         parts = name[0].split(" ")
         while parts and parts[-1].lower() in STOP:
             parts.pop()
-        words = [part.lower().strip(".") for part in parts]
+        words = [part.lower().strip(".").removesuffix("'s") for part in parts]
         if not words or any((w in STOP and w not in _JOINING) or (is_term(w) and w not in TOWNS) for w in words):
             continue
         if _all_generic(name[0]) or (cue == "of" and _PART_OF.search(text, max(0, before - 14), before)):

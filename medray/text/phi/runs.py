@@ -127,6 +127,8 @@ class RunReader:
         if len(solid) > 1 and cue == "near":
             known += [w for w in solid if w.is_listed and solid[0].is_listed]
         given = solid[0].lower in GIVEN
+        if cue == "plain" and len(run[0].text) == 1 and solid[0].is_listed:
+            return True  # A. Sharp
         if comma and cue != "plain" and any(w.is_listed for w in solid[1:]):
             return True
         if cue == "line":
