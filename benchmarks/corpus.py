@@ -98,7 +98,7 @@ def read_input(directory: Path) -> list[str]:
     return [row.fields["text"] for path in sorted(directory.iterdir()) for row in read_piece(Piece(str(path)), reader)]
 
 
-def stages(inputs: Path, num_shards: int = NUM_FILES) -> dict[str, Stage]:
+def stages(inputs: Path, num_shards: int = NUM_FILES, blocks_per_file: int = 1024) -> dict[str, Stage]:
     """The stages from the sources to the token store, and the model whose tokenizer it is for."""
     terms = {"licence": "CC BY 4.0", "access": "public"}
     source = SourceConfig(
@@ -114,8 +114,9 @@ def stages(inputs: Path, num_shards: int = NUM_FILES) -> dict[str, Stage]:
         rules=DATATROVES_RULES, max_quarantine_fraction=0, placement=clean.CleanPlacement(num_shards=num_shards)
     )
     packing = build.CorpusConfig(
-        proportions={"medical": 1}, token_budget=0, max_epochs=1, max_unit_tokens=0, block_tokens=4096, rng_seed=0
-    )
+        proportions={"medical": 1}, token_budget=0, max_epochs=1, max_unit_tokens=0, block_tokens=4096,
+        blocks_per_file=blocks_per_file, rng_seed=0,
+    )  # fmt: skip
     found = {"base": Stage.of("base", base, base.resolve(model))}
     found["sources"] = Stage.of("sources", sources, sources.resolve(config))
     found["clean"] = Stage.of("clean", clean, cleaning, sources=found["sources"])

@@ -1,10 +1,10 @@
 """How time and memory of the corpus' steps grow with the input: 1x, 4x and 16x, all through one small object store.
 
-time_slope is the slope of log(seconds) over log(input), from clean's start to the sealed corpus; rss_ratio the peak memory
-at 16x over that at 1x: the proportional set size of all of the run's processes, which share the object store's pages
-among them. The largest input is at least five times the object store; driver_ratio is the growth of this process' own
-peak. Files and shards have the same size at every scale, as more input means more files. Ray and its workers are
-started, and warm from a small input, before the clock starts.
+time_slope is the slope of log(seconds) over log(input), from clean's start to the sealed corpus; rss_ratio the peak
+memory at 16x over that at 1x: the proportional set size of all of the run's processes, which share the object store's
+pages among them. The largest input is at least five times the object store; driver_ratio is the growth of this
+process' own peak. Files, shards and files of the token store have the same size at every scale, as more input means
+more files. Ray and its workers are started, and warm from a small input, before the clock starts.
 
     python benchmarks/corpus_growth.py [--quick | --megabytes N] [--data ../shared/data/corpus] [--cache DIR]
 """
@@ -29,6 +29,8 @@ from medray.core.workspace import Root
 from medray.session import SessionPlacement, ray_session
 
 SCALES = (1, 4, 16)
+BLOCKS_PER_FILE = 64
+"""Of the token store: few, so that the input at 1x fills whole files too."""
 OBJECT_STORE_MB = 80
 """About the smallest that Ray starts with."""
 
@@ -58,7 +60,7 @@ class Peaks:
 
 def measure(inputs: Path, root: Root, cached: Root, num_shards: int) -> float:
     """Seconds of clean, dedup and corpus."""
-    found = stages(inputs, num_shards)
+    found = stages(inputs, num_shards, BLOCKS_PER_FILE)
     execute(found["sources"], root)
     link_model(found["base"], root, cached)
     started = time.perf_counter()
@@ -90,22 +92,23 @@ def main() -> None:
             peaks = Peaks(session)
             for scale in (0, *SCALES):
                 peaks.reset()
-                took = measure(work / f"input-{scale}", Root(str(work / f"root-{scale}")), cached, NUM_FILES * scale or 2)
+                took = measure(
+                    work / f"input-{scale}", Root(str(work / f"root-{scale}")), cached, NUM_FILES * scale or 2
+                )
                 if scale:
                     seconds.append(took)
                     run_peaks.append(peaks.run)
                     driver_peaks.append(peaks.driver)
-                    print(
-                        f"{scale:3}x {scale * num_megabytes:7.0f} MB {took:7.1f} s, peak {peaks.run / MEGABYTE:,.0f} MB, "
-                        f"driver {peaks.driver / MEGABYTE:,.0f} MB",
-                        flush=True,
-                    )
+                    print(f"{scale:3}x {scale * num_megabytes:7.0f} MB {took:7.1f} s", end="", flush=True)
+                    print(f", peak {peaks.run / MEGABYTE:,.0f} MB, driver {peaks.driver / MEGABYTE:,.0f} MB")
             peaks.stop()
     print(f"the last input is {SCALES[-1] * num_megabytes / OBJECT_STORE_MB:.1f} times the object store")
     slope = np.polyfit(np.log(SCALES), np.log(seconds), 1)[0]
     result = {
-        "time_slope": slope, "rss_ratio": run_peaks[-1] / run_peaks[0], "driver_ratio": driver_peaks[-1] / driver_peaks[0],
-    }  # fmt: skip
+        "time_slope": slope,
+        "rss_ratio": run_peaks[-1] / run_peaks[0],
+        "driver_ratio": driver_peaks[-1] / driver_peaks[0],
+    }
     print(json.dumps({name: round(float(value), 3) for name, value in result.items()}))
 
 

@@ -103,7 +103,7 @@ def _plan(
     """Plan the order, and write what is held out; facts: those of the order, the tokenizer's digest."""
     from medray.corpus.assemble import write_heldout
     from medray.corpus.order import plan_order
-    from medray.model.load import tokenizer_digest
+    from medray.model.tokenizer import tokenizer_digest
 
     facts = plan_order(config, workspace.scratch, keys)
     heldout = [workspace.scratch / f"{key}.heldout.parquet" for key in keys]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -97,17 +97,14 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
     partial_path.rename(path)
 
 
+@lru_cache(maxsize=1)  # a worker has many parts, of one model
 def _encoder(model: Path) -> tuple[Any, int, type]:
     """Texts -> their ids in portions, straight from the Rust tokenizer; the EOS id; the type that holds every id."""
-    from medray.model.load import load_tokenizer
+    from medray.model.tokenizer import open_backend
 
-    loaded = load_tokenizer(model)
-    backend = loaded.backend_tokenizer
-    backend.no_padding()
-    backend.no_truncation()
-    backend.encode_special_tokens = True  # "<|im_end|>" written in a text is text, never the token that ends it
+    backend, eos = open_backend(model)
     largest = max(backend.get_vocab(with_added_tokens=True).values())
-    return partial(_encode, backend), loaded.eos_token_id, np.uint16 if largest < 1 << 16 else np.int32
+    return partial(_encode, backend), eos, np.uint16 if largest < 1 << 16 else np.int32
 
 
 def _encode(backend: Any, texts: list[str]) -> Iterator[list[list[int]]]:

@@ -5,7 +5,6 @@ Hugging Face directories only, never a hub name: what a run uses is on disk and 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceC
 from transformers.utils import logging as transformers_logging
 
 from medray.core.config import UserError
-from medray.core.identity import content_id
 from medray.model.tree import TokenTree, padded
 
 transformers_logging.disable_progress_bar()
@@ -50,25 +48,6 @@ def load_tokenizer(directory: str | Path) -> Any:
             )
         tokenizer.pad_token = usable[0]
     return tokenizer
-
-
-def tokenizer_digest(directory: str | Path) -> str:
-    """32 hex digits of all that decides ids: tokenizer.json, the chat template and the EOS and BOS tokens."""
-    directory = Path(directory)
-    try:
-        vocabulary = json.loads((directory / "tokenizer.json").read_text())
-        settings = json.loads((directory / "tokenizer_config.json").read_text())
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: missing, expected a tokenizer: save the model's tokenizer there") from error
-    template = directory / "chat_template.jinja"
-    text = template.read_text() if template.exists() else settings.get("chat_template") or ""
-    # truncation and padding are settings of the last call, not of the vocabulary
-    vocabulary = {key: value for key, value in vocabulary.items() if key not in ("truncation", "padding")}
-    return content_id(vocabulary, text, [_token_text(settings.get(name)) for name in ("eos_token", "bos_token")])
-
-
-def _token_text(value: Any) -> str:
-    return value["content"] if isinstance(value, dict) else value or ""
 
 
 def load_policy(directory: str | Path, dtype: str) -> Any:

@@ -90,7 +90,7 @@ def write_store(
 
     references: for each unit one log-probability (nats) for each of its sequences.
     """
-    from medray.model.load import tokenizer_digest
+    from medray.model.tokenizer import tokenizer_digest
     from medray.tables.blocks import BlockWriter
 
     writer = BlockWriter(directory, kind, tokenizer_digest(model), block_tokens, _ROWS_PER_SHARD)

@@ -6,7 +6,7 @@ Shapes: D texts, W words in all, N n-grams.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from pydantic import Field
@@ -148,7 +148,7 @@ def _repeated_ngrams(
 
 
 def _grouped(places: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The places whose key stands more than once, in order; the group of each; of each group its size and first place."""
+    """The places whose key stands more than once, in order; the group of each; each group's size and first place."""
     order = _ordered(keys)
     new = np.append(True, keys[order[1:]] != keys[order[:-1]])[: len(order)]
     counts = np.diff(np.append(np.flatnonzero(new), len(order)))
@@ -218,15 +218,14 @@ def _quality(texts: Sequence[str], words: Words, rules: GopherRules) -> Iterable
     ellipses = np.array([text.count("...") + text.count("…") for text in texts])
     yield "hashes", _over(hashes / num_words, rules.max_symbols_per_word)
     yield "ellipses", _over(ellipses / num_words, rules.max_symbols_per_word)
-    bullets = np.array([_line_fraction(text, ("•", "-"), str.lstrip, str.startswith) for text in texts])
-    yield "bullet_lines", _over(bullets, rules.max_bullet_line_fraction)
-    ends = np.array([_line_fraction(text, ("...", "…"), str.rstrip, str.endswith) for text in texts])
-    yield "ellipsis_lines", _over(ends, rules.max_ellipsis_line_fraction)
+    yield "bullet_lines", _marked_lines(texts, ("•", "-"), str.lstrip, str.startswith, rules.max_bullet_line_fraction)
+    yield (
+        "ellipsis_lines",
+        _marked_lines(texts, ("...", "…"), str.rstrip, str.endswith, rules.max_ellipsis_line_fraction),
+    )
     if rules.min_alphabetic_word_fraction is not None:
-        yield (
-            "unalphabetic_words",
-            _sums(words.has_letter, words.offsets) / num_words < rules.min_alphabetic_word_fraction,
-        )
+        lettered = _sums(words.has_letter, words.offsets) / num_words
+        yield "unalphabetic_words", lettered < rules.min_alphabetic_word_fraction
     if rules.min_stop_words is not None:
         present = [_sums(words.values == word_hash(word), words.offsets) > 0 for word in STOP_WORDS]
         yield "stop_words", np.sum(present, axis=0) < rules.min_stop_words
@@ -238,8 +237,15 @@ def _sums(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return before[offsets[1:]] - before[offsets[:-1]]
 
 
-def _line_fraction(text: str, marks: tuple[str, ...], strip: object, test: object) -> float:
-    if not any(mark in text for mark in marks):
-        return 0.0
-    lines = text.splitlines()
-    return sum(test(strip(line), marks) for line in lines) / len(lines)
+def _marked_lines(
+    texts: Sequence[str], marks: tuple[str, ...], strip: Callable[[str], str], test: Callable[..., bool],
+    limit: float | None,
+) -> np.ndarray:  # fmt: skip
+    """bool (D,): whether too many lines begin, or end, with one of the marks; lines are not cut where marks are few."""
+    found = np.zeros(len(texts), bool)
+    for number, text in enumerate(texts if limit is not None else ()):
+        num_marks = sum(map(text.count, marks))
+        if num_marks and num_marks >= limit * text.count("\n"):
+            lines = text.splitlines()
+            found[number] = sum(test(strip(line), marks) for line in lines) / len(lines) > limit
+    return found

@@ -110,9 +110,15 @@ def _word_characters() -> np.ndarray:
     return np.strings.isalnum(np.arange(0x110000, dtype="<u4").view("<U1"))
 
 
-@lru_cache(maxsize=32)
 def _powers(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first powers of the base and of its inverse modulo 2^64."""
+    """The first powers of the base and of its inverse modulo 2^64; kept for the next call unless they are many."""
+    return _kept_powers(count) if count <= _CHUNK_CHARACTERS << 3 else _made_powers(count)
+
+
+def _made_powers(count: int) -> tuple[np.ndarray, np.ndarray]:
     steps = np.full((2, count), [[_BASE], [pow(_BASE, -1, 1 << 64)]], np.uint64)
     steps[:, 0] = 1
     return tuple(np.cumprod(steps, axis=1, dtype=np.uint64))
+
+
+_kept_powers = lru_cache(maxsize=32)(_made_powers)

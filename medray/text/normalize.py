@@ -40,6 +40,7 @@ class CleanRules(Config):
     gopher_on: Literal["normal_form", "as_read"] = "normal_form"
     """Which form of a text these rules see. As read, as datatrove applies them, blank lines are repetitions too."""
 
+
 Span = tuple[int, int]
 _Steps = tuple[tuple[re.Pattern[str], str | Callable[[str], str]], ...]
 
@@ -182,8 +183,10 @@ def clean(
         moved.append(places)
     reasons = [rejected(text, rules) for text in normal]
     if rules.gopher:
-        found = gopher_reasons(texts if rules.gopher_on == "as_read" else normal, rules.gopher)
-        reasons = [reason or gopher for reason, gopher in zip(reasons, found, strict=True)]
+        left = [place for place, reason in enumerate(reasons) if not reason]  # overlong texts are never cut into words
+        judged = texts if rules.gopher_on == "as_read" else normal
+        for place, reason in zip(left, gopher_reasons([judged[i] for i in left], rules.gopher), strict=True):
+            reasons[place] = reason
     return normal, moved, reasons
 
 

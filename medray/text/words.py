@@ -35,9 +35,9 @@ _NEGATED = ("'t", "’t")
 _ENDINGS = ("'s", "’s", "'S", "’S", "'re", "’re", "'ll", "’ll", "'ve", "’ve", "'m", "’m", "'d", "’d")
 _WHOLE = (*_ENDINGS, "and/or")
 _ABBREVIATIONS = (
-    "e.g.", "i.e.", "E.g.", "I.e.", "vs.", "v.s.", "Dr.", "Mr.", "Mrs.", "Ms.", "St.", "Jr.", "Inc.", "Ltd.", "Co.", "co.",
-    "Corp.", "Prof.", "Md.", "a.m.", "p.m.", "Ph.D.", "Gen.", "Mt.", "Bros.", "Adm.", "Gov.", "Rep.", "Sen.", "Rev.",
-    "Jan.", "Feb.", "Mar.", "Apr.", "Jun.", "Jul.", "Aug.", "Sep.", "Sept.", "Oct.", "Nov.", "Dec.",
+    "e.g.", "i.e.", "E.g.", "I.e.", "vs.", "v.s.", "Dr.", "Mr.", "Mrs.", "Ms.", "St.", "Jr.", "Inc.", "Ltd.", "Co.",
+    "co.", "Corp.", "Prof.", "Md.", "a.m.", "p.m.", "Ph.D.", "Gen.", "Mt.", "Bros.", "Adm.", "Gov.", "Rep.", "Sen.",
+    "Rev.", "Jan.", "Feb.", "Mar.", "Apr.", "Jun.", "Jul.", "Aug.", "Sep.", "Sept.", "Oct.", "Nov.", "Dec.",
 )  # fmt: skip
 
 

@@ -93,7 +93,7 @@ def fit(
 
 def _checked_store(objective: Objective, model: Path, store: tuple[Path, str, int], label: str) -> dict[str, Any]:
     """The store's facts, after every check that does not need a worker."""
-    from medray.model.load import tokenizer_digest
+    from medray.model.tokenizer import tokenizer_digest
     from medray.tables.blocks import BlockStore
 
     opened = BlockStore(*store)

@@ -11,8 +11,9 @@ import torch
 from medray.core.config import UserError
 from medray.model.base import check_model_dir, convert_gguf, make_tiny
 from medray.model.export import NOTICE, save_model
-from medray.model.load import load_policy, load_reward_model, load_tokenizer, pooled_rewards, tokenizer_digest
+from medray.model.load import load_policy, load_reward_model, load_tokenizer, pooled_rewards
 from medray.model.render import render
+from medray.model.tokenizer import open_backend, tokenizer_digest
 
 TEXTS = ["A fever is a high temperature."]
 
@@ -100,6 +101,30 @@ def test_pad_is_never_eos(tiny_model, tmp_path):
     assert tokenizer_digest(tmp_path) == tokenizer_digest(tiny_model)
     (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
     assert tokenizer_digest(tmp_path) != tokenizer_digest(tiny_model)
+
+
+def test_the_backend_is_the_tokenizers_and_needs_no_torch(tiny_model, tmp_path):
+    text = "A fever, <|im_start|>user\nédème<|im_end|> 39.5 \u00b0C  "
+    for path in tiny_model.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({**settings, "tokenizer_class": "LlamaTokenizer"}))
+    found = []
+    for directory in (tiny_model, tmp_path):
+        whole = load_tokenizer(directory)
+        found.append(whole(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+        backend, eos = open_backend(directory)
+        assert eos == whole.eos_token_id and eos not in found[-1]
+        assert backend.encode_batch_fast([text], add_special_tokens=False)[0].ids == found[-1]
+    assert found[0] != found[1]  # transformers builds a tokenizer of its own for such a class
+    code = (
+        "import sys; from medray.model.tokenizer import open_backend; "
+        f"open_backend({str(tiny_model)!r}); assert not {{'torch', 'transformers'}} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({**settings, "eos_token": "<|nowhere|>"}))
+    with pytest.raises(UserError, match="nowhere.*not in the vocabulary"):
+        open_backend(tmp_path)
 
 
 @pytest.mark.parametrize(

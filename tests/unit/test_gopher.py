@@ -44,7 +44,8 @@ def _plain_repetition(text: str, rules: GopherRules) -> str:
     for name, pieces, most, most_characters in (
         ("paragraph", re.split(r"\n{2,}", text.strip()), rules.max_duplicate_paragraph_fraction,
          rules.max_duplicate_paragraph_character_fraction),
-        ("line", re.split(r"\n+", text), rules.max_duplicate_line_fraction, rules.max_duplicate_line_character_fraction),
+        ("line", re.split(r"\n+", text), rules.max_duplicate_line_fraction,
+         rules.max_duplicate_line_character_fraction),
     ):  # fmt: skip
         again = [piece for place, piece in enumerate(pieces) if piece in pieces[:place]]
         if most is not None and len(again) / len(pieces) > most:
@@ -94,7 +95,8 @@ def _plain_quality(text: str, rules: GopherRules) -> str:
 @st.composite
 def some_rules(draw) -> GopherRules:
     fields = {name: draw(FRACTIONS) for name in GopherRules.model_fields if "fraction" in name and "ngram" not in name}
-    fields |= {name: draw(st.one_of(st.none(), st.integers(0, 8))) for name in ("min_words", "max_words", "min_stop_words")}
+    for name in ("min_words", "max_words", "min_stop_words"):
+        fields[name] = draw(st.one_of(st.none(), st.integers(0, 8)))
     lengths = st.one_of(st.none(), st.floats(0, 6))
     fields |= {name: draw(lengths) for name in ("min_mean_word_length", "max_mean_word_length", "max_symbols_per_word")}
     for name, sizes in (("max_top_ngram_fraction", (2, 3, 4)), ("max_duplicate_ngram_fraction", (2, 3, 5, 10))):
