@@ -97,9 +97,7 @@ def run(config: CorpusConfig, inputs: dict[str, Artifact], workspace: Workspace)
     return _account(card_of(list(parts.values()), order, store), config, inputs, workspace)
 
 
-def _plan(
-    shard: Shard, *, config: CorpusConfig, keys: list[str], model: Path, workspace: Workspace
-) -> dict[str, Any]:
+def _plan(shard: Shard, *, config: CorpusConfig, keys: list[str], model: Path, workspace: Workspace) -> dict[str, Any]:
     """Plan the order, and write what is held out; facts: those of the order, the tokenizer's digest."""
     from medray.corpus.assemble import write_heldout
     from medray.corpus.order import plan_order

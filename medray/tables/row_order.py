@@ -10,9 +10,7 @@ from medray.core.identity import stable_hash
 _FEISTEL_ROUNDS = 6
 
 
-def row_order(
-    num_rows: int, rows_per_shard: int, rng_seed: int, epoch: int, *, by_shard: bool
-) -> Callable[[int], int]:
+def row_order(num_rows: int, rows_per_shard: int, rng_seed: int, epoch: int, *, by_shard: bool) -> Callable[[int], int]:
     """The row at each position of one epoch of a store whose shards, but the last, have rows_per_shard rows.
 
     by_shard: shards in random order (the last one last if it is shorter), and the rows within each, so that a shard is

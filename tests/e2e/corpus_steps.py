@@ -218,8 +218,13 @@ def stages(directory: Path, num_shards: int = 2, concurrency: int = 2, **changes
     found["deidentify"] = Stage.of("deidentify", deidentify, gate, documents=found["clean"])
     found["dedup"] = Stage.of("dedup", dedup, dedup.DedupConfig(**made["dedup"]), documents=found["deidentify"])
     found["decontaminate"] = Stage.of("decontaminate", decontaminate, checks, documents=found["dedup"], questions=asked)
-    inputs = {"documents": "decontaminate", "model": "base", "cleaned": "clean", "distinct": "dedup",
-              "deidentified": "deidentify"}
+    inputs = {
+        "documents": "decontaminate",
+        "model": "base",
+        "cleaned": "clean",
+        "distinct": "dedup",
+        "deidentified": "deidentify",
+    }
     sources_of_corpus = {role: found[name] for role, name in inputs.items()}
     found["corpus"] = Stage.of("corpus", build, build.CorpusConfig(**made["corpus"]), **sources_of_corpus)
     return found
