@@ -213,7 +213,7 @@ def test_pairs_without_references_are_refused(tmp_path: Path) -> None:
 def test_a_mistake_seen_by_one_rank_ends_all_without_a_retry(
     store: BlockStore, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = worker.Job(CausalLM(), tiny_model, store.directory, OPTIMIZATION, PLACEMENT, None, tmp_path)
+    job = worker.Job(CausalLM(), tiny_model, (store.directory, "", 0), OPTIMIZATION, PLACEMENT, None, tmp_path)
     ranks = SimpleNamespace(gathered=lambda own: [own, "no config.json on rank 1"])
     monkeypatch.setattr(worker, "_work", lambda job: worker._loaded(job, ranks))
     assert worker.work({"job": job}) is None
