@@ -54,7 +54,7 @@ def submit(cluster, root, repository, timeout):
         RAY, "job", "submit", "--address", cluster, "--working-dir", ".", "--", "python", "jobs/pipeline.py",
         "--recipe", "tiny", "--root", str(root),
     ]  # fmt: skip
-    deadline = time.time() + 60
+    deadline = time.time() + 120
     while True:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=repository)
         # the agent that runs jobs registers a moment after the head answers
