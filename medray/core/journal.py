@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 from medray.core.config import Placement
+from medray.core.files import written_whole
 
 
 class Trackers(Placement):
@@ -53,9 +53,8 @@ class Journal:
     def progress(self, done: float, total: float, unit: str, note: str = "") -> None:
         """Say how far the stage is; the driver shows it. Cheap: one small file replaced."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        partial = self.directory / f".progress.{os.getpid()}"
-        partial.write_text(json.dumps({"done": done, "total": total, "unit": unit, "note": note}))
-        partial.rename(self.directory / "progress.json")
+        with written_whole(self.directory / "progress.json") as partial:
+            partial.write_text(json.dumps({"done": done, "total": total, "unit": unit, "note": note}))
 
     def read_progress(self) -> dict[str, Any] | None:
         """What `progress` said last, or None."""
@@ -84,9 +83,8 @@ class Journal:
         kept = [record for record in self.history() if record["step"] < step]
         if not self.path.exists():
             return
-        partial = self.directory / f".metrics.{os.getpid()}"
-        partial.write_text("".join(json.dumps(record) + "\n" for record in kept))
-        partial.rename(self.path)
+        with written_whole(self.path) as partial:
+            partial.write_text("".join(json.dumps(record) + "\n" for record in kept))
 
 
 def _open_trackers(directory: Path, label: str, trackers: Trackers) -> list[Any]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medray.core.config import UserError
+from medray.core.files import written_whole
 
 _GROUP_ROWS = 1024
 _GROUP_BYTES = 1 << 25
@@ -112,9 +113,8 @@ def write_table(path: str | Path, rows: Sequence[dict[str, Any]] | pa.Table, sch
         for row in rows:
             assert set(row) == names, f"{path}: row has fields {sorted(row)}, expected {sorted(names)}"
         rows = pa.Table.from_pylist(list(rows), schema=schema)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(rows.cast(schema), partial, compression="zstd")
-    partial.rename(path)
+    with written_whole(path) as partial:
+        pq.write_table(rows.cast(schema), partial, compression="zstd")
 
 
 class TableWriter:

@@ -22,6 +22,7 @@ import fsspec
 
 from medray.core.artifact import FETCHED_LATER, MANIFEST, Artifact, Manifest, read_manifest
 from medray.core.config import UserError
+from medray.core.files import written_whole
 from medray.core.journal import Journal, Trackers
 from medray.core.lease import hold_lease
 
@@ -205,9 +206,8 @@ class Workspace:
         """Record that a shard's output is whole; on a remote root the output is uploaded first."""
         self.root.upload(self.kind, self.id)
         path = self._made("marks") / f"{mark}.json"
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_text(json.dumps(facts))
-        partial.rename(path)
+        with written_whole(path) as partial:
+            partial.write_text(json.dumps(facts))
         self.root.upload(self.kind, self.id)
 
     def marks(self) -> dict[str, dict[str, Any]]:

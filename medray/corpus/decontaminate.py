@@ -22,6 +22,7 @@ from pydantic import model_validator
 from medray.core.access import Access, combined_licences, strictest
 from medray.core.artifact import Artifact
 from medray.core.config import Config
+from medray.core.files import written_whole
 from medray.core.schema import EXAMPLE, PROMPT, QUESTION, TableWriter, read_table, write_table
 from medray.core.workspace import Workspace
 from medray.corpus import benchmarks, vectors
@@ -138,9 +139,8 @@ def _build_index(
         wanted = [row for row in rows if row["split"] in config.question_splits]
         items += [Item(f"questions:{row['task']}", row["id"], row["prompt"], tuple(row["options"])) for row in wanted]
     index = ContaminationIndex.build(items, config.rules, vectors.load(config.vectors))
-    partial_path = workspace.scratch / ".index.pickle"
-    partial_path.write_bytes(pickle.dumps(index, protocol=pickle.HIGHEST_PROTOCOL))
-    partial_path.rename(workspace.scratch / "index.pickle")
+    with written_whole(workspace.scratch / "index.pickle") as path:
+        path.write_bytes(pickle.dumps(index, protocol=pickle.HIGHEST_PROTOCOL))
     return {"items": len(items)}
 
 
@@ -195,8 +195,9 @@ def _certify(shard: Shard, *, names: list[str], config: DecontaminateConfig, wor
     instructions = pq.read_table(workspace.data / "instructions.parquet").to_pylist()
     dropped = Counter(name for name, *_ in {(row["benchmark"], *_place(row)) for row in rows if row["dropped"]})
     digests = {file.name: file.digest for file in config.benchmarks}
-    found = certificates(_index(workspace), map(_match, rows))
-    of_instructions = certificates(_index(workspace), map(_match, instructions))
+    index = _index(workspace)
+    found = certificates(index, map(_match, rows))
+    of_instructions = certificates(index, map(_match, instructions))
     for certificate, other in zip(found, of_instructions, strict=True):
         name, num_documents = certificate["benchmark"], certificate.pop("texts_found")
         certificate |= {"documents_dropped": dropped[name], "documents_kept": num_documents - dropped[name]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from medray.core.files import written_whole
 from medray.core.identity import content_id, stable_hash
 from medray.core.workspace import Workspace
 from medray.corpus.steps import BATCH_ROWS
@@ -89,10 +89,12 @@ def _as_sets(ngrams: Hashes) -> pa.LargeListArray:
 @contextmanager
 def _arrow_file(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatchFileWriter]:
     """An Arrow file that is whole or not there."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+    with (
+        written_whole(path) as partial,
+        pa.OSFile(str(partial), "wb") as sink,
+        pa.ipc.new_file(sink, schema) as writer,
+    ):
         yield writer
-    partial.rename(path)
 
 
 class Fingerprints:

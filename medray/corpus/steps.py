@@ -21,6 +21,7 @@ from pydantic import Field
 
 from medray.core.artifact import Artifact
 from medray.core.config import Placement
+from medray.core.files import written_whole
 from medray.core.schema import DOCUMENT, PROVENANCE, TableWriter
 from medray.core.workspace import Workspace
 
@@ -65,13 +66,12 @@ def pass_on(source: Path, target: Path, keep: np.ndarray) -> None:
 def link(source: Path, target: Path) -> None:
     """Pass a part on whole: as a hard link, or as a copy where the file system has none."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    partial.unlink(missing_ok=True)
-    try:
-        os.link(source, partial)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, partial)
-    partial.rename(target)
+    with written_whole(target) as partial:
+        partial.unlink(missing_ok=True)
+        try:
+            os.link(source, partial)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(source, partial)
 
 
 def count_sources(path: Path, keep: np.ndarray, reasons: np.ndarray) -> Counts:

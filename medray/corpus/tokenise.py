@@ -6,18 +6,17 @@ Of part `<key>` there stay in scratch: `<key>.tokens` (ids of all documents to t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from medray.core.files import written_whole
 from medray.core.schema import DOCUMENT, TableWriter
 from medray.core.workspace import Workspace
 from medray.corpus.steps import BATCH_ROWS, CLEANED
@@ -51,7 +50,11 @@ def tokenise_part(
     base = str(workspace.scratch / shard.key)
     small, kept, heldout = [], [DOCUMENTS.empty_table()], [DOCUMENT.empty_table()]
     start = 0
-    with pq.ParquetFile(shard.payload["path"]) as parquet, _whole(Path(f"{base}.tokens")) as sink:
+    with (
+        pq.ParquetFile(shard.payload["path"]) as parquet,
+        written_whole(Path(f"{base}.tokens")) as name,
+        open(name, "wb") as sink,
+    ):
         for batch in parquet.iter_batches(BATCH_ROWS, columns=[n for n in CLEANED.names if n != "standing"]):
             table = pa.Table.from_batches([batch])
             heldout.append(table.filter(pc.equal(table["split"], "heldout")).select(DOCUMENT.names).cast(DOCUMENT))
@@ -77,24 +80,13 @@ def tokenise_part(
 
 def write_mapped(table: pa.Table, path: Path) -> None:
     """Write a table for `read_mapped`, as one batch, whole or not at all."""
-    partial_path = path.with_name(f".{path.name}.{os.getpid()}")
-    with pa.OSFile(str(partial_path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+    with written_whole(path) as name, pa.OSFile(str(name), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table.combine_chunks())
-    partial_path.rename(path)
 
 
 def read_mapped(path: Path) -> pa.Table:
     """A table whose columns stay in the file until they are read."""
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that is whole or not there."""
-    partial_path = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(partial_path, "wb") as sink:
-        yield sink
-    partial_path.rename(path)
 
 
 @lru_cache(maxsize=1)  # a worker has many parts, of one model

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import bisect
 import json
-import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from medray.core.config import UserError
+from medray.core.files import written_whole
 from medray.core.identity import digest_file
 from medray.tables.shard_cache import ShardCache
 
@@ -50,12 +50,11 @@ def write_shard(directory: Path, number: int, columns: Mapping[str, Any]) -> dic
     """Write rows, given by column as arrays or lists, as one shard, whole or not at all; its facts."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"part-{number:05d}.arrow"
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     arrays = [pa.array(columns[field.name], type=field.type) for field in _SCHEMA]
-    with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
-        writer.write_batch(pa.record_batch(arrays, schema=_SCHEMA))
-    facts = {"num_rows": len(arrays[0]), "num_bytes": partial.stat().st_size, "sha256": digest_file(partial)}
-    partial.rename(path)
+    with written_whole(path) as partial:
+        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
+            writer.write_batch(pa.record_batch(arrays, schema=_SCHEMA))
+        facts = {"num_rows": len(arrays[0]), "num_bytes": partial.stat().st_size, "sha256": digest_file(partial)}
     return {"name": path.name, **facts}
 
 
@@ -90,9 +89,8 @@ def write_facts(
         "num_rows": sum(shard["num_rows"] for shard in shards), "num_tokens": num_tokens,
         "num_loss_tokens": num_loss_tokens,
     }  # fmt: skip
-    partial = directory / ".store.json"
-    partial.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
-    os.replace(partial, directory / "store.json")
+    with written_whole(directory / "store.json") as partial:
+        partial.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
     return facts
 
 

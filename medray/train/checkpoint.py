@@ -21,6 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from medray.core.files import written_whole
 from medray.train.zero import PARAMETER, Slice
 
 _MARKER = "complete.json"
@@ -155,9 +156,8 @@ class CheckpointReader:
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(value))
-    partial.rename(path)
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(value))
 
 
 def _crc32(path: Path) -> int:
