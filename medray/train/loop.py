@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from medray.core.config import UserError
 from medray.core.identity import stable_hash
 from medray.math.schedule import learning_rate
+from medray.model.attention import use_packed_attention
 from medray.tables.blocks import BlockStore
 from medray.train import checkpoint, zero
 from medray.train.batches import Batch, Step, StepLoader
@@ -84,6 +85,7 @@ def train(
     if state.is_finished:
         return state
     model.train()
+    use_packed_attention(model)
     if placement.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     clock = StepClock(model, ranks)  # before ZeRO 3 cuts the parameters up, which it counts
@@ -103,7 +105,7 @@ def train(
             data = loader.take(step, micro_batch or 1)
             clock.lap("data")
             if not data.num_units:
-                raise UserError(_diagnosis(step, "number of loss tokens", 0, data.rows, "a loss"))
+                raise UserError(_diagnosis(step, "number of loss tokens", 0, data.rows, "at least one"))
             rate = learning_rate(
                 step, num_steps, peak=optimization.learning_rate, schedule=optimization.schedule,
                 warmup_fraction=optimization.warmup_fraction, min_fraction=optimization.min_learning_rate_fraction,
