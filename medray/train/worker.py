@@ -51,6 +51,8 @@ def _work(job: Job) -> dict[str, Any] | None:
 
     torch.set_num_threads(job.placement.threads_per_worker)
 
+    from medray.model.attention import kernel
+    from medray.model.head import loss_kernel
     from medray.train.loop import Ranks, train
 
     context = ray.train.get_context()
@@ -82,7 +84,8 @@ def _work(job: Job) -> dict[str, Any] | None:
     if ranks.rank != 0:
         return None
     _export(job)
-    return {"optimizer_steps": state.optimizer_step, "rows": state.position, **state.metrics}
+    kernels = {"attention": kernel(device, model.dtype), "cross_entropy": loss_kernel(device)}
+    return {"optimizer_steps": state.optimizer_step, "rows": state.position, **kernels, **state.metrics}
 
 
 def _loaded(job: Job, ranks: Any) -> tuple[Any, Any]:
