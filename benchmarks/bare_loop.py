@@ -41,8 +41,8 @@ class Shape(NamedTuple):
         """A random model, the same at every call."""
         config = LlamaConfig(
             vocab_size=self.vocab_size, hidden_size=self.hidden_size, intermediate_size=self.intermediate_size,
-            num_hidden_layers=self.num_layers, num_attention_heads=self.num_heads, num_key_value_heads=self.num_kv_heads,
-            max_position_embeddings=self.tokens, tie_word_embeddings=True,
+            num_hidden_layers=self.num_layers, num_attention_heads=self.num_heads,
+            num_key_value_heads=self.num_kv_heads, max_position_embeddings=self.tokens, tie_word_embeddings=True,
         )  # fmt: skip
         torch.manual_seed(0)
         with torch.device(device):

@@ -41,9 +41,8 @@ def main() -> None:
     shapes, rows = SHAPES if is_gpu else TINY, []
     print("shape      medray s/step   tokens/s   bare s/step   of peak   of matmul   of bare")
     for name, shape in shapes.items():
-        took = measure(
-            shape, num_steps=12 if arguments.quick else 40, dtype="bf16", device=arguments.device, zero_stage=1
-        )
+        num_steps = 12 if arguments.quick else 40
+        took = measure(shape, num_steps=num_steps, dtype="bf16", device=arguments.device, zero_stage=1)
         tokens = shape.rows * shape.tokens
         num_parameters = sum(p.numel() for p in shape.model("meta", "bf16").parameters())
         rate = full_flops(num_parameters, tokens) / took.step_s

@@ -1,4 +1,4 @@
-"""What is wrong with a training run, found before there are workers.   One line each: place, found, expected, what to do."""
+"""What is wrong with a training run, found before there are workers: place, found, expected, what to do."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def check_run(
     """
     if not store.facts["num_loss_tokens"]:
         raise UserError(
-            f"{label}: the token store has {len(store)} rows and no loss token, expected some: nothing would be learned; "
+            f"{label}: the token store has {len(store)} rows and no loss token, expected some: "
             "give other examples, or longer blocks"
         )
     most = placement.num_workers[1]
     if optimization.global_batch < most:
         raise UserError(
-            f"{label}.optimization.global_batch: {optimization.global_batch} rows for up to {most} workers, expected at "
-            "least one for each: raise it, or lower placement.num_workers"
+            f"{label}.optimization.global_batch: {optimization.global_batch} rows for up to {most} workers, expected "
+            "one or more for each: raise it, or lower placement.num_workers"
         )
     if placement.use_gpu and not os.environ.get("RAY_ADDRESS"):
         import ray

@@ -9,9 +9,8 @@ and a run's state is its weights, its optimizer state and one integer.
 from __future__ import annotations
 
 import math
-import uuid
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from medray.train import checkpoint, zero
 from medray.train.batches import Batch, Step, StepLoader
 from medray.train.config import Optimization, TrainPlacement
 from medray.train.marker import TrainState, check_recipe, recipe_of
-from medray.train.micro_batch import MicroBatchSearch
+from medray.train.micro_batch import MicroBatch
 from medray.train.objective import Objective
 from medray.train.ranks import Ranks
 from medray.train.speed import StepClock
@@ -94,15 +93,12 @@ def train(
     if reader:
         zero.load_slices(engine, reader.read, reader.state_keys, reader.scalars)
     num_steps, losses = optimization.num_steps(len(store)), []
-    micro_batch = placement.micro_batch
-    attempt = ranks.agreed(uuid.uuid4().hex)
-    writer = CheckpointWriter(
-        str(checkpoints), recipe, ranks, attempt, placement.keep_checkpoints, placement.keep_best
-    )  # fmt: skip
-    with closing(StepLoader(store, objective.num_units, optimization, ranks)) as loader, writer:
+    micro_batch = MicroBatch(placement.micro_batch, ranks)
+    loading = closing(StepLoader(store, objective.num_units, optimization, ranks))
+    with loading as loader, CheckpointWriter(str(checkpoints), recipe, ranks, placement) as writer:
         clock.restart()
         for step in range(state.optimizer_step, num_steps):
-            data = loader.take(step, micro_batch or 1)
+            data = loader.take(step, micro_batch.size)
             clock.lap("data")
             if not data.num_units:
                 raise UserError(_diagnosis(step, "number of loss tokens", 0, data.rows, "at least one"))
@@ -111,25 +107,22 @@ def train(
                 warmup_fraction=optimization.warmup_fraction, min_fraction=optimization.min_learning_rate_fraction,
             )  # fmt: skip
             while True:
-                search = None if micro_batch else MicroBatchSearch(ranks)
-                micro_steps = search.micro_steps(loader, data) if search else _in_turn(data)
+                micro_steps = micro_batch.micro_steps(loader, data)
                 metrics, is_interrupted = _accumulate(engine, micro_steps, data, step, optimization, ranks, interrupt)
-                micro_batch = search.size if search else micro_batch
-                metrics["grad_norm"] = zero.optimizer_step(engine, rate)
+                metrics |= {"grad_norm": zero.optimizer_step(engine, rate), "learning_rate": rate}
                 # an fp16 gradient beyond its range: the same step once more, with a smaller loss scale
                 if math.isfinite(metrics["grad_norm"]) or not zero.halve_loss_scale(engine):
                     break
             if not math.isfinite(metrics["grad_norm"]):
                 raise NonFiniteLoss(_diagnosis(step, "gradient norm", metrics["grad_norm"], data.rows))
             zero.grow_loss_scale(engine, step)
-            metrics["learning_rate"] = rate
             losses.append(metrics["loss"])
             done, is_finished = step + 1, step + 1 == num_steps
             position, mean_loss = step * optimization.global_batch + len(data.rows), sum(losses) / len(losses)
             state = TrainState(done, position, is_finished, mean_loss, metrics)
             if ranks.rank == 0:
                 on_rows(done, data.rows)
-                on_step(done, num_steps, metrics | clock.read(data.num_tokens) | {"micro_batch": micro_batch})
+                on_step(done, num_steps, metrics | clock.read(data.num_tokens) | {"micro_batch": micro_batch.size})
             clock.restart()
             is_due = placement.checkpoint_every_steps and done % placement.checkpoint_every_steps == 0
             if is_finished or is_interrupted or is_due:
@@ -143,14 +136,9 @@ def train(
     return state
 
 
-def _in_turn(step: Step) -> Iterator[tuple[Batch, bool]]:
-    for index, batch in enumerate(step.batches):
-        yield batch, index == len(step.batches) - 1
-
-
 def _accumulate(
     engine: Any,
-    micro_steps: Iterator[tuple[Batch, bool]],
+    micro_steps: Iterable[tuple[Batch, bool]],
     data: Step,
     step: int,
     optimization: Optimization,

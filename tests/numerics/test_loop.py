@@ -17,7 +17,7 @@ from medray.train.checkpoint import CheckpointReader, newest_whole
 from medray.train.config import TrainPlacement
 from medray.train.loop import NonFiniteLoss
 from medray.train.marker import step_directory
-from medray.train.micro_batch import MicroBatchSearch
+from medray.train.micro_batch import MicroBatch
 from medray.train.objective import DPO, BradleyTerry, CausalLM
 from medray.train.ranks import Ranks
 from tests.numerics.tiny_training import OPTIMIZATION, PLACEMENT, parameters, run, run_ranks, tiny_model, tiny_store
@@ -142,18 +142,19 @@ def test_a_micro_batch_is_found_in_the_first_step(store: BlockStore, tmp_path: P
     found: list[dict[str, float]] = []
     placement = PLACEMENT.model_copy(update={"micro_batch": None, "checkpoint_every_steps": 0})
     losses = run(store, tmp_path / "a", placement=placement, on_step=lambda done, total, metrics: found.append(metrics))
-    assert {metrics["micro_batch"] for metrics in found} == {4}  # of 8 rows: 1 + 2 + 4 + 1
+    assert {metrics["micro_batch"] for metrics in found} == {8}  # of 8 rows: 1 + 2 + 4, and then 1
     parted = run_ranks(2, store, tmp_path, checkpoints=tmp_path / "b", placement=placement)
     assert max(abs(losses[step] - parted[step]) for step in losses) < 2e-5
 
 
-@pytest.mark.parametrize(("limit_gb", "size"), [(0.9, 1), (2.9, 2), (5.1, 4), (9.0, 8)])
+@pytest.mark.parametrize(("limit_gb", "size"), [(0.9, 1), (2.01, 2), (2.9, 4), (5.1, 8)])
 def test_the_micro_batch_grows_while_twice_as_many_fit(
     store: BlockStore, monkeypatch: pytest.MonkeyPatch, limit_gb: float, size: int
 ) -> None:
     """A pass of n rows takes 100 MB and 0.4 GB a row: four times the first guess, later ones by the growth seen."""
-    search = MicroBatchSearch(Ranks())
-    search._before, search._limit, seen = 0, int(limit_gb * 1e9), []
+    search, seen = MicroBatch(None, Ranks()), []
+    monkeypatch.setattr(search, "_held_bytes", lambda: 0)
+    monkeypatch.setattr(search, "_limit_bytes", lambda: int(limit_gb * 1e9))
     optimization = OPTIMIZATION.model_copy(update={"global_batch": 40})
     with closing(StepLoader(store, CausalLM().num_units, optimization, Ranks())) as loader:
         step = loader.take(0, 1)

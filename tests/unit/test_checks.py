@@ -68,9 +68,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
     recipe = recipe_of(CausalLM(), OPTIMIZATION, store)
     write_marker(step_directory(tmp_path / "c", 3), Marker(TrainState(3, 12), recipe, "a", 1, {}))
     check(tmp_path, store)
-    with pytest.raises(
-        UserError, match="step-00000003: a checkpoint of another recipe: optimization.rng_seed is 0 ther"
-    ):
+    with pytest.raises(UserError, match="another recipe: optimization.rng_seed is 0 there, 1 here: set it"):
         check(tmp_path, store, rng_seed=1)
 
 
