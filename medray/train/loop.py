@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from medray.core.config import UserError
 from medray.core.identity import stable_hash
 from medray.math.schedule import learning_rate
 from medray.model.attention import use_packed_attention
@@ -29,7 +28,7 @@ from medray.train.config import Optimization, TrainPlacement
 from medray.train.marker import TrainState, check_recipe, recipe_of
 from medray.train.micro_batch import MicroBatch
 from medray.train.objective import Objective
-from medray.train.ranks import Ranks
+from medray.train.ranks import RaisedOnAllRanks, Ranks
 from medray.train.speed import StepClock
 from medray.train.writer import CheckpointWriter
 
@@ -41,8 +40,8 @@ Interrupt = Callable[[], str | None]
 """Asked on every rank in each step: why to stop after it, or None."""
 
 
-class NonFiniteLoss(UserError):
-    """The loss or the gradient of a step is NaN or infinite; raised on every rank, before the optimizer step."""
+class NonFiniteLoss(RaisedOnAllRanks):
+    """The loss or the gradient of a step is NaN or infinite; raised before the optimizer step."""
 
 
 class _Forward(nn.Module):
@@ -101,7 +100,7 @@ def train(
             data = loader.take(step, micro_batch.size)
             clock.lap("data")
             if not data.num_units:
-                raise UserError(_diagnosis(step, "number of loss tokens", 0, data.rows, "at least one"))
+                raise RaisedOnAllRanks(_diagnosis(step, "number of loss tokens", 0, data.rows, "at least one"))
             rate = learning_rate(
                 step, num_steps, peak=optimization.learning_rate, schedule=optimization.schedule,
                 warmup_fraction=optimization.warmup_fraction, min_fraction=optimization.min_learning_rate_fraction,

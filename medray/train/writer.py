@@ -14,11 +14,10 @@ from typing import Any
 
 from torch import Tensor
 
-from medray.core.config import UserError
 from medray.train import checkpoint, zero
 from medray.train.config import TrainPlacement
 from medray.train.marker import Marker, TrainState, prune, step_directory, write_marker
-from medray.train.ranks import Ranks
+from medray.train.ranks import RaisedOnAllRanks, Ranks
 
 _MAX_POLL_S = 1.0
 
@@ -71,8 +70,8 @@ class CheckpointWriter:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        # a UserError is raised on all ranks alike, so what was saved before it still counts
-        is_orderly = error is None or isinstance(error, UserError)
+        # what was saved before an error still counts, if all ranks get here
+        is_orderly = error is None or isinstance(error, RaisedOnAllRanks)
         try:
             # rank 0 comes last: its thread waits for the others' files, and for ever for one that could not be written
             for turn in (self.ranks.rank > 0, self.ranks.rank == 0) if is_orderly else ():

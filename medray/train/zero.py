@@ -79,7 +79,7 @@ def build_engine(module: nn.Module, optimization: Optimization, placement: Train
 
 def _settings(optimization: Optimization, placement: TrainPlacement) -> dict[str, Any]:
     """DeepSpeed's config."""
-    dtype, offload = optimization.dtype, {"device": "cpu"}
+    dtype, offload = optimization.dtype, {"device": "cpu", "pin_memory": placement.use_gpu}
     zero: dict[str, Any] = {"stage": placement.zero_stage if dtype == "fp32" else max(placement.zero_stage, 1)}
     if placement.offload:
         zero |= {"offload_optimizer": offload}
