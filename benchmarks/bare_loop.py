@@ -90,7 +90,7 @@ class _Bare:
         if self.masters is not self.weights:
             with torch.no_grad():
                 torch._foreach_copy_(self.weights, self.masters)
-        return float(loss)
+        return float(loss.detach())
 
 
 def measure(
