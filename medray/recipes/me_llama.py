@@ -23,7 +23,9 @@ from medray.plan.corpus import Expected, ExpectedSource
 from medray.plan.training import A100_FLOPS, H100_FLOPS, adapter_flops, full_flops, utilisation
 from medray.pretrain.train import PretrainConfig
 from medray.recipes.recipe import Recipe
+from medray.text.boilerplate import ALL_BOILERPLATE
 from medray.text.contamination import ContaminationRules
+from medray.text.language import ENGLISH
 from medray.text.minhash import FINEWEB
 from medray.text.normalize import CleanRules
 from medray.text.phi.gate import PhiRules
@@ -126,10 +128,11 @@ def me_llama() -> Recipe:
         ),
         clean=CleanConfig(
             # the paper states none. Gopher (Rae et al. 2021, section A1.1, table A1): 50 to 100,000 words, lines 0.30,
-            # 5-grams 0.15; Choices: 8 words, since radiology reports are short; symbols 0.35, for laboratory values
+            # 5-grams 0.15; Choices: 8 words, since radiology reports are short; symbols 0.35, for laboratory values;
+            # boilerplate: C4, RefinedWeb and publishers' notices; language: FineWeb's 0.65 (text/boilerplate, language)
             rules=CleanRules(
                 min_words=8, max_words=100_000, max_symbol_fraction=0.35, max_repeated_line_fraction=0.3,
-                max_repeated_ngram_fraction=0.15,
+                max_repeated_ngram_fraction=0.15, boilerplate=ALL_BOILERPLATE, language=ENGLISH,
             ),
             max_quarantine_fraction=0.001,
             placement=CleanPlacement(num_shards=920, concurrency=64),

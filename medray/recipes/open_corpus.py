@@ -15,7 +15,9 @@ from medray.corpus.sources import SourceConfig, SourceLocation, SourcesConfig, S
 from medray.plan.corpus import Expected, ExpectedSource
 from medray.recipes.demo import SEED, demo
 from medray.recipes.recipe import Recipe
+from medray.text.boilerplate import ALL_BOILERPLATE
 from medray.text.contamination import ContaminationRules
+from medray.text.language import ENGLISH
 from medray.text.minhash import FINEWEB
 from medray.text.normalize import CleanRules
 from medray.text.phi.gate import PhiRules
@@ -100,10 +102,11 @@ def open_corpus() -> Recipe:
             ),
         ),
         clean=CleanConfig(
-            # Gopher (Rae et al. 2021, table A1) has 50 words and 0.30; a dictated note can be a line of its sections
+            # Gopher (Rae et al. 2021, table A1) has 50 words and 0.30; a dictated note can be a line of its sections.
+            # Boilerplate: C4, RefinedWeb and publishers' notices; language: FineWeb's 0.65 (text/boilerplate, language)
             rules=CleanRules(
                 min_words=8, max_words=100_000, max_symbol_fraction=0.35, max_repeated_line_fraction=0.3,
-                max_repeated_ngram_fraction=0.5,
+                max_repeated_ngram_fraction=0.5, boilerplate=ALL_BOILERPLATE, language=ENGLISH,
             ),
             max_quarantine_fraction=0.01,
         ),
