@@ -16,7 +16,7 @@ from medray.corpus.decontaminate import DecontaminateConfig
 from medray.corpus.dedup import DedupConfig
 from medray.corpus.deidentify import DeidentifyConfig
 from medray.corpus.readers.rules import ReadRules
-from medray.corpus.sources import SourceConfig, SourceLocation, SourcesConfig, SourcesPlacement
+from medray.corpus.sources import SourceConfig, SourcesConfig, places
 from medray.corpus.steps import StepPlacement
 from medray.plan.claims import Claim, check_claims
 from medray.plan.corpus import Expected, ExpectedSource
@@ -120,12 +120,7 @@ def me_llama() -> Recipe:
             format="huggingface", licence="Llama 2 Community License", access="restricted",
             placement=BaseLocation(hub_id="meta-llama/Llama-2-70b-hf"),
         ),
-        sources=SourcesConfig(
-            sources=SOURCES,
-            placement=SourcesPlacement(
-                locations=tuple(SourceLocation(name=name, path=path) for name, path in PLACES.items())
-            ),
-        ),
+        sources=SourcesConfig(sources=SOURCES, placement=places(PLACES)),
         clean=CleanConfig(
             # the paper states none. Gopher (Rae et al. 2021, section A1.1, table A1): 50 to 100,000 words, lines 0.30,
             # 5-grams 0.15; Choices: 8 words, since radiology reports are short; symbols 0.35, for laboratory values;

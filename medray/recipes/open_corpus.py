@@ -11,7 +11,7 @@ from medray.corpus.clean import CleanConfig
 from medray.corpus.decontaminate import DecontaminateConfig
 from medray.corpus.dedup import DedupConfig
 from medray.corpus.deidentify import DeidentifyConfig
-from medray.corpus.sources import SourceConfig, SourceLocation, SourcesConfig, SourcesPlacement
+from medray.corpus.sources import SourceConfig, SourcesConfig, places
 from medray.plan.corpus import Expected, ExpectedSource
 from medray.recipes.demo import SEED, demo
 from medray.recipes.recipe import Recipe
@@ -95,12 +95,7 @@ def open_corpus() -> Recipe:
     return Recipe(
         name="open_corpus",
         base=demo().base,
-        sources=SourcesConfig(
-            sources=SOURCES,
-            placement=SourcesPlacement(
-                locations=tuple(SourceLocation(name=name, path=path) for name, path in PLACES.items())
-            ),
-        ),
+        sources=SourcesConfig(sources=SOURCES, placement=places(PLACES)),
         clean=CleanConfig(
             # Gopher (Rae et al. 2021, table A1) has 50 words and 0.30; a dictated note can be a line of its sections.
             # Boilerplate: C4, RefinedWeb and publishers' notices; language: FineWeb's 0.65 (text/boilerplate, language)
