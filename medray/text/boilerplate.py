@@ -47,13 +47,13 @@ def _line_with(*phrases: str, words: tuple[str, ...] = ()) -> _Rule:
     return _Rule(words or phrases, rf"(?im)^(?=[^\n]*(?:{either}))[^\n]+\n?")
 
 
-_START = r"(?:^|(?<=[.!?:;)\]] ))"
+_START = r"(?:^|(?<=[.!?] ))"
 """Where a sentence begins."""
 _YEAR = r"(?:,? ?(?:by|the) )?(?:,? ?authors?(?:\(s\))?,?)? ?(?:19|20)\d\d\b"
 _NOTICES = (
     rf"(?:crown )?copyright ?(?:©|\(c\)|&copy;)?{_YEAR}", rf"©{_YEAR}", "crown copyright", r"all rights reserved\b",
     "(?-i:Published by (?:Elsevier|Wiley|Oxford|Springer|BMJ|Blackwell|S\\. Karger))",
-    "this article is protected by copyright", r"[(\[]?psycinfo database record[^\n]*all rights reserved",
+    "this article is protected by copyright", r"[(\[]?psycinfo database record[^\n]{0,60}all rights reserved",
 )  # fmt: skip
 
 _RULES: dict[RuleName, _Rule] = {

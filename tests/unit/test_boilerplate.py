@@ -88,6 +88,18 @@ def test_a_long_paragraph_stays():
     assert without_boilerplate(line, (), ALL.model_copy(update={"max_characters": len(line) - 1}))[0] == line
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "piece",
+    ["a. ", "word ", "read more ", ". copyright by the authors, ", "javascript ", ". psycinfo database record ", "\n",
+     "sign in ", ". Published by ", ". click here and ", "(abstract truncated "],
+)  # fmt: skip
+def test_a_megabyte_of_almost_boilerplate_takes_no_time(piece):
+    """Quadratic patterns would take minutes."""
+    text = piece * (1_000_000 // len(piece)) + "copyright (abstract truncated click here read more"
+    without_boilerplate(text, (), ALL)
+
+
 @pytest.mark.parametrize("name", _RULES)
 @given(st.data())
 def test_the_search_for_words_misses_no_match(name, data):
