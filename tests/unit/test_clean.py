@@ -22,7 +22,7 @@ PLAIN = CleanRules(
 )
 FULL = PLAIN.model_copy(update={"boilerplate": ALL_BOILERPLATE, "language": ENGLISH})
 ENGLISH_TEXT = "The tumours of the treated animals grew more slowly than those of the others, and none of them spread."
-GERMAN_TEXT = "Die Tumoren der behandelten Tiere wuchsen langsamer als die der anderen, und keiner streute aus."
+GERMAN_TEXT = "Die Tumoren der behandelten Tiere wuchsen langsamer als die der anderen, und keiner streute weit aus."
 NOTICE = "Copyright © 2019 Elsevier. All rights reserved."
 ROWS = [
     {"id": "a", "text": f"{ENGLISH_TEXT}\n\n{ENGLISH_TEXT} {NOTICE}\n{NOTICE}"},
