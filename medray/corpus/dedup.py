@@ -29,7 +29,7 @@ class DedupPlacement(StepPlacement):
     """How the work is shared out."""
 
     rows_at_once: int = Field(250_000, ge=1)
-    """Documents whose hashes are compared at a time, in one task: about 60 bytes each, 600 if all have duplicates."""
+    """Documents whose hashes are compared at a time, in one task: about 60 bytes each, 700 if all have duplicates."""
 
 
 class DedupConfig(Config):
