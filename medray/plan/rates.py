@@ -34,7 +34,7 @@ class Rates(Config):
     stored_fraction: float = Field(0.27, gt=0)
     """Bytes of a step's documents (parquet, zstd) for a byte of text."""
     key_bytes: int = Field(150, ge=1)
-    """Of a document's fingerprint, without the 8 bytes of each band."""
+    """Of a document's fingerprint, without the 12 bytes of each band (its hash, and the row)."""
     ngram_fraction: float = Field(1.2, gt=0)
     """Bytes of hashed n-grams for a byte of text, where candidate pairs are verified."""
     store_bytes_per_token: float = Field(5.05, gt=0)
