@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,7 +70,8 @@ class Item(NamedTuple):
 
 
 class Match(NamedTuple):
-    """A document that holds an item: `text` is what was found, as normalised words of the document."""
+    """A document that holds an item. text: of the normalised words there those of the item; "…" stands for others,
+    which may be a patient's name."""
 
     benchmark: str
     item: str
@@ -156,10 +158,12 @@ class ContaminationIndex:
             if found := self._shared(near, words.of(text)):
                 best[text, near.item] = max(found, best.get((text, near.item), found))
         documents = {text: normalise_words(texts[text]) for text in {text for text, _ in best}}
-        return [
-            Match(*self.names[item], ids[text], round(fraction, 4), " ".join(documents[text][first:last]))
-            for (text, item), (fraction, first, last) in sorted(best.items())
-        ]
+        found = []
+        for (text, item), (fraction, first, last) in sorted(best.items()):
+            is_items = np.isin(words.of(text)[first:last], self.words.of(item))
+            quoted = _quoted(documents[text][first:last], is_items.tolist())
+            found.append(Match(*self.names[item], ids[text], round(fraction, 4), quoted))
+        return found
 
     def _candidates(self, words: Hashes) -> Iterator[_Candidate]:
         """Where items may stand: shared runs at about one distance between item and document are one candidate."""
@@ -270,6 +274,12 @@ def _weights(words: Hashes) -> np.ndarray:
     held = np.sort(vocabulary * num_items + items)
     num_holders = np.bincount(held[np.append(True, np.diff(held) != 0)[: len(held)]] // num_items)
     return (1 / num_holders[vocabulary]).astype(np.float32)
+
+
+def _quoted(words: Sequence[str], is_shown: Sequence[bool]) -> str:
+    """The words that are shown, one "…" for each run of others."""
+    runs = groupby(zip(words, is_shown, strict=True), key=lambda pair: pair[1])
+    return " ".join(" ".join(word for word, _ in run) if shown else "…" for shown, run in runs)
 
 
 def _contains(words: np.ndarray, run: np.ndarray) -> bool:
