@@ -57,6 +57,7 @@ def pack_file(
 
     number = shard.payload["number"]
     size = config.block_tokens * config.blocks_per_file
+    workspace.fetch("scratch/order.arrow", "scratch/*.documents.arrow", "scratch/*.tokens")
     places = read_mapped(workspace.scratch / "order.arrow")
     starts = places["start"].chunk(0).to_numpy()
     end = int(starts[-1]) + places["num_tokens"][-1].as_py()

@@ -148,6 +148,7 @@ def _build_index(
 
 
 def _index(workspace: Workspace) -> ContaminationIndex:
+    workspace.fetch("scratch/index.pickle")
     return pickle.loads((workspace.scratch / "index.pickle").read_bytes())
 
 
@@ -194,6 +195,7 @@ def _check_instructions(
 
 def _certify(shard: Shard, *, names: list[str], config: DecontaminateConfig, workspace: Workspace) -> dict[str, Any]:
     """Write certificates.json out of the tables of matches; facts: items checked and found, of all benchmarks."""
+    workspace.fetch("data/contaminated/*", "data/instructions.parquet")
     rows = [row for name in names for row in pq.read_table(workspace.data / "contaminated" / name).to_pylist()]
     instructions = pq.read_table(workspace.data / "instructions.parquet").to_pylist()
     dropped = Counter(name for name, *_ in {(row["benchmark"], *_place(row)) for row in rows if row["dropped"]})
