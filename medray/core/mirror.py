@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -106,11 +106,14 @@ class Mirror:
 
     def drop(self, folder: str) -> None:
         """Remove a folder there."""
-        if self._fs.exists(f"{self._base}/{folder}"):
+        with suppress(FileNotFoundError):
             self._fs.rm(f"{self._base}/{folder}", recursive=True)
 
     def _there(self) -> dict[str, int]:
-        found = self._fs.find(self._base, detail=True) if self._fs.exists(self._base) else {}
+        try:
+            found = self._fs.find(self._base, detail=True)
+        except FileNotFoundError:
+            found = {}
         return {path.removeprefix(self._base).lstrip("/"): facts["size"] for path, facts in sorted(found.items())}
 
     @contextmanager
