@@ -1,8 +1,8 @@
 """Mirrors: what lies on an object store, and its copy on the disk of each machine that works on it.
 
-`s3://bucket/runs/x` has its copy at `$MEDRAY_CACHE/mirror/s3/bucket/runs/x`: every machine tells one from the other, and no
-path of one machine is used on another. A ledger beside the files says which of them are the same on both sides, so that
-only what is new is sent.
+`s3://bucket/runs/x` has its copy at `$MEDRAY_CACHE/mirror/s3/bucket/runs/x`: every machine tells one from the other,
+and no path of one machine is used on another. A ledger beside the files says which of them are the same on both sides,
+so that only what is new is sent.
 """
 
 from __future__ import annotations
@@ -26,21 +26,26 @@ _LOCK = ".mirror.lock"
 _Ledger = dict[str, list[int]]
 
 
-def _cache() -> Path:
-    return Path(os.environ.get("MEDRAY_CACHE", Path.home() / ".cache" / "medray")).absolute() / "mirror"
+def cache() -> Path:
+    """Where this machine keeps what can be had again: $MEDRAY_CACHE."""
+    return Path(os.environ.get("MEDRAY_CACHE", Path.home() / ".cache" / "medray")).absolute()
+
+
+def _mirror() -> Path:
+    return cache() / "mirror"
 
 
 def mirrored(url: str) -> Path:
     """Where this machine keeps its copy of what lies at a URL."""
     protocol, _, path = url.partition("://")
-    return _cache() / protocol / path.strip("/")
+    return _mirror() / protocol / path.strip("/")
 
 
 def url_of(path: str | Path) -> str:
     """The URL of what a path holds a copy of; "" outside the mirror."""
-    if not Path(path).is_relative_to(_cache()):
+    if not Path(path).is_relative_to(_mirror()):
         return ""
-    protocol, *rest = Path(path).relative_to(_cache()).parts
+    protocol, *rest = Path(path).relative_to(_mirror()).parts
     return f"{protocol}://{'/'.join(rest)}"
 
 

@@ -72,9 +72,7 @@ def _identifiers(steps: Iterable[Artifact]) -> dict[str, Any]:
 def _closed_benchmarks(checks: Iterable[Artifact]) -> set[str]:
     """Benchmarks whose own text must not be shown: what quotes them would be bound by their terms."""
     files = ((file, step.passed_terms[1]) for step in checks for file in step.manifest.config.get("benchmarks", []))
-    return {
-        file["name"] for file, licences in files if file["access"] != "public" or file["licence"] not in licences
-    }
+    return {file["name"] for file, licences in files if file["access"] != "public" or file["licence"] not in licences}
 
 
 def _examples(

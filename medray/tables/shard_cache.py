@@ -16,7 +16,6 @@ import fsspec
 from medray.core.config import UserError
 from medray.core.identity import digest_file
 
-
 _MAX_COMING = 4
 """Shards that are asked for ahead, at most."""
 
@@ -24,8 +23,8 @@ _MAX_COMING = 4
 class ShardCache:
     """What lies at `url`, file by file when it is needed. At most max_bytes of shards stay, the last used ones.
 
-    A lock per shard: of several processes that want it one fetches it, and nobody else waits. A lock per directory: none
-    is removed while another process opens it. A shard that is removed while it is mapped stays readable.
+    A lock per shard: of several processes that want it one fetches it, and nobody else waits. A lock per directory:
+    none is removed while another process opens it. A shard that is removed while it is mapped stays readable.
     """
 
     def __init__(self, url: str, directory: Path, max_bytes: int) -> None:

@@ -36,7 +36,8 @@ ITEMS = [
     {"id": "short", "question": "Strength of tropicamide:", "options": ["0.01 per cent", "0.02 per cent", "none"]},
     {"id": "absent", "question": "Which enzyme is missing in people who cannot break down phenylalanine at all?",
      "options": []},
-    {"id": "town", "question": 'Mother with breast CA, MA with "bone cancer." AODM both sides of family.', "options": []},
+    {"id": "town", "question": 'Mother with breast CA, MA with "bone cancer." AODM both sides of family.',
+     "options": []},
 ]  # fmt: skip
 """The gate takes "CA, MA" (cancer; maternal aunt) for a town."""
 QUESTIONS = [

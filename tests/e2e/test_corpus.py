@@ -116,7 +116,9 @@ def test_bad_rows_are_set_aside_and_dropped_ones_can_be_browsed(built):
 
 
 def test_patients_lose_their_names_and_other_documents_pass_as_they_are(built):
-    before, after = ({r["id"]: r for r in rows_of(built[name], "documents")} for name in ("decontaminate", "deidentify"))
+    before, after = (
+        {r["id"]: r for r in rows_of(built[name], "documents")} for name in ("decontaminate", "deidentify")
+    )
     mine = {id for id, row in before.items() if row["source"] == "notes"}
     assert mine - after.keys() == {"half-marked"}
     assert {id: row for id, row in before.items() if id not in mine} == {
