@@ -23,6 +23,7 @@ from medray.text.answers import normalise_words
 from medray.text.dense import DenseItems, Embed, Near
 from medray.text.ngrams import Hashes, hash_spans, hash_words
 from medray.text.postings import Postings
+from medray.text.shared_words import SharedWords
 
 _BATCH = 256
 """Texts that are searched at a time."""
@@ -103,7 +104,8 @@ class ContaminationIndex:
     first_option: np.ndarray
     """The options of item i are the texts first_option[i] to first_option[i + 1] of `options`."""
     postings: dict[int, Postings]
-    dense: DenseItems | None
+    dense: tuple[DenseItems, SharedWords] | None
+    """By row the vectors of the items that are compared so, and what says where."""
 
     @classmethod
     def build(cls, items: Iterable[Item], rules: ContaminationRules, embed: Embed | None = None) -> ContaminationIndex:
@@ -124,8 +126,11 @@ class ContaminationIndex:
         assert (embed is None) == (rules.dense is None), "vectors of words belong to dense rules"
         texts = {number: item.text for number, item in enumerate(items)} if rules.dense else {}
         long = {n: text for n, text in texts.items() if np.diff(words.offsets)[n] >= rules.dense.min_words}
-        dense = DenseItems.of(long, embed) if embed else None
-        index = cls(rules, names, words, _weights(words), options, first_option, {}, dense)
+        weights, dense = _weights(words), None
+        if embed and rules.dense:
+            vectors, least = DenseItems.of(long, embed), rules.dense.min_shared_fraction
+            dense = vectors, SharedWords.of(words, weights, list(long), vectors.lengths, least)
+        index = cls(rules, names, words, weights, options, first_option, {}, dense)
         checked = {benchmark for (benchmark, _), is_checked in zip(names, index.is_checked, strict=True) if is_checked}
         if blind := sorted({benchmark for benchmark, _ in names} - checked):
             raise UserError(
@@ -154,7 +159,7 @@ class ContaminationIndex:
             found = self._aligned(item, document, start, stop)
             if found[0] >= self.rules.min_aligned_fraction and self._has_options(item, document, start, stop):
                 best[text, item] = max(found, best.get((text, item), found))
-        for text, near in ((t, near) for t in range(len(texts)) for near in self._near(texts[t], embed)):
+        for text, near in self._near(words, texts, embed):
             if found := self._shared(near, words.of(text)):
                 best[text, near.item] = max(found, best.get((text, near.item), found))
         documents = {text: normalise_words(texts[text]) for text in {text for text, _ in best}}
@@ -199,9 +204,12 @@ class ContaminationIndex:
         aligned = sum(weights[block.a : block.a + block.size].sum() for block in blocks)
         return float(aligned / weights.sum()), start + blocks[0].b, start + blocks[-1].b + blocks[-1].size
 
-    def _near(self, text: str, embed: Embed | None) -> Iterator[Near]:
+    def _near(self, words: Hashes, texts: Sequence[str], embed: Embed | None) -> Iterator[tuple[int, Near]]:
         if self.dense and embed:
-            yield from self.dense.near(text, embed, self.rules.dense.min_cosine)
+            items, shared = self.dense
+            for text, places in groupby(shared.find(words), key=lambda place: place.text):
+                for near in items.near(texts[text], places, embed, self.rules.dense.min_cosine):
+                    yield text, near
 
     def _shared(self, near: Near, document: np.ndarray) -> tuple[float, int, int] | None:
         """The part of an item's weight in the words about a window, in any order, and the window; None: too little."""
