@@ -52,19 +52,22 @@ class DenseItems(NamedTuple):
         Windows overlap by three quarters.
         """
         words = normalise_words(text)
-        vectors = embed(words)
-        sums = np.cumsum(np.vstack([np.zeros((1, vectors.shape[1])), vectors]), axis=0, dtype=np.float64)
         found: dict[int, tuple[float, int, int]] = {}
         for _, row, chunk in places:
             length = int(self.lengths[row])
             size = min(length, len(words))
             if 2 * size < length:
                 continue
-            starts = _starts(len(words), length, size, chunk)
+            starts, low = _starts(len(words), length, size, chunk), 2 * length * chunk
+            if not len(starts):
+                continue
+            vectors = embed(words[low : low + 4 * length])
+            sums = np.cumsum(np.vstack([np.zeros((1, vectors.shape[1])), vectors]), axis=0, dtype=np.float64)
+            starts -= low
             cosines = _unit((sums[starts + size] - sums[starts]).astype(np.float32)) @ self.vectors[row]
-            if len(starts) and cosines.max() >= min_cosine:
-                best = int(cosines.argmax())
-                here = float(cosines[best]), -int(starts[best]), size
+            best = int(cosines.argmax())
+            if cosines[best] >= min_cosine:
+                here = float(cosines[best]), -int(starts[best]) - low, size
                 found[row] = max(here, found.get(row, here))
         for row, (_, start, size) in sorted(found.items()):
             yield Near(int(self.numbers[row]), -start, -start + size)

@@ -1,7 +1,7 @@
 """Places of documents that hold enough of an item's words, in whatever order, for a window there to count.
 
 A prefix filter, as in joins of similar sets: of each item only the rarest words are looked up, so many that the rest
-cannot make up for them. Nothing that could count is missed.
+cannot make up for them; what is left is held against all its words. Nothing that could count is missed.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ import numpy as np
 from medray.text.ngrams import Hashes
 from medray.text.postings import Postings
 
-_MAX_WORDS = 1 << 17
-"""Words of documents that are looked up at a time: about 10 postings of 50 bytes each."""
+_MAX_WORDS = 1 << 15
+"""Words of documents that are looked up at a time, so that their keys stay in the cache."""
+_LOOKED_UP = 0.5
+"""Rarest words are looked up until the others hold less than 1 - this of what is needed. More words: more to look up;
+fewer: more places to hold against all words."""
 
 
 class Place(NamedTuple):
@@ -30,39 +33,45 @@ class Place(NamedTuple):
 
 
 class SharedWords(NamedTuple):
-    """Of the items, by row, the words that tell them from others."""
+    """Items by row, and the words that tell them from others."""
 
-    postings: Postings
-    """The rows of the items that have a word; its `places` are those of `parts`."""
-    parts: np.ndarray
-    """float64, of each word of an item: its part of the item's weight."""
-    least: np.ndarray
-    """float64, of each item: the part of its weight that must be found by these words."""
+    items: Sequence[int]
+    """Which of `words` each row is."""
+    words: Hashes
+    weights: np.ndarray
+    """Of each word of `words`."""
     lengths: np.ndarray
-    """int64, of each item: words of the windows that it is compared with."""
+    """int64, of each row: words of the windows that it is compared with."""
+    min_fraction: float
+    """Of an item's words, and of their weight, that must stand in a place."""
+    postings: Postings
+    """The rows that have a word; its `places` are those of `parts`."""
+    parts: np.ndarray
+    """float64, of each word that is looked up for an item: its part of the item's weight."""
+    least: np.ndarray
+    """float64, of each row: the part of its weight that must be found by these words."""
 
     @classmethod
     def of(
         cls, words: Hashes, weights: np.ndarray, items: Sequence[int], lengths: np.ndarray, min_fraction: float
     ) -> SharedWords:
-        """weights: of each word of `words`; min_fraction: of an item's weight that a place must hold."""
+        """The items (numbers) of `words`, which are compared with windows of these lengths."""
         found: list[tuple[np.ndarray, np.ndarray]] = []
         least = np.zeros(len(items))
         for row, item in enumerate(items):
-            span = slice(*words.offsets[item : item + 2])
-            own, inverse = np.unique(words.values[span], return_inverse=True)
-            rarity, parts = np.zeros(len(own)), np.bincount(inverse, weights[span]) / weights[span].sum()
-            rarity[inverse] = weights[span]
-            order = np.argsort(-rarity, kind="stable")
-            # left out are the commonest words of a quarter of what is needed
-            enough = int(np.searchsorted(np.cumsum(parts[order]), 1 - min_fraction / 4)) + 1
+            mine = weights[slice(*words.offsets[item : item + 2])]
+            own, first, inverse = np.unique(words.of(item), return_index=True, return_inverse=True)
+            parts = np.bincount(inverse, mine) / mine.sum()
+            order = np.argsort(-mine[first], kind="stable")
+            enough = int(np.searchsorted(np.cumsum(parts[order]), 1 - min_fraction * (1 - _LOOKED_UP))) + 1
             kept = order[:enough]
             found.append((own[kept], parts[kept]))
             least[row] = min_fraction - (1 - parts[kept].sum()) - 1e-6
-        own = np.concatenate([np.zeros(0, np.uint64), *(some for some, _ in found)])
-        parts = np.concatenate([np.zeros(0), *(some for _, some in found)])
+        hashes = np.concatenate([np.zeros(0, np.uint64), *(some for some, _ in found)])
         rows = np.repeat(np.arange(len(found)), [len(some) for some, _ in found])
-        return cls(Postings.of(own, rows, np.arange(len(own))), parts, least, np.asarray(lengths, np.int64))
+        postings = Postings.of(hashes, rows, np.arange(len(hashes)))
+        parts = np.concatenate([np.zeros(0), *(some for _, some in found)])
+        return cls(items, words, weights, np.asarray(lengths, np.int64), min_fraction, postings, parts, least)
 
     def find(self, words: Hashes) -> Iterator[Place]:
         """The places of texts that hold enough of an item, by text. words: those of the texts."""
@@ -70,29 +79,38 @@ class SharedWords(NamedTuple):
         while start < num_texts:
             stop = int(np.searchsorted(words.offsets, words.offsets[start] + _MAX_WORDS, "right")) - 1
             stop = min(max(stop, start + 1), num_texts)
-            yield from self._find(words, start, stop)
+            yield from (place for place in self._looked_up(words, start, stop) if self._holds_enough(place, words))
             start = stop
 
-    def _find(self, words: Hashes, start: int, stop: int) -> Iterator[Place]:
+    def _looked_up(self, words: Hashes, start: int, stop: int) -> Iterator[Place]:
+        """The places of texts [start, stop) that hold enough of the words that are looked up."""
         first = words.offsets[start]
-        positions, postings = self.postings.find(words.values[first : words.offsets[stop]])
+        positions, found = self.postings.find(words.values[first : words.offsets[stop]])
         if not len(positions):
             return
         texts = np.searchsorted(words.offsets, positions + first, "right") - 1
-        within = positions + first - words.offsets[texts]
-        chunks = within // (2 * self.lengths[self.postings.items[postings]])
-        num_chunks, num_postings, num_rows = int(chunks.max()) + 1, len(self.parts), len(self.least)
-        # a word counts once in a chunk, and lies in two of them, but for those at the start
-        keys = (texts * num_postings + postings) * num_chunks + chunks
-        keys = np.unique(np.concatenate([keys, keys[chunks > 0] - 1]))
-        chunks, postings, texts = (
-            keys % num_chunks,
-            keys // num_chunks % num_postings,
-            keys // num_chunks // num_postings,
-        )
-        rows, parts = self.postings.items[postings], self.parts[self.postings.places[postings]]
-        places, inverse = np.unique((texts * num_rows + rows) * num_chunks + chunks, return_inverse=True)
+        rows, parts = self.postings.items[found], self.postings.places[found]
+        chunks = (positions + first - words.offsets[texts]) // (2 * self.lengths[rows])
+        num_chunks, num_parts, num_rows = int(chunks.max()) + 1, len(self.parts), len(self.least)
+        keys = ((texts * num_rows + rows) * num_chunks + chunks) * num_parts + parts
+        # a word lies in two chunks, but for those at the start, and counts once in each
+        keys = np.concatenate([keys, keys[chunks > 0] - num_parts])
+        keys.sort()  # np.unique is ten times as slow
+        keys = keys[np.append(True, keys[1:] != keys[:-1])]
+        places = keys // num_parts
+        starts = np.flatnonzero(np.append(True, places[1:] != places[:-1]))
+        sums, places = np.add.reduceat(self.parts[keys - places * num_parts], starts), places[starts]
         rows = places // num_chunks % num_rows
-        enough = np.bincount(inverse, parts) >= self.least[rows]
-        columns = places // num_chunks // num_rows, rows, places % num_chunks
-        yield from (Place(*place) for place in np.column_stack(columns)[enough].tolist())
+        columns = np.column_stack([places // num_chunks // num_rows, rows, places % num_chunks])
+        yield from (Place(*place) for place in columns[sums >= self.least[rows]].tolist())
+
+    def _holds_enough(self, place: Place, words: Hashes) -> bool:
+        """Whether enough of all words of the item stand in the place."""
+        item, length = self.items[place.row], 2 * int(self.lengths[place.row])
+        there = set(words.of(place.text)[length * place.chunk : length * (place.chunk + 2)].tolist())
+        own = self.words.of(item).tolist()
+        is_there = np.fromiter(map(there.__contains__, own), bool, len(own))
+        if is_there.sum() < self.min_fraction * len(own):
+            return False
+        weights = self.weights[slice(*self.words.offsets[item : item + 2])]
+        return bool(weights[is_there].sum() >= (self.min_fraction - 1e-6) * weights.sum())
