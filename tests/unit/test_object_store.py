@@ -10,8 +10,9 @@ import fsspec
 import pytest
 
 from medray.core.config import Config, UserError
+from medray.core.mirror import remove, url_of
 from medray.core.stage import Stage, execute
-from medray.core.workspace import Root
+from medray.core.workspace import Root, Workspace
 from medray.tables.blocks import BlockStore, BlockWriter
 from medray.tables.shard_cache import ShardCache
 from medray.train.batches import step_rows, upcoming_rows
@@ -47,6 +48,63 @@ def test_seal_resume_and_lease_on_s3(s3_root, tmp_path, monkeypatch):
 def test_missing_bucket_is_one_line(s3_root):
     with pytest.raises(UserError, match=r"--root s3://no-such-bucket/runs: cannot write"):
         Root("s3://no-such-bucket/runs").prepare()
+
+
+def test_a_mark_sends_what_is_new_and_asks_for_no_listing(s3_root, tmp_path, monkeypatch):
+    workspace = Workspace(s3_root, "numbers", "1" * 32, "numbers")
+    for number in range(3):
+        (workspace.data / f"{number}.txt").write_text("old")
+        workspace.mark_done(f"s{number}")
+    sent, fs = [], s3_root._fs  # one object for all of the process
+    put = fs.put_file
+    monkeypatch.setattr(fs, "put_file", lambda here, there: sent.append(there) or put(here, there))
+    monkeypatch.setattr(fs, "find", None)
+    (workspace.data / "1.txt").write_text("new")  # of the same size
+    (workspace.scratch / "3").write_text("more")
+    workspace.mark_done("s3")
+    assert [path.split("/", 4)[-1] for path in sent] == ["data/1.txt", "scratch/3", "marks/s3.json"]
+
+
+def test_what_was_changed_here_stays_and_what_others_wrote_comes(s3_root, tmp_path, monkeypatch):
+    here, there = tmp_path / "cache", tmp_path / "another machine"
+    workspace = Workspace(s3_root, "numbers", "1" * 32, "numbers")
+    (workspace.data / "mine").write_text("one")
+    workspace.publish()
+    monkeypatch.setenv("MEDRAY_CACHE", str(there))
+    workspace.fetch("data/*")
+    assert (workspace.data / "mine").read_text() == "one" and workspace.data.is_relative_to(there)
+    (workspace.data / "mine").write_text("theirs")
+    (workspace.data / "other").write_text("new")
+    (workspace.scratch / "unasked").write_text("for")
+    workspace.publish()
+    monkeypatch.setenv("MEDRAY_CACHE", str(here))
+    (workspace.data / "mine").write_text("mine!!!")
+    workspace.fetch("data/*")
+    assert (workspace.data / "mine").read_text() == "mine!!!" and (workspace.data / "other").read_text() == "new"
+    assert not (workspace.scratch / "unasked").exists()
+    remove(workspace.data / "other")
+    s3_root.download("numbers", "1" * 32)
+    assert (workspace.data / "mine").read_text() == "theirs", "at the start of a run the root is right"
+    assert not (workspace.data / "other").exists()
+
+
+def test_a_path_into_the_mirror_is_one_of_the_machine_where_it_arrives(s3_root, tmp_path, monkeypatch):
+    shards = pytest.importorskip("medray.tables.shards")
+    pytest.importorskip("ray")
+    workspace = Workspace(s3_root, "numbers", "1" * 32, "numbers")
+    (workspace.data / "model").mkdir()
+    for name in ("a", "b"):
+        (workspace.data / "model" / name).write_text(name)
+    workspace.publish()
+    packed = shards.packed(
+        {"file": workspace.data / "model" / "a", "folder": workspace.data / "model", "own": tmp_path}
+    )
+    monkeypatch.setenv("MEDRAY_CACHE", str(tmp_path / "another machine"))
+    found = pickle.loads(packed)
+    assert found["file"].is_relative_to(tmp_path / "another machine") and found["file"].read_text() == "a"
+    assert (found["folder"] / "b").read_text() == "b" and found["own"] == tmp_path
+    assert url_of(found["file"]) == f"s3://medray-test/runs/numbers/{'1' * 32}/data/model/a"
+    assert url_of(tmp_path) == ""
 
 
 class Rows(Config):
