@@ -92,7 +92,8 @@ class SharedWords(NamedTuple):
         rows, parts = self.postings.items[found], self.postings.places[found]
         chunks = (positions + first - words.offsets[texts]) // (2 * self.lengths[rows])
         num_chunks, num_parts, num_rows = int(chunks.max()) + 1, len(self.parts), len(self.least)
-        keys = ((texts * num_rows + rows) * num_chunks + chunks) * num_parts + parts
+        assert (stop - start) * num_rows * num_chunks * num_parts < 1 << 63, "places no longer fit 64 bits: fewer words"
+        keys = (((texts - start) * num_rows + rows) * num_chunks + chunks) * num_parts + parts
         # a word lies in two chunks, but for those at the start, and counts once in each
         keys = np.concatenate([keys, keys[chunks > 0] - num_parts])
         keys.sort()  # np.unique is ten times as slow
@@ -101,7 +102,7 @@ class SharedWords(NamedTuple):
         starts = np.flatnonzero(np.append(True, places[1:] != places[:-1]))
         sums, places = np.add.reduceat(self.parts[keys - places * num_parts], starts), places[starts]
         rows = places // num_chunks % num_rows
-        columns = np.column_stack([places // num_chunks // num_rows, rows, places % num_chunks])
+        columns = np.column_stack([places // num_chunks // num_rows + start, rows, places % num_chunks])
         yield from (Place(*place) for place in columns[sums >= self.least[rows]].tolist())
 
     def _holds_enough(self, place: Place, words: Hashes) -> bool:
