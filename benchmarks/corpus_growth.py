@@ -11,9 +11,7 @@ more files. Ray and its workers are started, and warm from a small input, before
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import tempfile
 import threading
 import time
@@ -21,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from corpus import MEGABYTE, NUM_CORES, NUM_FILES, cached_model, link_model, stages, write_input
+from corpus import MEGABYTE, NUM_CORES, NUM_FILES, begin, cached_model, link_model, parser_for, stages, write_input
 
 from medray.core.placement import run_memory_bytes
 from medray.core.stage import execute
@@ -71,15 +69,8 @@ def measure(inputs: Path, root: Root, cached: Root, num_shards: int) -> float:
 
 def main() -> None:
     """Print a line for each scale and, last, one JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="25 MB instead of 150 at 1x")
-    parser.add_argument("--megabytes", type=float, help="of input at 1x, any number")
-    parser.add_argument("--data", type=Path, default=Path(__file__).parents[1] / "../shared/data/corpus")
-    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "medray-benchmarks")
-    arguments = parser.parse_args()
-    num_megabytes = arguments.megabytes or (25 if arguments.quick else 150)
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:NUM_CORES])
-    arguments.cache.mkdir(parents=True, exist_ok=True)
+    arguments = begin(parser_for(__doc__, "input at 1x", quick=25, whole=150))
+    num_megabytes = arguments.megabytes
     seconds, run_peaks, driver_peaks = [], [], []
     with tempfile.TemporaryDirectory(prefix="medray-growth-") as name:
         work, cached = Path(name), Root(str(arguments.cache / "root"))

@@ -40,6 +40,8 @@ def unroll(recipe: Recipe) -> list[Stage]:
     distinct = order.add("dedup", dedup, recipe.dedup, documents=nobodys)
     # what the steps before dropped, the card shows
     before = {"cleaned": cleaned, "decontaminated": checked, "deidentified": nobodys}
+    if recipe.corpus.evidence and recipe.corpus.evidence.citations:
+        before["sources"] = first
     corpus = order.add("corpus", build, recipe.corpus, model=start, documents=distinct, **before)
     if recipe.pretrain:
         _models(order, recipe, _Evaluated(order, recipe, corpus, made), start, corpus, made)
