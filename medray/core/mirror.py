@@ -58,8 +58,10 @@ def fetched(url: str) -> Path:
             with _locked(target.parent):
                 if not target.is_file():
                     _get(fs, path, target)
-        else:
+        elif fs.isdir(path):
             Mirror(fs, path, target).pull()
+        else:  # it is to be written
+            target.parent.mkdir(parents=True, exist_ok=True)
     return target
 
 

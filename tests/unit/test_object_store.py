@@ -97,12 +97,18 @@ def test_a_path_into_the_mirror_is_one_of_the_machine_where_it_arrives(s3_root, 
         (workspace.data / "model" / name).write_text(name)
     workspace.publish()
     packed = shards.packed(
-        {"file": workspace.data / "model" / "a", "folder": workspace.data / "model", "own": tmp_path}
+        {
+            "file": workspace.data / "model" / "a",
+            "folder": workspace.data / "model",
+            "own": tmp_path,
+            "new": workspace.data / "new",
+        }
     )
     monkeypatch.setenv("MEDRAY_CACHE", str(tmp_path / "another machine"))
     found = pickle.loads(packed)
     assert found["file"].is_relative_to(tmp_path / "another machine") and found["file"].read_text() == "a"
     assert (found["folder"] / "b").read_text() == "b" and found["own"] == tmp_path
+    assert not found["new"].exists() and found["new"].parent.is_dir(), "what is to be written can be"
     assert url_of(found["file"]) == f"s3://medray-test/runs/numbers/{'1' * 32}/data/model/a"
     assert url_of(tmp_path) == ""
 
