@@ -120,6 +120,7 @@ def _plan(shard: Shard, *, config: CorpusConfig, keys: list[str], model: Path, w
     from medray.corpus.order import plan_order
     from medray.model.tokenizer import tokenizer_digest
 
+    workspace.fetch("scratch/*.documents.arrow", "scratch/*.heldout.parquet")
     facts = plan_order(config, workspace.scratch, keys)
     heldout = [workspace.scratch / f"{key}.heldout.parquet" for key in keys]
     write_heldout(heldout, workspace.data / "heldout.parquet")
@@ -140,6 +141,7 @@ def _account(
             | {f"dropped.{reason}": number for reason, number in dropped.items()}
         )
     found = write_account(workspace, NAME, [counts], inputs["documents"])
+    workspace.fetch("data/order/*")
     steps = {role: artifact for role, artifact in inputs.items() if role != "sources"}
     run_remote(write_card, card, config.proportions, steps, workspace.data)
     return found | _counters(card)

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from medray.core.artifact import Artifact
 from medray.core.config import Config, UserError
+from medray.core.mirror import url_of
 from medray.core.schema import DOCUMENT, PROVENANCE, TableWriter
 from medray.core.workspace import Workspace
 from medray.corpus.readers.formats import reader_of
@@ -100,7 +101,8 @@ def _files(inputs: dict[str, Artifact]) -> dict[str, Origin]:
         found |= files_with_documents(inputs["sources"].data)
     if not found:
         raise UserError("clean: no input with documents, expected synthesised ones or a source of documents: add one")
-    return found
+    # of a remote root the files are read where they lie: a shard of another machine needs no copy of them
+    return {url_of(path) or path: origin for path, origin in found.items()}
 
 
 def clean_shard(shard: Shard, *, rules: CleanRules, workspace: Workspace) -> dict[str, Any]:

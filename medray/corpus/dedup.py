@@ -60,6 +60,7 @@ def run(config: DedupConfig, inputs: dict[str, Artifact], workspace: Workspace) 
 
 
 def _decide(shard: Shard, *, stems: list[str], config: DedupConfig, workspace: Workspace) -> dict[str, Any]:
+    workspace.fetch("scratch/*")
     duplicates = workspace.data / "duplicates.parquet"
     return decide(workspace.scratch, stems, config.near, config.placement.rows_at_once, duplicates)
 
@@ -67,6 +68,7 @@ def _decide(shard: Shard, *, stems: list[str], config: DedupConfig, workspace: W
 def _without_duplicates(shard: Shard, *, workspace: Workspace) -> dict[str, Any]:
     """Write the part's documents that stay; facts: the counts of every source."""
     path, (start, stop) = shard.payload["path"], shard.payload["span"]
+    workspace.fetch("scratch/fates.npy")
     fates = np.load(workspace.scratch / "fates.npy", mmap_mode="r")[start:stop]
     pass_on(path, workspace.data / "documents" / path.name, fates == STAYS)
     return {"sources": count_sources(path, fates == STAYS, REASONS[fates])}

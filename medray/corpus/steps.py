@@ -22,6 +22,7 @@ from pydantic import Field
 from medray.core.artifact import Artifact
 from medray.core.config import Placement
 from medray.core.files import written_whole
+from medray.core.mirror import remove
 from medray.core.schema import DOCUMENT, PROVENANCE, TableWriter
 from medray.core.workspace import Workspace
 
@@ -49,7 +50,7 @@ def keep_parts(directory: Path, names: Collection[str]) -> None:
     """Remove what an attempt with another number of shards has left in a table's directory."""
     for path in directory.glob("part-*.parquet"):
         if path.name not in names:
-            path.unlink()
+            remove(path)
 
 
 def pass_on(source: Path, target: Path, keep: np.ndarray) -> None:

@@ -36,6 +36,8 @@ one pass over its source."""
 STATED = ("licence", "access", "language", "date")
 """Of what documents state these are counted for the data card, of dates the year."""
 
+HELDOUT_ORDER = ("source", "id")
+
 _CHARACTERS_AT_ONCE = 1 << 20
 """The tokenizer takes about 100 bytes for every token that it has in hand."""
 
@@ -81,7 +83,7 @@ def tokenise_part(
     documents = pa.concat_tables(kept)
     write_mapped(documents, Path(f"{base}.documents.arrow"))
     with TableWriter(Path(f"{base}.heldout.parquet"), DOCUMENT) as writer:
-        writer.write(pa.concat_tables(heldout))
+        writer.write(pa.concat_tables(heldout).sort_by([(name, "ascending") for name in HELDOUT_ORDER]))
     return {"token_bytes": kind().itemsize, "rows": len(documents), "sources": _counted(small, documents)}
 
 

@@ -143,9 +143,9 @@ def _steps(expected: Expected, mix: Mix, budget: int) -> list[Step]:
     return [
         Step("sources", hours(compressed, rates.copy_mb_per_s), compressed, 0),
         Step("clean", hours(text, rates.clean_mb_per_s) + again, stored, 0),
+        Step("decontaminate", hours(text, rates.decontaminate_mb_per_s), stored, 0),
         Step("deidentify", hours(clinical, rates.deidentify_mb_per_s), round(clinical * rates.stored_fraction), 0),
         Step("dedup", hours(text, rates.dedup_mb_per_s), stored, keys + ngrams),
-        Step("decontaminate", hours(text, rates.decontaminate_mb_per_s), stored, 0),
         Step(
             "corpus", tokenise + pack, round(budget * rates.store_bytes_per_token), tokens * rates.scratch_token_bytes
         ),
