@@ -120,10 +120,12 @@ def train(
             done, is_finished = step + 1, step + 1 == num_steps
             position, mean_loss = step * optimization.global_batch + len(data.rows), sum(losses) / len(losses)
             state = TrainState(done, position, is_finished, mean_loss, metrics)
+            readings = clock.read(data.num_tokens) | {"micro_batch": micro_batch.size}
+            clock.restart()
             if ranks.rank == 0:
                 on_rows(done, data.rows)
-                on_step(done, num_steps, metrics | clock.read(data.num_tokens) | {"micro_batch": micro_batch.size})
-            clock.restart()
+                on_step(done, num_steps, metrics | readings)
+            clock.lap("told")
             is_due = placement.checkpoint_every_steps and done % placement.checkpoint_every_steps == 0
             if is_finished or is_interrupted or is_due:
                 losses = []
