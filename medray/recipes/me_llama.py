@@ -9,7 +9,6 @@ PLACES and BENCHMARKS there. What the paper leaves open is marked Choices; where
 from __future__ import annotations
 
 from medray.corpus.base import BaseConfig, BaseLocation
-from medray.corpus.benchmarks import BenchmarkFile, BenchmarkPlacement
 from medray.corpus.build import CorpusConfig
 from medray.corpus.clean import CleanConfig, CleanPlacement
 from medray.corpus.decontaminate import DecontaminateConfig
@@ -23,6 +22,7 @@ from medray.plan.corpus import Expected, ExpectedSource
 from medray.plan.training import A100_FLOPS, H100_FLOPS, adapter_flops, full_flops, utilisation
 from medray.pretrain.train import PretrainConfig
 from medray.recipes.recipe import Recipe
+from medray.tables.benchmarks import BenchmarkFile, BenchmarkPlacement
 from medray.text.contamination import ContaminationRules
 from medray.text.minhash import FINEWEB
 from medray.text.normalize import CleanRules
