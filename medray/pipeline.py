@@ -13,6 +13,7 @@ from medray.core.placement import MemoryMeter
 from medray.core.stage import Stage, execute, nearest
 from medray.core.workspace import Root, Workspace
 from medray.plan import corpus as plan_corpus
+from medray.plan import training as plan_training
 from medray.plan.corpus import CorpusEstimate
 from medray.plan.training import TrainingEstimate
 from medray.recipes.recipe import Recipe
@@ -56,25 +57,31 @@ def plan(stages: Sequence[Stage], root: Root) -> list[Planned]:
     return planned
 
 
-def estimate(recipe: Recipe) -> tuple[CorpusEstimate, TrainingEstimate | None] | None:
-    """The corpus and its pretraining by arithmetic, where the recipe says what it expects of its sources."""
-    if recipe.expected is None:
+def estimate(recipe: Recipe) -> tuple[CorpusEstimate | None, dict[str, TrainingEstimate]] | None:
+    """The corpus and each training by arithmetic, where the recipe says what it expects of its sources."""
+    expected = recipe.expected
+    if expected is None:
         return None
-    corpus, near, clean = recipe.corpus, recipe.dedup.near, recipe.clean.placement
-    found = plan_corpus.estimate(
-        recipe.expected,
-        plan_corpus.Mix(
-            corpus.proportions, corpus.token_budget, corpus.max_epochs, corpus.source_epochs, corpus.block_tokens,
-            corpus.blocks_per_file,
-            num_shards=clean.num_shards, deidentified=recipe.deidentify.categories, num_bands=near.bands if near else 0,
-            keeps_ngrams=bool(near and near.min_jaccard),
-        ),
+    corpus, trained = None, {}
+    if recipe.corpus and expected.sources:
+        corpus = plan_corpus.estimate(expected, _mix(recipe))
+    if corpus and (stage := recipe.pretrain):
+        size = (corpus.num_blocks, recipe.corpus.block_tokens, expected.num_parameters)
+        trained["pretrain"] = plan_training.estimate(stage.optimization, stage.placement, *size)
+    if (store := expected.instructions) and (stage := recipe.sft):
+        size = (store.num_rows, store.row_tokens, expected.num_parameters, expected.adapter_parameters)
+        trained["sft"] = plan_training.estimate(stage.optimization, stage.placement, *size)
+    return corpus, trained
+
+
+def _mix(recipe: Recipe) -> plan_corpus.Mix:
+    corpus, near = recipe.corpus, recipe.dedup.near
+    return plan_corpus.Mix(
+        corpus.proportions, corpus.token_budget, corpus.max_epochs, corpus.source_epochs, corpus.block_tokens,
+        corpus.blocks_per_file,
+        num_shards=recipe.clean.placement.num_shards, deidentified=recipe.deidentify.categories,
+        num_bands=near.bands if near else 0, keeps_ngrams=bool(near and near.min_jaccard),
     )  # fmt: skip
-    if recipe.pretrain is None:
-        return found, None
-    how, blocks = recipe.pretrain.optimization, found.num_blocks
-    tokens_per_step = how.global_batch * corpus.block_tokens
-    return found, TrainingEstimate(how.num_rows(blocks), how.num_steps(blocks), tokens_per_step)
 
 
 def _why(stage: Stage, root: Root) -> str:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from medray.train.config import Optimization, TrainPlacement
 
 A100_FLOPS = 312e12
 """Dense bf16 operations a second. Source: NVIDIA A100 data sheet."""
 H100_FLOPS = 989e12
 """Dense bf16 operations a second. Source: NVIDIA H100 SXM data sheet."""
+
+
+H100_BYTES = 80e9
+"""Memory of one. Source: the same."""
 
 
 class TrainingEstimate(NamedTuple):
@@ -17,6 +24,43 @@ class TrainingEstimate(NamedTuple):
     """Consumed, over all epochs."""
     num_steps: int
     tokens_per_step: int
+    flops: float
+    state_bytes: float
+    """On each worker: weights, gradients, master weights and optimizer state; activations are not in it."""
+
+
+def estimate(
+    optimization: Optimization, placement: TrainPlacement, num_rows: int, row_tokens: float, num_parameters: float,
+    adapter_parameters: float | None = None,
+) -> TrainingEstimate:  # fmt: skip
+    """What training on a store of `num_rows` rows of `row_tokens` tokens takes, at the most workers of the placement.
+
+    adapter_parameters: those of adapters on frozen weights; None: all parameters are trained.
+    """
+    consumed = optimization.num_rows(num_rows)
+    flops = full_flops if adapter_parameters is None else adapter_flops
+    state = state_bytes(
+        num_parameters, num_parameters if adapter_parameters is None else adapter_parameters,
+        zero_stage=placement.zero_stage, num_workers=placement.num_workers[1], is_adamw=optimization.optimizer == "adamw",
+    )  # fmt: skip
+    return TrainingEstimate(
+        consumed, optimization.num_steps(num_rows), round(optimization.global_batch * row_tokens),
+        flops(num_parameters, consumed * row_tokens), state,
+    )  # fmt: skip
+
+
+def state_bytes(
+    num_parameters: float, num_trained: float, *, zero_stage: int, num_workers: int, is_adamw: bool = True
+) -> float:
+    """Bytes of training state on each worker in bf16: 2 a weight; 4 a gradient, 4 a master weight and 8 (AdamW) or 4
+    (RMSprop) of optimizer state for each trained one.
+
+    Source: Rajbhandari et al. 2020 (ZeRO), section 5, with gradients in fp32, as medray accumulates them.
+    """
+    optimizer, gradients, weights = num_trained * (12 if is_adamw else 8), num_trained * 4, num_parameters * 2
+    divided = [zero_stage >= level for level in (1, 2, 3)]
+    parts = zip((optimizer, gradients, weights), divided, strict=True)
+    return sum(size / num_workers if is_divided else size for size, is_divided in parts)
 
 
 def full_flops(num_parameters: float, num_tokens: float) -> float:
