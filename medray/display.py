@@ -120,8 +120,8 @@ def show_estimate(
         hours = run.flops / (_USED * H100_FLOPS * 3600)
         console.print(
             f"{stage}: {run.num_steps:,} optimizer steps of {run.tokens_per_step:,} tokens, {run.num_rows:,} rows; "
-            f"{run.flops:.3g} operations, {hours:,.0f} H100-hours at {_USED:.0%} of bf16 peak, {hours / workers:,.1f} h "
-            f"on {workers}; {_bytes(run.state_bytes)} of state on each",
+            f"{run.flops:.3g} operations, {hours:,.0f} H100-hours at {_USED:.0%} of bf16 peak, "
+            f"{hours / workers:,.1f} h on {workers}; {_bytes(run.state_bytes)} of state on each",
             soft_wrap=True,
         )  # fmt: skip
         if run.state_bytes > H100_BYTES:

@@ -40,9 +40,12 @@ def estimate(
     consumed = optimization.num_rows(num_rows)
     flops = full_flops if adapter_parameters is None else adapter_flops
     state = state_bytes(
-        num_parameters, num_parameters if adapter_parameters is None else adapter_parameters,
-        zero_stage=placement.zero_stage, num_workers=placement.num_workers[1], is_adamw=optimization.optimizer == "adamw",
-    )  # fmt: skip
+        num_parameters,
+        num_parameters if adapter_parameters is None else adapter_parameters,
+        zero_stage=placement.zero_stage,
+        num_workers=placement.num_workers[1],
+        is_adamw=optimization.optimizer == "adamw",
+    )
     return TrainingEstimate(
         consumed, optimization.num_steps(num_rows), round(optimization.global_batch * row_tokens),
         flops(num_parameters, consumed * row_tokens), state,

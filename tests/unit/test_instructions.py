@@ -18,7 +18,7 @@ from medray.tables.formats import BadRow
 from medray.tables.shards import Shard
 from medray.text.contamination import ContaminationRules
 
-STEM = "A 45 year old woman with a painless swelling of the neck and a family history of thyroid disease asks what it is"
+STEM = "A 45 year old woman with a painless swelling of the neck and a history of thyroid disease asks what it is"
 TURNS = {"name": "turns", "licence": "MIT", "access": "public", "format": "messages"}
 ALPACA = {
     "name": "alpaca", "licence": "CC BY-NC 4.0", "access": "restricted", "format": "fields",
