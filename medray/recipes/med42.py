@@ -2,7 +2,8 @@
 
 Christophe et al. 2024, "Med42-v2: A Suite of Clinical LLMs". `medray plan med42_8b` needs none of the files;
 `medray run med42_8b --set files.directory=DIRECTORY` needs `instructions/<name>.jsonl` of every row of TABLE_5, each
-line with its `messages`. What the paper leaves open is marked Choices; where its figures contradict each other, `claims` says so.
+line with its `messages`. What the paper leaves open is marked Choices; where its figures contradict each other,
+`claims` says so.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The training of the four papers in small: real files, a model of less than a million parameters, minutes on a CPU.
 
-`medray run tiny_med42 --set files.directory=DIRECTORY`, with `corpus/`, `instruct/` and `eval/` in it. They are the papers' recipes but for CHANGED: base, sizes, files and placement.
+`medray run tiny_med42 --set files.directory=DIRECTORY`, with `corpus/`, `instruct/` and `eval/` in it.
+They are the papers' recipes but for CHANGED: base, sizes, files and placement.
 """
 
 from __future__ import annotations
