@@ -24,8 +24,10 @@ _ROWS_PER_SHARD = 1024
 class RenderConfig(Config):
     """What becomes of rows that are too long or cannot be rendered."""
 
-    oversize: Literal["drop", "error"]
-    """Of a row with a sequence beyond the stage's limit of tokens; none is ever cut: an answer's end is what counts."""
+    oversize: Literal["drop", "truncate_history", "error"]
+    """Of a row with a sequence beyond the stage's limit of tokens. `truncate_history`: the oldest question and its
+    answer leave, then the next, until the rest fits; the system message stays. Where the last question is too long by
+    itself the row is dropped: no text is ever cut inside."""
     max_bad_fraction: float = Field(default=0.01, ge=0, le=1)
     """Largest share of rows that may fail to render (quarantined with the reason)."""
 
@@ -48,33 +50,56 @@ def render_rows(
     config: RenderConfig,
     max_tokens: int,
     workspace: Workspace,
-) -> tuple[list[list[Rendered]], int]:
-    """The sequences of each usable row, and the number of rows dropped because one is longer than max_tokens.
+) -> tuple[list[list[Rendered]], dict[str, int]]:
+    """The sequences of each usable row; how many rows were dropped as too long (num_oversize), and how many lost some
+    of their history to fit (num_truncated).
 
-    Raises UserError when too many rows cannot be rendered, and for a row too long where that is an error.
+    A row with a sequence of which no token is in the loss is bad. Raises UserError when too many rows are bad, and for
+    a row too long where that is an error.
     """
-    rendered, bad, num_oversize = [], [], 0
+    rendered, bad, counts = [], [], {"num_oversize": 0, "num_truncated": 0}
     for number, row in enumerate(rows):
         if number % 256 == 0:
             workspace.journal.progress(number, len(rows), "rows rendered")
         try:
             sequences = render_row(row)
+            if _longest(sequences) > max_tokens and config.oversize == "truncate_history":
+                sequences = _with_less_history(row, render_row, max_tokens)
+                counts["num_truncated"] += _longest(sequences) <= max_tokens
+            if not all(any(sequence.loss_mask[1:]) for sequence in sequences):
+                raise UserError("no token in the loss, expected an answer: drop the row")
         except UserError as error:
             bad.append({"where": f"row {row['id']}", "reason": str(error), "row": row})
             continue
-        longest = max(len(sequence.ids) for sequence in sequences)
-        if longest <= max_tokens:
+        if _longest(sequences) <= max_tokens:
             rendered.append(sequences)
-        elif config.oversize == "drop":
-            num_oversize += 1
-        else:
+        elif config.oversize == "error":
             raise UserError(
-                f"{workspace.label}: row {row['id']} is {longest} tokens, expected at most {max_tokens}: raise the "
-                'limit, or set oversize to "drop"'
+                f"{workspace.label}: row {row['id']} is {_longest(sequences)} tokens, expected at most {max_tokens}: "
+                'raise the limit, or set oversize to "drop" or "truncate_history"'
             )
+        else:
+            counts["num_oversize"] += 1
     workspace.quarantine("render", bad)
     workspace.check_quarantine(len(rows), config.max_bad_fraction)
-    return rendered, num_oversize
+    return rendered, counts
+
+
+def _longest(sequences: Sequence[Rendered]) -> int:
+    return max(len(sequence.ids) for sequence in sequences)
+
+
+def _with_less_history(
+    row: dict[str, Any], render_row: Callable[[dict[str, Any]], list[Rendered]], max_tokens: int
+) -> list[Rendered]:
+    """The sequences of a row without its oldest exchanges, as few as must leave; at the end its last one alone."""
+    messages = row["messages"]
+    questions = [index for index, message in enumerate(messages) if message["role"] == "user"]
+    for index in questions[1:]:
+        sequences = render_row({**row, "messages": [*messages[: questions[0]], *messages[index:]]})
+        if _longest(sequences) <= max_tokens:
+            return sequences
+    return render_row(row)
 
 
 def write_store(
