@@ -13,11 +13,12 @@ from medray.core.placement import MemoryMeter
 from medray.core.stage import Stage, execute, nearest
 from medray.core.workspace import Root, Workspace
 from medray.plan import corpus as plan_corpus
-from medray.plan import training as plan_training
 from medray.plan.corpus import CorpusEstimate
-from medray.plan.training import TrainingEstimate
+from medray.plan.training import TrainingEstimate, adapter_flops, full_flops, state_bytes
+from medray.pretrain.train import PretrainConfig
 from medray.recipes.recipe import Recipe
 from medray.recipes.unroll import unroll
+from medray.sft.train import SFTConfig
 from medray.train.config import TrainPlacement
 
 
@@ -65,13 +66,29 @@ def estimate(recipe: Recipe) -> tuple[CorpusEstimate | None, dict[str, TrainingE
     corpus, trained = None, {}
     if recipe.corpus and expected.sources:
         corpus = plan_corpus.estimate(expected, _mix(recipe))
-    if corpus and (stage := recipe.pretrain):
-        size = (corpus.num_blocks, recipe.corpus.block_tokens, expected.num_parameters)
-        trained["pretrain"] = plan_training.estimate(stage.optimization, stage.placement, *size)
-    if (store := expected.instructions) and (stage := recipe.sft):
-        size = (store.num_rows, store.row_tokens, expected.num_parameters, expected.adapter_parameters)
-        trained["sft"] = plan_training.estimate(stage.optimization, stage.placement, *size)
+    if corpus and recipe.pretrain:
+        rows = (corpus.num_blocks, recipe.corpus.block_tokens)
+        trained["pretrain"] = _training(recipe.pretrain, *rows, expected.num_parameters, None)
+    if (store := expected.instructions) and recipe.sft:
+        sizes = (expected.num_parameters, expected.adapter_parameters)
+        trained["sft"] = _training(recipe.sft, store.num_rows, store.row_tokens, *sizes)
     return corpus, trained
+
+
+def _training(
+    stage: PretrainConfig | SFTConfig, num_rows: int, row_tokens: float, num_parameters: float,
+    adapter_parameters: float | None,
+) -> TrainingEstimate:  # fmt: skip
+    """Training on a store of so many rows of so many tokens, at the most workers of the placement."""
+    how, place = stage.optimization, stage.placement
+    flops = full_flops if adapter_parameters is None else adapter_flops
+    num_trained = num_parameters if adapter_parameters is None else adapter_parameters
+    state = {"zero_stage": place.zero_stage, "num_workers": place.num_workers[1]}
+    return TrainingEstimate(
+        how.num_rows(num_rows), how.num_steps(num_rows), round(how.global_batch * row_tokens),
+        flops(num_parameters, how.num_rows(num_rows) * row_tokens),
+        state_bytes(num_parameters, num_trained, **state, is_adamw=how.optimizer == "adamw"),
+    )  # fmt: skip
 
 
 def _mix(recipe: Recipe) -> plan_corpus.Mix:

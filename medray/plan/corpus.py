@@ -39,8 +39,8 @@ class Expected(Config):
 
     sources: tuple[ExpectedSource, ...] = ()
     instructions: ExpectedInstructions | None = None
-    num_parameters: float = Field(gt=0)
-    """Of the base model."""
+    num_parameters: float = Field(default=0, ge=0)
+    """Of the base model; 0: nothing is trained."""
     adapter_parameters: float | None = None
     rates: Rates = Rates()
     notes: tuple[str, ...] = ()

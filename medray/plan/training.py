@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from medray.train.config import Optimization, TrainPlacement
+from typing import NamedTuple
 
 A100_FLOPS = 312e12
 """Dense bf16 operations a second. Source: NVIDIA A100 data sheet."""
@@ -27,29 +24,6 @@ class TrainingEstimate(NamedTuple):
     flops: float
     state_bytes: float
     """On each worker: weights, gradients, master weights and optimizer state; activations are not in it."""
-
-
-def estimate(
-    optimization: Optimization, placement: TrainPlacement, num_rows: int, row_tokens: float, num_parameters: float,
-    adapter_parameters: float | None = None,
-) -> TrainingEstimate:  # fmt: skip
-    """What training on a store of `num_rows` rows of `row_tokens` tokens takes, at the most workers of the placement.
-
-    adapter_parameters: those of adapters on frozen weights; None: all parameters are trained.
-    """
-    consumed = optimization.num_rows(num_rows)
-    flops = full_flops if adapter_parameters is None else adapter_flops
-    state = state_bytes(
-        num_parameters,
-        num_parameters if adapter_parameters is None else adapter_parameters,
-        zero_stage=placement.zero_stage,
-        num_workers=placement.num_workers[1],
-        is_adamw=optimization.optimizer == "adamw",
-    )
-    return TrainingEstimate(
-        consumed, optimization.num_steps(num_rows), round(optimization.global_batch * row_tokens),
-        flops(num_parameters, consumed * row_tokens), state,
-    )  # fmt: skip
 
 
 def state_bytes(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from medray.corpus.base import BaseConfig, BaseLocation
 from medray.plan.corpus import Expected, ExpectedInstructions
-from medray.recipes.me_llama import BENCHMARKS, RULES
+from medray.recipes.benchmarks import BENCHMARKS, RULES
 from medray.recipes.recipe import Recipe
 from medray.sft.instructions import InstructionsConfig
 from medray.sft.rows import InstructionFile, InstructionPlacement
@@ -38,7 +38,7 @@ def _alpacare(size: str) -> Recipe:
         name=f"alpacare_{size}",
         base=BaseConfig(
             format="huggingface", licence="Llama 2 Community License", access="restricted",
-            placement=BaseLocation(hub_id=f"meta-llama/Llama-2-{size}-hf"), chat_template="alpaca",
+            placement=BaseLocation(hub_id=f"meta-llama/Llama-2-{size}-hf"),
         ),
         instructions=InstructionsConfig(
             files=(

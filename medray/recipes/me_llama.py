@@ -23,12 +23,11 @@ from medray.plan.claims import Claim, check_claims
 from medray.plan.corpus import Expected, ExpectedInstructions, ExpectedSource
 from medray.plan.training import A100_FLOPS, H100_FLOPS, adapter_flops, full_flops, utilisation
 from medray.pretrain.train import PretrainConfig
+from medray.recipes.benchmarks import BENCHMARKS, RULES
 from medray.recipes.recipe import Recipe
 from medray.sft.instructions import InstructionsConfig
 from medray.sft.rows import InstructionFile, InstructionPlacement
 from medray.sft.train import SFTConfig
-from medray.tables.benchmarks import BenchmarkFile, BenchmarkPlacement
-from medray.text.contamination import ContaminationRules
 from medray.text.minhash import FINEWEB
 from medray.text.normalize import CleanRules
 from medray.text.phi.gate import PhiRules
@@ -104,29 +103,6 @@ PLACES = {
 }  # fmt: skip
 """Directories and files below `files.directory`."""
 
-# Table 3. Choices: every split a team evaluates on belongs there; jsonl with these fields is the form medray asks for
-_TERMS = {
-    "emrqa": ("n2c2 data use agreement", "credentialed"), "i2b2": ("n2c2 data use agreement", "credentialed"),
-    "mednli": ("PhysioNet Credentialed Health Data License 1.5.0", "credentialed"),
-    "mimic_cxr_summaries": ("PhysioNet Credentialed Health Data License 1.5.0", "credentialed"),
-}  # fmt: skip
-BENCHMARKS = tuple(
-    BenchmarkFile(
-        name=name, id_field="id", text_field="text", option_fields=("options",) if with_options else (),
-        licence=_TERMS.get(name, ("its own", "public"))[0], access=_TERMS.get(name, ("its own", "public"))[1],
-        placement=BenchmarkPlacement(path=f"benchmarks/{name}.jsonl"),
-    )
-    for name, with_options in {
-        "pubmedqa": False, "medqa": True, "medmcqa": True, "emrqa": False, "i2b2": False, "ddi2013": False,
-        "hoc": False, "mtsample": False, "pubmed_summaries": False, "mimic_cxr_summaries": False, "bionli": False,
-        "mednli": False,
-    }.items()
-)  # fmt: skip
-
-
-RULES = ContaminationRules(ngram=13, min_alone_words=8, min_aligned_fraction=0.6)
-"""The paper states none. 13: GPT-3 (Brown et al. 2020, appendix C); the others as in open_corpus."""
-
 PARAMETERS = {"13b": 13.0e9, "70b": 69.0e9}  # Touvron et al. 2023
 ADAPTER = Adapter(
     # LoRA, of which no number is stated. Choices: rank, dropout and targets of QLoRA (Dettmers et al. 2023, appendix B)
@@ -160,7 +136,7 @@ def _me_llama(size: str) -> Recipe:
         name=f"me_llama_{size}",
         base=BaseConfig(
             format="huggingface", licence="Llama 2 Community License", access="restricted",
-            placement=BaseLocation(hub_id=f"meta-llama/Llama-2-{size}-hf"), chat_template="alpaca",
+            placement=BaseLocation(hub_id=f"meta-llama/Llama-2-{size}-hf"),
         ),
         sources=SourcesConfig(
             sources=SOURCES,

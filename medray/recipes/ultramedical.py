@@ -10,7 +10,7 @@ from __future__ import annotations
 from medray.corpus.base import BaseConfig, BaseLocation
 from medray.plan.claims import Claim, check_claims
 from medray.plan.corpus import Expected, ExpectedInstructions
-from medray.recipes.me_llama import BENCHMARKS, RULES
+from medray.recipes.benchmarks import BENCHMARKS, RULES
 from medray.recipes.recipe import Recipe
 from medray.sft.instructions import InstructionsConfig
 from medray.sft.rows import InstructionFile, InstructionPlacement

@@ -28,9 +28,10 @@ class SFTConfig(RenderConfig):
     optimization: Optimization
     block_tokens: int = Field(ge=8)
     """Several examples share a block without seeing each other; one longer than a block is oversize."""
-    packing: Literal["best_fit", "concatenate"]
-    """best_fit: no example is split. concatenate: examples lie end to end in hash order and are cut at block ends; what
-    is cut off goes on in the next block without seeing its beginning, and a block with no answer in it is left out."""
+    packing: Literal["none", "best_fit", "concatenate"]
+    """none: every example is a row, and global_batch counts examples. best_fit: no example is split. concatenate:
+    examples lie end to end in hash order and are cut at block ends; what is cut off goes on in the next block without
+    seeing its beginning, and a block with no answer in it is left out. No row is ever padded."""
     num_examples: int | None
     """Taken from the train split in hash order; None: all."""
     adapter: Adapter | None = None
@@ -83,10 +84,12 @@ def render_examples(config: SFTConfig, model: Path, examples_path: Path, workspa
     )
     examples = [example for [example] in rendered]
     lengths = [len(example.ids) for example in examples]
-    if config.packing == "best_fit":
-        blocks = whole_pieces(lengths, best_fit(lengths, config.block_tokens))
-    else:
+    if config.packing == "concatenate":
         blocks = concatenate(lengths, config.block_tokens)
+    else:
+        is_packed = config.packing == "best_fit"
+        whole = best_fit(lengths, config.block_tokens) if is_packed else [[i] for i in range(len(lengths))]
+        blocks = whole_pieces(lengths, whole)
     units = [[examples[index].part(start, stop) for index, start, stop in block] for block in blocks]
     taught = [unit for unit in units if any(any(piece.loss_mask[1:]) for piece in unit)]
     write_store(workspace.scratch / "store", "sft", model, taught, block_tokens=config.block_tokens)
