@@ -21,6 +21,7 @@ from medray.core.artifact import Artifact
 from medray.core.config import Config, Placement, UserError
 from medray.core.identity import digest_file
 from medray.core.workspace import Workspace
+from medray.model.template import TemplateName
 
 NAME = "base"
 VERSION = 1
@@ -58,6 +59,8 @@ class BaseConfig(Config):
     """SHA-256 of the GGUF file, or of the list of (name, SHA-256) of the adopted files; empty: taken by `resolve`."""
     licence: str
     access: Access
+    chat_template: TemplateName | None = None
+    """For a model that has none: the name of a template, which is stored with it. It replaces the model's own."""
     tiny: TinyShape | None = None
     placement: BaseLocation = BaseLocation()
 
@@ -103,9 +106,12 @@ def run(config: BaseConfig, inputs: dict[str, Artifact], workspace: Workspace) -
                 f"base.digest: the weights there have {found}, expected {config.digest}: "
                 f"get the weights that the recipe names, or set the digest to theirs"
             )
-        run_remote(_convert if config.format == "gguf" else _copy, files, directory)
+        if config.format == "gguf":
+            run_remote(_convert, files, directory)
+        else:
+            run_remote(_copy, files, directory, config.chat_template)
     return {
-        "num_parameters": run_remote(_check, directory),
+        "num_parameters": run_remote(_check, directory, config.chat_template),
         "bytes": sum(path.stat().st_size for path in directory.iterdir()),
     }
 
@@ -202,10 +208,10 @@ def _convert(files: list[Path], directory: Path) -> None:
     convert_gguf(files[0], directory)
 
 
-def _copy(files: list[Path], directory: Path) -> None:
+def _copy(files: list[Path], directory: Path, template: str | None) -> None:
     from medray.model.base import check_model_dir
 
-    check_model_dir(files[0].parent)  # before anything is copied: an error must name the user's own directory
+    check_model_dir(files[0].parent, template)  # before anything is copied: an error must name the user's own directory
     directory.mkdir(parents=True, exist_ok=True)
     for file in files:
         shutil.copyfile(file, directory / file.name)
@@ -236,14 +242,16 @@ def _answers(examples: Path) -> list[str]:
     return [message["content"] for messages in conversations for message in messages]
 
 
-def _check(directory: Path) -> int:
-    """The number of parameters of a model directory that passes `check_model_dir`."""
+def _check(directory: Path, template: str | None) -> int:
+    """The number of parameters of a model directory that passes `check_model_dir`, once it has its template."""
     import math
 
     from safetensors import safe_open
 
-    from medray.model.base import check_model_dir
+    from medray.model.base import check_model_dir, set_template
 
+    if template:
+        set_template(directory, template)
     check_model_dir(directory)
     count = 0
     for file in sorted(directory.glob("*.safetensors")):

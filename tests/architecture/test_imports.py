@@ -26,6 +26,7 @@ HOMES = {
     "vllm": ("medray/generate/engine.py",),
     "deepspeed": ("medray/train/zero.py",),
     "trl": ("medray/train/trl_methods.py",),
+    "peft": ("medray/model/adapter.py",),
     "ray.data": ("medray/tables/", "medray/generate/engine.py"),
     "ray.train": ("medray/train/launch.py", "medray/train/worker.py"),
     "ray.serve": ("medray/serve/",),
@@ -111,6 +112,7 @@ def test_third_party_imports_are_declared():
     elsewhere = {"fastapi", "jsonschema"}  # with ray
     elsewhere |= {"pydantic_core", "markupsafe", "yaml", "packaging"}  # with pydantic, jinja2, pyyaml, pytest
     elsewhere |= {"wandb", "mlflow"}  # trackers, when configured
+    elsewhere |= {"mistral_common"}  # with vllm
     problems = set()
     for module in modules("medray") + modules("tests") + modules("jobs"):
         for name, line in module.imports():
