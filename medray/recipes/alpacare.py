@@ -18,8 +18,8 @@ from medray.train.config import Optimization, TrainPlacement
 NUM_EXAMPLES = 52_000  # section 1; the file has 52,002 rows in the authors' repository
 MAX_TOKENS = 1024  # training script
 SIZES = {"7b": (2e-5, 3.0, 6.74e9), "13b": (1e-5, 5.0, 13.0e9)}  # training scripts: learning rate, epochs; parameters
-PROMPT = "{{ instruction }}{% if input %}\n\n{{ input }}{% endif %}"
-"""The instruction, and its input where it has one."""
+PROMPT = "{{ instruction }}{% if input %}\n\n### Input:\n{{ input }}{% endif %}"
+"""The instruction, and its input where it has one, as the template `alpaca` knows them."""
 
 
 def alpacare_7b() -> Recipe:
@@ -38,7 +38,7 @@ def _alpacare(size: str) -> Recipe:
         name=f"alpacare_{size}",
         base=BaseConfig(
             format="huggingface", licence="Llama 2 Community License", access="restricted",
-            placement=BaseLocation(hub_id=f"meta-llama/Llama-2-{size}-hf"),
+            placement=BaseLocation(hub_id=f"meta-llama/Llama-2-{size}-hf"), chat_template="alpaca",
         ),
         instructions=InstructionsConfig(
             files=(

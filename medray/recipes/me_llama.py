@@ -137,6 +137,7 @@ def _me_llama(size: str) -> Recipe:
         base=BaseConfig(
             format="huggingface", licence="Llama 2 Community License", access="restricted",
             placement=BaseLocation(hub_id=f"meta-llama/Llama-2-{size}-hf"),
+            chat_template="alpaca",  # Choices: LLaMA2 has none, and the paper states none for its answers
         ),
         sources=SourcesConfig(
             sources=SOURCES,

@@ -96,6 +96,7 @@ def _in_small(recipe: Recipe, global_batch: int) -> Recipe:
     shape = TinyShape(vocab_size=1024, hidden_size=128, num_layers=3, max_positions=_BLOCK_TOKENS, rng_seed=7)
     base = BaseConfig(
         format="tiny", licence="none: random weights", access="public", tiny=shape,
+        chat_template=recipe.base.chat_template,
     )  # fmt: skip
     return changed(
         recipe,
