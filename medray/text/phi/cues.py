@@ -103,6 +103,8 @@ LOWER_NAME = re.compile(
 COLON = re.compile(r"(?:['’]s)?(?: ?\([^)\n]{0,20}\))?[ \t]*(?::|\.{3,})[ \t]*(?=[^\W\d_])")
 LINE_NAME = re.compile(r"[^\W\d_][\w'’. -]{1,24}, ?[^\W\d_]")
 OF_SOMEBODY = re.compile(rf"['’]s (?:{'|'.join(sorted(RELATIONS, key=len, reverse=True))})\b")
+SET_OFF = re.compile(r"['’]s\b|[,;:.)]| {2}|\n|$| (?:MD|RN|NP|PA|DO)\b")
+"""What sets a word off as something that is named."""
 ENDS = re.compile(r" {2}|\s*$|\n|[,;(.)]")
 BLANK = re.compile(r"[ ]{1,3}(?=[^\W\d_])")
 TITLE_GAP = re.compile(r"\.?[ \n]{1,2}(?=[^\W\d_])")

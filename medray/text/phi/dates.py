@@ -27,7 +27,7 @@ _FORMS = {
     "dmy": rf"{_D}{_S}{_M}(?P=s)(?P<y>{_LONG}|(?<=\d\d[-/.]\d\d[-/.])\d\d)",
     "bdy": rf"{_WEEKDAY}{_B}[ -]?{_D}{_TH}(?:,?\s|-){_Y}",
     "dby": rf"{_WEEKDAY}{_D}{_TH}(?:[ ]of)?[ -]?{_B}(?:[ ,-]{{0,2}}{_Y}|(?:[ -]'?|(?<=[a-z]))(?P<z>\d{{2}})"
-    r"(?![\d:/%.]))",
+    r"(?![\d:/%]|\.\d))",
     "by": rf"{_B}(?:(?:,|[ ]of)?[ /-]?{_Y}|[ ]'(?P<z>\d{{2}}))",
     "my": rf"{_M}/{_Y}",
     "bd": rf"{_WEEKDAY}{_B}[ ]?{_D}{_TH}",
@@ -54,7 +54,7 @@ _CUE = re.compile(
     r"held|checked|refilled|ordered|updated|evaluated|cultures?|bcx|ucx|utox|scan|surgery|clinic|appointment|appt|exam|"
     r"eval|labs?|transferred|discharged?|intubated|"
     r"extubated|consult|note|tx|treatment|given|placed|removed|changed|started|stopped|repeat|returned?|"
-    r"scheduled|f/u|d/c|dc'?d|vs|to)\b[ :(]{1,2}|\(|\n|^|\d/\d{1,2} ?- ?)$",
+    r"scheduled|f/u|d/c|dc'?d|vs|to)\b[ :(\n]{1,2}|\b(?:dr|saw|md|np|pa)\b\.? [^\n\d.;]{1,20} |\(|\n|^|\d/\d{1,2} ?- ?)$",
     re.I,
 )
 _NO_DATE = (
@@ -65,10 +65,12 @@ _NO_DATE = (
 )
 _MONTH_DAY = re.compile(rf"(?<![\w/.])(?:{_FORMS['md']})(?![\w/%]|\.\d){_NO_DATE}", re.I)
 _RANGE_AFTER = re.compile(r" ?-{1,2} ?\d{1,2}/\d{1,2}(?![\w/])")
+_STAMP_AFTER = re.compile(r"(?: \d{4})?:(?!\d)")
+"""A colon, which makes a stamp of what stands before it."""
 _SHARE = re.compile(
     r"\b(?:nodes?|day|scored|rated|graded|strength|motor|power|reflex\w*|pulses|murmur|pain|apgars?|score|gleason|"
     r"scale|ratio|acuity|"
-    r"bp)[^\n.;]{0,16}$",
+    r"bp)[^\n.;]{0,16}\Z",
     re.I,
 )
 _ORAL_TEN = "one|two|three|four|five|six|seven|eight|nine"
@@ -110,7 +112,7 @@ _AGE_BETWEEN = tuple(
         (r"\d[/-]\d+ \(", r"\)"),
         (r"(?:[MF]/|\ba?et\.? |\bæt\.? )", r"\b"),
         (r"\bat ", r",? (?:he|she|his|her|they|still|independent|lives|drives|works)\b"),
-        (rf"\b(?:{_ONE})(?: {_NAME}){{0,2}}(?:,? \(|,? )", r"[,;.)\n]|$| (?:and|who|now|in|lives|with|is|was)\b"),
+        (rf"\b(?:{_ONE})(?: {_NAME}){{0,2}}(?:,? \(|,? |: ?|['’]s (?:now )?)", r"[,;.)\n]|$| (?:and|who|now|in|lives|with|is|was)\b"),
         (
             r"\b(?:is|was|be|turned|turns|turning|reached|nearly|almost|now|pt|patient|became|becomes) ",
             r",? (?:and|alive|when|years|now|but|in|next|on|this|who|with|lives)\b|[,;.\n](?!\d)|$",
@@ -142,7 +144,8 @@ def find_dates(text: str) -> Iterator[Found]:
         if m["s"] == "-" and not (len(m["m"] + m["d"]) == 4 and _CUE.search(before)):
             continue  # a range
         sure = int(m["d"]) > 12 or m["m"].startswith("0") or m["d"].startswith("0")
-        if (sure or _CUE.search(before) or _RANGE_AFTER.match(text, m.end())) and not _SHARE.search(before):
+        stamp = _RANGE_AFTER.match(text, m.end()) or _STAMP_AFTER.match(text, m.end())
+        if (sure or _CUE.search(before) or stamp) and not _SHARE.search(before):
             yield Found(*m.span(), "date", "md")
     yield from _ages(text)
 

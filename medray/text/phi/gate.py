@@ -28,6 +28,7 @@ from medray.text.phi.surrogates import Key, surrogate
 from medray.text.phi.words import is_common
 
 Span = tuple[int, int]
+_WITHIN_NAME = frozenset(("", " ", ",", ", ", ". ", ".", "-"))
 
 
 class PhiRules(Config):
@@ -58,9 +59,20 @@ class Deidentified(NamedTuple):
 def find_identifiers(text: str) -> list[Found]:
     """The identifiers of a note in order of place, without overlaps."""
     first = [*find_marks(text), *find_numbers(text), *find_dates(text), *find_places(text)]
-    return [
-        item for item in settle([*first, *NameReader(text, split_words(text)).find()], len(text)) if _holds(text, item)
-    ]
+    found = settle([*first, *NameReader(text, split_words(text)).find()], len(text))
+    return _whole_names(text, [item for item in found if _holds(text, item)])
+
+
+def _whole_names(text: str, found: list[Found]) -> list[Found]:
+    """The finds, the pieces of one name (HILL, DANIEL) as one."""
+    whole: list[Found] = []
+    for item in found:
+        last = whole[-1] if whole else None
+        if last and last.kind == item.kind == "name" and text[last.stop : item.start] in _WITHIN_NAME:
+            whole[-1] = last._replace(stop=item.stop)
+        else:
+            whole.append(item)
+    return whole
 
 
 def _holds(text: str, item: Found) -> bool:

@@ -13,6 +13,7 @@ from itertools import chain
 from medray.text.phi import cues
 from medray.text.phi.cues import Word
 from medray.text.phi.found import Found
+from medray.text.phi.prose import ProseReader
 from medray.text.phi.runs import MAX_WORDS, RunReader, solid_words
 from medray.text.phi.words import FAMILY, GIVEN, TOWNS, is_calendar, is_common, is_drug, is_rare, is_term
 
@@ -25,6 +26,7 @@ class NameReader(RunReader):
     def find(self) -> Iterator[Found]:
         """Every name, the surer cues first; finds may overlap."""
         found = [*self._cued(), *self._written(), *self._with_credential(), *self._uncued()]
+        found += ProseReader(self.text, self.words).find(found)
         yield from found
         yield from self._again(found)
 
@@ -223,6 +225,8 @@ class NameReader(RunReader):
             if word.is_capital and (
                 cues.PERSON_VERB.match(self.text, word.stop) or cues.PERSON_ONLY_VERB.match(self.text, word.stop)
             ):
+                return True
+            if word.is_listed and word.is_capital and cues.SET_OFF.match(self.text, word.stop):
                 return True
             before = self.text[max(0, word.start - 2) : word.start]
             return word.text.istitle() and before[1:] == " " and before[:1] not in (".", ":", "?", "!", " ")

@@ -19,7 +19,7 @@ _GROUPS = re.compile(r"(?<![\w.-])\d{4}(?: \d{4}){2,3}(?![\w.-])")
 _OBSTETRIC = re.compile(r"G\d{1,2}P\d{1,4}", re.I)
 _AREA = r"[2-9]\d{2}"
 _PHONE = re.compile(
-    rf"(?<![\w.-])(?:(?:\+?1[ .-]?)?(?:\({_AREA}\)[ .-]{{0,2}}|{_AREA}[./-]|(?<!\d ){_AREA} ){_AREA}[ .-]\d{{4}}"
+    rf"(?<![\w.-])(?:(?:\+?1[ .-]?)?(?:\({_AREA}\)[ .-]{{0,2}}|{_AREA}[./-]|(?<!\D\d )(?<!\D\d\d )(?<!\D\d{{3}} ){_AREA} ){_AREA}[ .-]\d{{4}}"
     rf"|\+(?=(?:[ ().-]{{0,2}}\d){{8}})\d{{1,3}}[ .-]?\(?\d{{1,5}}\)?"
     rf"(?:[ .-]?\d{{2,8}}){{1,4}}|{_AREA}[-.]\d{{4}}(?! ?(?:m[lgc]|cc|units?|"
     rf"kcal|cal|steps|iu|k|g)\b))(?![\w-])"
@@ -81,10 +81,11 @@ _PICTURE_BEFORE = re.compile(
 )
 _ANY_LABEL = re.compile(rf"(?:\bnumber|\bno\.|#|\bID:){_LINK}$", re.I)
 # These label only what cannot be a dose or a count: letters with digits, or seven digits.
-_LOOSE_LABEL = re.compile(rf"\b(?:ID|ref(?:erence)?\b\.?|claim|case|rx|specimen|sample|order|insurance){_LINK}$", re.I)
-_LOOSE_CODE = re.compile(r"[A-Z]+-?\d{3,}[A-Z\d-]*|(?:\d-?){7,}|\d+[:-][A-Z]{2,}-?\d{3,}")
-_ANY_CODE = re.compile(r"(?:\d+-)*\d{6,}(?:-\d+)*|(?=(?:[A-Z-]*\d){5})(?=[\d-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+)*")
-_CODES = re.compile(rf"(?<![\w-])(?<![\w][./]){_CODE}", re.I)
+_LOOSE_LABEL = re.compile(rf"\b(?:ID|ref(?:erence)?\b\.?|claim|case|rx|specimen|sample|order|insurance|protocol|study|trial){_LINK}$", re.I)
+_LOOSE_CODE = re.compile(r"[A-Z]+-?\d{3,}[A-Z\d-]*|(?:\d-?){7,}|\d{3}-\d{3}|\d+[:-][A-Z]{2,}-?\d{3,}")
+_ANY_CODE = re.compile(r"(?:\d+-)*\d{6,}(?:-\d+)*|(?=(?:[A-Z-]*\d){5})(?=[\d-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+)*|"
+    r"(?=[A-Z0-9-]{6})(?=(?:[A-Z-]*\d){4})(?=(?:[\d-]*[A-Z]){2})[A-Z0-9]+(?:-[A-Z0-9]+)*")
+_CODES = re.compile(rf"(?<![\w-])(?<!\d[./])(?<!\w\.){_CODE}", re.I)
 _LONGEST_LABEL = 72
 _STATE_BEFORE = re.compile(r"(?<![A-Za-z])[A-Z]{1,3} $")
 _JOINED = re.compile(r"\d(?<![\w./-]\d)\d*(?:-\d+)+(?![\w/]|\.\d|-\w)")

@@ -20,6 +20,8 @@ GIVEN = _NAMES["given"]
 """Frequent given names."""
 FAMILY = _NAMES["family"]
 """Family names that are very frequent, and frequent ones that are words or terms too (Price, Stone, Long)."""
+NAME_WORDS = _NAMES["words"]
+"""Less frequent family names that are words: a capital alone does not make a name of them."""
 
 STATES = frozenset(
     """alabama alaska arizona arkansas california colorado connecticut delaware florida georgia hawaii idaho illinois
@@ -38,6 +40,8 @@ _CALENDAR = frozenset("jan feb mar apr may jun jul aug sep oct nov dec mon tue w
 _TOWNS = _lists("towns.txt")
 TOWNS = _TOWNS["one"]
 """Cities of one word that is nothing else."""
+TOWN_WORDS = _TOWNS["words"]
+"""Cities of one word that is a word, a term or a name too (Liberty, Temple)."""
 LONG_TOWNS: dict[str, list[str]] = {}
 """Cities of several words, by the first of them."""
 for _town in sorted(name.replace("_", " ") for name in _TOWNS["several"]):
