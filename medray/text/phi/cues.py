@@ -67,7 +67,8 @@ ROLES = frozenset(
 )
 RELATIONS = frozenset(
     """
-    wife husband son daughter dtr mother mom mum father dad brother sister sibling aunt uncle niece nephew cousin
+    kids children grandkids grandchildren granddaughters grandmothers aunts uncles cousins godmother godfather stepkids
+    triplets triplet fosters grandparents wife husband son daughter dtr mother mom mum father dad brother sister sibling aunt uncle niece nephew cousin
     grandmother grandfather grandma grandpa grandson granddaughter partner spouse fiancé fiancée fiance fiancee
     girlfriend boyfriend friend neighbor neighbour roommate caregiver guardian companion parent twin landlord boss
     coworker colleague mother-in-law father-in-law brother-in-law sister-in-law son-in-law daughter-in-law stepson
@@ -96,7 +97,7 @@ CLOSING = re.compile(
 )
 """The end of a letter, or of what stands on a label: a name follows."""
 LOWER_NAME = re.compile(
-    r"\b(?:md|dr|np|rn|MD|NP|RN|PA|Dr) (?P<v>[^\W\d_A-Z]{4,})\b|[,.;] (?P<w>[^\W\d_A-Z]{4,}) "
+    r"\b(?:md|dr|np|rn|MD|NP|RN|PA|Dr) (?P<v>[^\W\d_A-Z]{4,})\b|[,.;] (?P<w>[^\W\d_A-Z][^\W\d_A-Z'’-]+[^\W\d_A-Z]) "
     r"(?:aware|notified|paged|informed|updated)\b"
 )
 """A rare word without a capital that a hurried hand may have meant as a name."""
@@ -125,6 +126,7 @@ ROLE_AFTER = re.compile(
     rf"(?:{'|'.join(sorted((ROLES | RELATIONS), key=len, reverse=True))})\b",
     re.I,
 )
+_AFTER_PARTICLE = re.compile(r"(?:al|el|ul|ad|de|d|van|von|ben|bin|ibn|abu)[-'’][A-Z]")
 _INNER_CAPITAL = re.compile(
     r"(?:^|-)(?!(?:Mc|Mac|Del?|Della|D[aiu]|Des|L[ae]|Van|Von|Vander|Fitz|St|Al|El|Ben|Bin|Abu|Ibn|San)[A-Z])"
     r"[A-Z]?[a-z]+[A-Z]"
@@ -182,7 +184,8 @@ EPONYM_NOUN = re.compile(
     r"stockings|inserts?|iud|hook|cup|cannula|splints?|punch|glue|pads?|gag|silk|closure|reservoir|dilators?|"
     r"osteotome|workstation|flaps|stitch|histology|holder|drainage|fragment|finder|gum|plug|cutter|port|ophthalmic|"
     r"knife|curettes?|probe|electrode|generator|catheters|contrast|agent|therapy|vaccine|antibod\w+|antigen|receptor|"
-    r"gene|mutation|protein|enzyme|tip|prosthesis|company|pump|monitor|meter|supplement|diet)\b",
+    r"gene|mutation|protein|enzyme|tip|prosthesis|company|pump|monitor|meter|supplement|diet|bandages?|wraps?|shields?|scans?|"
+    r"peak|nodule|surgery|exercises?|criterion|ratio)\b",
     re.I,
 )  # fmt: skip
 DOSE_AFTER = re.compile(
@@ -247,4 +250,7 @@ def is_suspect(text: str) -> bool:
 
 def split_words(text: str) -> list[Word]:
     """The words of a text in order, possessive endings left out; what touches a digit is none."""
-    return [Word(*m.span(), w := m[0], w.lower(), w[0].isupper()) for m in _WORD.finditer(text)]
+    return [
+        Word(*m.span(), w := m[0], w.lower(), w[0].isupper() or _AFTER_PARTICLE.match(w) is not None)
+        for m in _WORD.finditer(text)
+    ]

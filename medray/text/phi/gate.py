@@ -24,6 +24,7 @@ from medray.text.phi.marks import find_marks, has_broken_mark
 from medray.text.phi.names import NameReader
 from medray.text.phi.numbers import find_numbers
 from medray.text.phi.places import find_places
+from medray.text.phi.sites import find_next_towns
 from medray.text.phi.surrogates import Key, surrogate
 from medray.text.phi.words import is_common
 
@@ -59,6 +60,7 @@ class Deidentified(NamedTuple):
 def find_identifiers(text: str) -> list[Found]:
     """The identifiers of a note in order of place, without overlaps."""
     first = [*find_marks(text), *find_numbers(text), *find_dates(text), *find_places(text)]
+    first += find_next_towns(text, first)
     found = settle([*first, *NameReader(text, split_words(text)).find()], len(text))
     return _whole_names(text, [item for item in found if _holds(text, item)])
 

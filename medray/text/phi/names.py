@@ -15,7 +15,7 @@ from medray.text.phi.cues import Word
 from medray.text.phi.found import Found
 from medray.text.phi.prose import ProseReader
 from medray.text.phi.runs import MAX_WORDS, RunReader, solid_words
-from medray.text.phi.words import FAMILY, GIVEN, TOWNS, is_calendar, is_common, is_drug, is_rare, is_term
+from medray.text.phi.words import FAMILY, GIVEN, NAME_WORDS, TOWNS, is_calendar, is_common, is_drug, is_rare, is_term
 
 _AND = re.compile(r"(?:,? (?:and|&) |[,;] |/)(?=[^\W\d_])")
 
@@ -63,7 +63,8 @@ class NameReader(RunReader):
             yield from self._listed_runs(m.end(), "label")
         for m in cues.LOWER_NAME.finditer(self.text):
             word = m["v"] or m["w"]
-            if is_rare(word) or ((word in GIVEN or word in FAMILY) and not is_common(word)):
+            noted = bool(m["w"]) and (word in FAMILY or word in NAME_WORDS)
+            if noted or is_rare(word) or ((word in GIVEN or word in FAMILY) and not is_common(word)):
                 yield Found(*m.span("v" if m["v"] else "w"), "name")
 
     def _listed_runs(self, start: int, cue: str) -> Iterator[Found]:
@@ -100,6 +101,8 @@ class NameReader(RunReader):
             while run and (run[0].lower in cues.PARTICLES and len(run) == 1):
                 run = run[1:]
             apart = len(solid_words(run)) > 1 and m[0].startswith(",") and m.re is cues.CREDENTIAL
+            if m.re is cues.AGED_AFTER and len(run) == 1 and run[0].text.isupper() and len(run[0].text) < 5:
+                continue  # RTC 1 y
             if any(w.is_listed or not (is_common(w.lower) or is_term(w.lower)) or apart for w in solid_words(run)):
                 yield self._name(run)
 
@@ -114,6 +117,7 @@ class NameReader(RunReader):
             if turned := self._turned(word):
                 yield Found(word.start, turned.stop, "name")
             initial = len(word.text) == 1 and self.text.startswith(". ", word.stop)
+            initial = initial and self.text[word.start - 1 : word.start] != "/"  # OTR/L.
             if not (word.is_suspect or word.lower in GIVEN or initial):
                 continue
             run = self.read(word.start, "plain")
@@ -132,7 +136,8 @@ class NameReader(RunReader):
         alike = word.text.isupper() == after.text.isupper() and word.text.istitle() == after.text.istitle()
         known = after.lower in GIVEN or (after.text.isupper() and after.is_suspect)
         named = known and after.is_capital and not (is_term(after.lower) or after.lower in TOWNS)
-        family = word.may_be_name and not is_term(word.lower) and (word.is_listed or word.is_suspect)
+        rare = is_rare(word.lower) and len(word.text) > 2 and len(after.text) > 3
+        family = not word.is_stop and (word.is_listed or word.is_suspect or rare or word.lower in NAME_WORDS)
         return after if alike and named and family and len(word.text) > 1 else None
 
     def _with_particles(self, number: int) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from medray.text.phi.cues import EPONYM_NOUN, STOP, is_suspect
 from medray.text.phi.found import Found, matches_at, starts_of
+from medray.text.phi.sites import find_sites
 from medray.text.phi.streets import CAP, CODE, STATE, find_codes, find_streets
 from medray.text.phi.words import LONG_TOWNS, MONTHS, STATE_CODES, STATES, TOWNS, is_common, is_rare, is_term
 
@@ -27,7 +28,7 @@ _NATURE = re.compile(
 _BARE = re.compile(
     rf"(?P<v>{CAP}(?: (?!(?:{CODE})\b){CAP}){{0,2}}) (?:Regional|Memorial|General|Baptist|Methodist|Presbyterian|"
     r"Lutheran|Adventist|Deaconess|Children['’]s|Rehab|Hospice|Infirmary)"
-    r"(?=[,.;:)\n]|$|  | (?:on|for|in|to|and|ED|ER|ICU|with|by|at)\b)"
+    r"(?=[,.;:)\n]|$|  | \(| (?:on|for|in|to|and|ED|ER|ICU|with|by|at)\b)"
 )
 _VETERANS = re.compile(r"\b(?P<v>[A-Z][\w'’-]+) (?:VA|VAMC)\b")
 _LAND = re.compile(
@@ -140,6 +141,7 @@ def find_places(text: str) -> Iterator[Found]:
     yield from _named(text, capitals)
     yield from _after_cues(text, capitals)
     yield from _cities(text)
+    yield from find_sites(text)
 
 
 def _named(text: str, capitals: list[int]) -> Iterator[Found]:

@@ -9,7 +9,7 @@ from medray.text.phi import cues
 from medray.text.phi.cues import Word
 from medray.text.phi.found import Found
 from medray.text.phi.runs import RunReader
-from medray.text.phi.words import FAMILY, GIVEN, NAME_WORDS, STATES, TOWNS, is_calendar, is_common, is_term
+from medray.text.phi.words import FAMILY, GIVEN, NAME_WORDS, STATE_CODES, STATES, TOWNS, is_calendar, is_common, is_rare, is_term
 
 _TALKED = (
     r"sp(?:oke|eaking|eak)|talk(?:s|ed|ing)?|discuss(?:ed|ions?|ing)?|m[ee]et(?:ing|s)?|met|conferred|conferences?|"
@@ -34,6 +34,10 @@ _QUOTED = re.compile(r",? ?\(?[\"“'‘](?P<v>[A-Z][\w'’-]+)[\"”'’]")
 _INITIAL_AFTER = re.compile(r" [A-Z]\.(?=[,:;)\n]| (?:RN|MD|NP|PA|DO|LPN|RT)\b)")
 _CLOSE = re.compile(r"['’]s\b|[ ]?[,;:.)/\"”]|\n|$| {2}| [-–]| (?:MD|RN|NP|PA|DO|LPN|RT|PhD|PharmD|aware|and|re|at|on|to)\b")
 _OPEN = re.compile(r"(?:[-–/(:;,.\n\"“]|[a-z]|^) ?$")
+_DATED = re.compile(r",? (?:(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}\.? \d|\d{1,2}/\d{1,2}/\d)")
+_BEGIN = re.compile(r"[(\[;.:\n] ?$")
+_AGED = re.compile(r"(?:, | \()\d{1,2}(?:\)|[,;] | and )")
+"""When, or how old: what stands before it did something, or is somebody."""
 _CAPS_CLOSE = re.compile(r" {2}|\n|$|[,;.(/]| (?:TO|AT|MD|RN|DO|NP|PA|CRNA|AND|WITH|NOTIFIED|AWARE|PRESENT|ON|FOR|IN)\b")
 
 
@@ -48,7 +52,7 @@ class ProseReader(RunReader):
 
     def _is_known(self, word: Word) -> bool:
         """Whether it may be a name if its place says so: listed, or no word of any vocabulary."""
-        if word.is_stop or (len(word.text) < 2) or word.lower in STATES:
+        if word.is_stop or len(word.text) < 2 or word.lower in STATES or word.text in STATE_CODES:
             return False
         if word.lower in GIVEN or word.lower in FAMILY or word.is_listed:
             return True
@@ -66,6 +70,8 @@ class ProseReader(RunReader):
                     yield self._run(number)
                 continue
             spoken = _SPOKEN.search(self.text, max(0, word.start - 56), word.start)
+            dated = _BEGIN.search(self.text, max(0, word.start - 2), word.start) and _DATED.match(self.text, word.stop)
+            spoken = spoken or dated or _AGED.match(self.text, word.stop)
             if (spoken or self._is_amid(number)) and self._ends_here(self.words[self._last(number)]):
                 yield self._run(number)
 
@@ -130,7 +136,8 @@ class ProseReader(RunReader):
                 continue
             person = role.lower in cues.ROLES or role.lower in cues.RELATIONS
             gap = self.text[role.stop : word.start]
-            if not person or gap not in (" ", "  ", ": ", ", ", " .... ") or word.is_stop:
+            apart = gap in (" ", "  ", ": ", " .... ") or (gap == ", " and role.lower in cues.RELATIONS)
+            if not person or not apart or word.is_stop or cues.CREDENTIAL.match(self.text, role.stop):
                 continue
             if is_calendar(word.lower) and word.lower not in GIVEN:
                 continue
@@ -174,16 +181,21 @@ class ProseReader(RunReader):
     def _other_half(self, item: Found) -> Iterator[Found]:
         """The word before a found name, amid small letters, and a family name that is a word, after it."""
         first = self.at.get(item.start)
-        if first is None or self.text[item.start : item.stop].isupper():
+        if first is None:
             return
         word = self.words[first - 1] if first else None
+        if self.text[item.start : item.stop].isupper():
+            if word and word.text.isupper() and len(word.text) > 2 and is_rare(word.lower) and not word.is_stop:
+                if self.text[word.stop : item.start] == " ":
+                    yield Found(word.start, item.stop, "name")
+            return
         before = self.words[first - 2] if first > 1 else None
         if word and before and self.text[word.stop : item.start] == " " and word.text.istitle() and len(word.text) > 1:
             amid = before.text.islower() and self.text[before.stop : word.start] == " "
             listed = word.lower in GIVEN
             if (listed or amid) and not (word.is_stop or is_term(word.lower)) and before.lower not in _ARTICLE:
                 yield Found(word.start, item.stop, "name")
-        if " " in self.text[item.start : item.stop] or not self.text.startswith(" ", item.stop):
+        if " " in self.text[item.start : item.stop] or self.text[item.stop : item.stop + 1] not in (" ", "\n"):
             return
         number = self.at.get(item.stop + 1)
         if number is not None and (after := self.words[number]).text.istitle() and self._is_known(after):

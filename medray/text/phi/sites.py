@@ -1,0 +1,133 @@
+"""Places that their own words do not give away (Liberty, The Pines at Prescott, KVMC): told by a label or a preposition."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from medray.text.phi.cues import EPONYM_NOUN, ROLES, STOP, is_suspect
+from medray.text.phi.found import Found
+from medray.text.phi.streets import CAP
+from medray.text.phi.words import LONG_TOWNS, MONTHS, STATE_CODES, STATES, TOWN_WORDS, TOWNS, is_common, is_drug, is_term
+
+_END = r"(?=[,.;:)\n(]|$| {2}| (?:with|where|who|and|on|for|since|near|until|by|but|that|w/|when|after|before|to|then|she|he|this|last|area)\b)"
+_TOWN_WORD = re.compile(
+    rf"\b(?:in|from|near|to|outside(?: of)?|around|leaving|via|of)[ \n](?P<v>[A-Z][a-z]+){_END}"
+    rf"|\b(?:IN|FROM|NEAR|OUTSIDE)[ \n](?P<w>[A-Z]{{4,}}){_END}"
+)
+_NEXT_TOWN = re.compile(r",[ \n](?P<v>[A-Z][\w'’-]+)(?=[,.;)\n]|$)")
+_NAMED_AT = re.compile(
+    rf"\b(?:The {CAP}(?: {CAP}){{0,2}}|{CAP}(?: {CAP}){{0,1}} (?:Pines|Oaks|Gardens|Villas?|Village|Meadows|Manor|Commons|"
+    rf"Landing|House|Place|Residences?|Woods|Hills|Springs|Terrace|Cottages?|Arbors?)) (?:at|on|of) (?:the )?{CAP}(?: {CAP})?"
+)
+_ACRONYM = re.compile(
+    r"(?:(?:\b(?:at|from|to|to the|via|by|in)|[:(/–-]|--|^|\n)[ \n]{0,2})(?P<v>(?!CMC|BMC|ABMC|PBMC|SMC|VSMC|CGH|LMH|OMH|BMH)"
+    r"[A-Z]{1,4}(?:MC|GH|RH|VAMC))\b(?! ?(?:joint|level|test|\d))",
+    re.M,
+)
+_ACRONYM_TOWN = re.compile(rf"\b[A-Z]{{1,4}}[CH] (?P<v>{CAP})\b")
+_NARROW = (
+    r"facility|hospital|(?:pre|high |day ?)?school|daycare|employer|empl|workplace|works? at|pharmacy|agency|church|"
+    r"residence|address|addr|transfer(?:red)? (?:from|to)|referred from|birthplace|place of birth|home ?town|campus|"
+    r"shelter|assisted living|nursing home|snf|company|congregation|branch"
+)
+_WIDE = (
+    r"location|site|sending|receiving|disposition|dispo|destination|origin|(?:outside |old |prior )?records?|"
+    r"(?:past|prior|previous) admissions?|lab|unit|city|town|clinic|lives(?: in| at)?|born(?: in)?|from|place"
+)
+_LABELLED = tuple(
+    re.compile(
+        rf"\b(?:{labels})(?: name)?(?:[ \t]?:[ \t]*\n?[ \t]*|[ \t]?\.{{3,}}[ \t]*|[ \t]{{2,}})"
+        rf"(?P<v>(?-i:{CAP})(?:[ -](?:(?-i:{CAP})|of|the|at|on|de|du|la|&|and)){{0,5}})",
+        re.I,
+    )
+    for labels in (_NARROW, _WIDE)
+)
+_BEFORE_POSTCODE = re.compile(rf"(?P<v>{CAP}(?: {CAP})?),? (?:[A-Z]{{1,2}}\d{{1,2}}[A-Z]? \d[A-Z]{{2}}|[A-Z]\d[A-Z] \d[A-Z]\d)\b")
+_HOUSE_NUMBER = re.compile(
+    rf"(?:(?:[,:(]|--)[ ]|\b(?:at|to|of|from|near|on|lives?|lived|living|home|house|address|residence|scene|by)[ \n]|\n)"
+    rf"(?P<v>\d{{2,5}}(?:[NSEW]\.?|-\d{{1,4}})? (?:[NSEW]\.? )?{CAP}(?: {CAP}){{0,2}})"
+    r"(?=[,;)\n]|\.(?!\d)|$| (?:for|in|with|and|where|by|when|after|w/)\b)"
+)
+_ROADS = re.compile(
+    r"(?<![\w/.-])\d{1,6} (?:[NSEW]\.? |North |South |East |West )?(?:US |U\.S\. |State |County |Old |Farm to Market |Ranch )"
+    r"{0,2}(?:Highway|Hwy\.?|Road|Rd\.?|Route|Rte\.?|FM|CR|SR|Interstate|I-?|RR) ?\d{1,4}\b"
+)
+_NO_STREET = frozenset(
+    """
+    units unit beats pounds lead leads hour hours week weeks day days month months minutes minute years year tablets
+    tablet caps capsules views view fr french gauge percent degrees points items beds stairs steps feet inches miles
+    times doses dose grams type stage grade class level hr hrs min mins x
+    """.split()
+)
+
+
+def find_sites(text: str) -> Iterator[Found]:
+    """Places known by what stands before them; finds may overlap."""
+    for m in _TOWN_WORD.finditer(text):
+        word, group = (m["v"], "v") if m["v"] else (m["w"], "w")
+        if word.lower() in TOWN_WORDS and not is_term(word.lower()) and not EPONYM_NOUN.match(text, m.end()):
+            yield Found(*m.span(group), "location")
+    yield from (Found(*m.span(), "location") for m in _NAMED_AT.finditer(text) if _is_named(m[0]))
+    yield from (Found(*m.span("v"), "location") for m in _ACRONYM.finditer(text))
+    for m in _ACRONYM_TOWN.finditer(text):
+        if m["v"].lower() in TOWNS or m["v"].split(" ")[0].lower() in LONG_TOWNS and m["v"].lower() not in STOP:
+            yield Found(*m.span(), "location")
+    for pattern, is_narrow in zip(_LABELLED, (True, False), strict=True):
+        for m in pattern.finditer(text):
+            name = _without_tail(m["v"])
+            if name and _may_label(name, is_narrow):
+                yield Found(m.start("v"), m.start("v") + len(name), "location")
+    for m in _BEFORE_POSTCODE.finditer(text):
+        yield Found(*m.span("v"), "location")
+    yield from (Found(*m.span(), "location") for m in _ROADS.finditer(text))
+    for m in _HOUSE_NUMBER.finditer(text):
+        if _may_be_street(m["v"]):
+            yield Found(*m.span("v"), "location")
+
+
+def find_next_towns(text: str, found: list[Found]) -> Iterator[Found]:
+    """Towns after a comma behind the places found already."""
+    for item in found:
+        m = _NEXT_TOWN.match(text, item.stop) if item.kind == "location" else None
+        if m and (m["v"].lower() in TOWNS or m["v"].lower() in TOWN_WORDS):
+            yield Found(*m.span("v"), "location")
+
+
+def _is_plain(word: str) -> bool:
+    low = word.lower().strip(".")
+    return low in STOP or low in ROLES or is_drug(low) or low in MONTHS
+
+
+def _is_named(name: str) -> bool:
+    words = [w for w in name.split(" ") if w[0].isupper()]
+    return not any(_is_plain(w) for w in words[1:]) and words[-1].lower() not in STATES
+
+
+def _without_tail(name: str) -> str:
+    """A labelled run without the small words at its end, or the label that follows it."""
+    words = name.split(" ")
+    while words and (words[-1][0].islower() or words[-1] == "&"):
+        words.pop()
+    return " ".join(words)
+
+
+def _may_label(name: str, is_narrow: bool) -> bool:
+    words = [w for w in re.split("[ -]", name) if w[:1].isupper()]
+    if any(_is_plain(w) for w in words if w.lower() not in ("our", "all", "st", "st.", "center", "hospital", "clinic", "home", "office")):
+        return False
+    if words[0].upper() in STATE_CODES and len(words) == 1:
+        return False
+    strange = any(is_suspect(w) or w.lower() in TOWNS or w.lower() in TOWN_WORDS for w in words)
+    if name.isupper() and len(words) == 1 and len(name) < 6:
+        return False
+    if is_narrow:
+        return len(words) > 1 or (strange and not is_common(words[0].lower()))
+    return strange and (len(words) > 1 or words[0].lower() in TOWNS or words[0].lower() in TOWN_WORDS)
+
+
+def _may_be_street(street: str) -> bool:
+    number, *words = street.split(" ")
+    names = [w.lower().strip(".") for w in words]
+    year = 1900 <= int(re.match(r"\d+", number)[0]) < 2100 and len(names) < 2
+    return not year and not any(_is_plain(w) or w in _NO_STREET for w in names) and not all(w.isupper() for w in words)
