@@ -11,7 +11,7 @@ from medray.text.phi.words import FAMILY, GIVEN, is_rare, is_term
 _WORD = re.compile(r"(?<!\w)[^\W\d_]++(?:['’](?![sS]\b)[^\W\d_]++|-[^\W\d_]++)*+(?!\d)")
 PERSON_VERB = re.compile(
     r" (?:is|was|has|had|presents|presented|underwent|received|remains|remained|continue[sd]|did|does|called|"
-    r"helps|tolerated)\b"
+    r"helps|tolerated|told|follows|calls|wrote|gave|left|stayed|took|went|cares|visits|answered|can)\b"
 )
 PERSON_ONLY_VERB = re.compile(
     r" (?:slept|den(?:ies|ied)|reports|reported|states|stated|wants|aware|agrees|agreed|lives|works|"
@@ -20,7 +20,7 @@ PERSON_ONLY_VERB = re.compile(
     r"requests|requested|insists|favou?rs|recommends|advises|suggests|believes|prefers|asks|asked|"
     r"brought|drove|knows|likes|loves|walked|texted|emailed|wishes|worries|remembers|cried|"
     r"to (?:see|add|call|follow|review|arrange|discuss)|verbali[sz]e[sd]|thinks|feels|explained|"
-    r"recall(?:s|ed)|phoned|retired|moved|married)\b"
+    r"recall(?:s|ed)|told|wrote|answered|visits|phoned|retired|moved|married)\b"
 )
 AGED = re.compile(r" is an? (?:\w+ )?\d{1,3}[ -]?(?:y|m)", re.I)
 AGED_AFTER = re.compile(
@@ -97,13 +97,14 @@ CLOSING = re.compile(
 )
 """The end of a letter, or of what stands on a label: a name follows."""
 LOWER_NAME = re.compile(
-    r"\b(?:md|dr|np|rn|MD|NP|RN|PA|Dr) (?P<v>[^\W\d_A-Z]{4,})\b|[,.;] (?P<w>[^\W\d_A-Z][^\W\d_A-Z'’-]+[^\W\d_A-Z]) "
+    r"\b(?:md|dr|np|rn|MD|NP|RN|PA|Dr) (?P<v>[^\W\d_A-Z]{4,})\b|\b(?:md|rn|np|pa|RN|NP|PA) (?P<x>[a-z][a-z'’-]+[a-z])(?= (?:in|at|for|here|notified|aware|called|paged|to|saw|updated|on)\b)|[,.;] (?P<w>[^\W\d_A-Z][^\W\d_A-Z'’-]+[^\W\d_A-Z]) "
     r"(?:aware|notified|paged|informed|updated)\b"
 )
 """A rare word without a capital that a hurried hand may have meant as a name."""
 COLON = re.compile(r"(?:['’]s)?(?: ?\([^)\n]{0,20}\))?[ \t]*(?::|\.{3,})[ \t]*(?=[^\W\d_])")
 LINE_NAME = re.compile(r"[^\W\d_][\w'’. -]{1,24}, ?[^\W\d_]")
 OF_SOMEBODY = re.compile(rf"['’]s (?:{'|'.join(sorted(RELATIONS, key=len, reverse=True))})\b")
+LAST_INITIAL = re.compile(r" [A-Z](?:\.|(?= {2}|\n|[,;)]|$))")
 SET_OFF = re.compile(r"['’]s\b|[,;:.)]| {2}|\n|$| (?:MD|RN|NP|PA|DO)\b")
 """What sets a word off as something that is named."""
 ENDS = re.compile(r" {2}|\s*$|\n|[,;(.)]")
@@ -159,7 +160,7 @@ STOP = frozenset(
     requested ordered referred submitted reported completed written recorded administered collected received entered
     department dept division section
     witnessed confirmed operative procedure mom dad baby infant boy girl man woman gentleman lady child someone
-    everyone nobody about again agrees agree came comes did does given gave recommends recommended updated saw sees
+    everyone nobody about empl employer inmate claimant examinee caller again agrees agree came comes did does given gave recommends recommended updated saw sees
     """.split()
 )
 EPONYM_NOUN = re.compile(

@@ -57,13 +57,14 @@ _CUE = re.compile(
     r"scheduled|f/u|d/c|dc'?d|vs|to)\b[ :(\n]{1,2}|\b(?:dr|saw|md|np|pa)\b\.? [^\n\d.;]{1,20} |\(|\n|^|\d/\d{1,2} ?- ?)$",
     re.I,
 )
-_NO_DATE = (
-    r"(?! ?-? ?(?:of|strength|motor|murmur|systolic|diastolic|pain|positive|negative|nodes|bottles|throughout|"
+_NO_DATE = re.compile(
+    r" ?-? ?(?:of|strength|motor|murmur|systolic|diastolic|pain|positive|negative|nodes|bottles|throughout|"
     r"power|distal|proximal|weakness|"
     r"ns|cups?|tab\w*|sirs|criteria|doses?|hours|pulses|normal|miles?|inch\w*|packs?|in (?:all|both|the [lr])|"
-    r"on the)\b)"
+    r"on the)\b",
+    re.I,
 )
-_MONTH_DAY = re.compile(rf"(?<![\w/.])(?:{_FORMS['md']})(?![\w/%]|\.\d){_NO_DATE}", re.I)
+_MONTH_DAY = re.compile(rf"(?<![\w/.])(?:{_FORMS['md']})(?![\w/%]|\.\d)", re.I)
 _RANGE_AFTER = re.compile(r" ?-{1,2} ?\d{1,2}/\d{1,2}(?![\w/])")
 _STAMP_AFTER = re.compile(r"(?: \d{4})?:(?!\d)")
 """A colon, which makes a stamp of what stands before it."""
@@ -143,7 +144,10 @@ def find_dates(text: str) -> Iterator[Found]:
         # 9/24 and 09/02 look like nothing else, 4/5 does
         if m["s"] == "-" and not (len(m["m"] + m["d"]) == 4 and _CUE.search(before)):
             continue  # a range
-        sure = int(m["d"]) > 12 or m["m"].startswith("0") or m["d"].startswith("0")
+        padded = m["m"].startswith("0") or m["d"].startswith("0")
+        if not padded and _NO_DATE.match(text, m.end()):
+            continue
+        sure = padded or int(m["d"]) > 12
         stamp = _RANGE_AFTER.match(text, m.end()) or _STAMP_AFTER.match(text, m.end())
         if (sure or _CUE.search(before) or stamp) and not _SHARE.search(before):
             yield Found(*m.span(), "date", "md")

@@ -62,10 +62,11 @@ class NameReader(RunReader):
         for m in cues.CLOSING.finditer(self.text):
             yield from self._listed_runs(m.end(), "label")
         for m in cues.LOWER_NAME.finditer(self.text):
-            word = m["v"] or m["w"]
-            noted = bool(m["w"]) and (word in FAMILY or word in NAME_WORDS)
+            group = next(name for name in ("v", "w", "x") if m[name])
+            word = m[group]
+            noted = group != "v" and (word in FAMILY or word in NAME_WORDS)
             if noted or is_rare(word) or ((word in GIVEN or word in FAMILY) and not is_common(word)):
-                yield Found(*m.span("v" if m["v"] else "w"), "name")
+                yield Found(*m.span(group), "name")
 
     def _listed_runs(self, start: int, cue: str) -> Iterator[Found]:
         """The run at a place, and those joined to it by commas and "and"."""
@@ -115,10 +116,13 @@ class NameReader(RunReader):
             if self._acts_like_a_person(word):
                 yield Found(word.start, word.stop, "name")
             if turned := self._turned(word):
-                yield Found(word.start, turned.stop, "name")
+                initial = cues.LAST_INITIAL.match(self.text, turned.stop)
+                yield Found(word.start, initial.end() if initial else turned.stop, "name")
             initial = len(word.text) == 1 and self.text.startswith(". ", word.stop)
-            initial = initial and self.text[word.start - 1 : word.start] != "/"  # OTR/L.
-            if not (word.is_suspect or word.lower in GIVEN or initial):
+            before = self.text[max(0, word.start - 2) : word.start]
+            initial = initial and before[-1:] != "/" and not before[:1].isdigit()  # OTR/L., 2 L.
+            related = word.may_be_name and word.text.istitle() and cues.ROLE_AFTER.match(self.text, word.stop)
+            if not (word.is_suspect or word.lower in GIVEN or initial or related):
                 continue
             run = self.read(word.start, "plain")
             if not run or not self._stands_alone(run) or self._is_thing(run):

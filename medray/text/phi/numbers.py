@@ -85,6 +85,8 @@ _LOOSE_LABEL = re.compile(rf"\b(?:ID|ref(?:erence)?\b\.?|claim|case|rx|specimen|
 _LOOSE_CODE = re.compile(r"[A-Z]+-?\d{3,}[A-Z\d-]*|(?:\d-?){7,}|\d{3}-\d{3}|\d+[:-][A-Z]{2,}-?\d{3,}")
 _ANY_CODE = re.compile(r"(?:\d+-)*\d{6,}(?:-\d+)*|(?=(?:[A-Z-]*\d){5})(?=[\d-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+)*|"
     r"(?=[A-Z0-9-]{6})(?=(?:[A-Z-]*\d){4})(?=(?:[\d-]*[A-Z]){2})[A-Z0-9]+(?:-[A-Z0-9]+)*")
+_SIGNED_CODE = re.compile(rf"[^\W\d_]{{3,}}/(?P<v>{_ANY_CODE.pattern})", re.I)
+_IN_BRACKETS = re.compile(r"(?<=[^\W\d_] )\((?P<v>\d{2,4}(?:-\d{2,4}){2})\)")
 _CODES = re.compile(rf"(?<![\w-])(?<!\d[./])(?<!\w\.){_CODE}", re.I)
 _LONGEST_LABEL = 72
 _STATE_BEFORE = re.compile(r"(?<![A-Za-z])[A-Z]{1,3} $")
@@ -172,6 +174,9 @@ def _labelled(text: str) -> Iterator[Found]:
         named = sum(map(str.isdigit, code[0])) > 3 and _ANY_LABEL.search(before) and not _PICTURE_BEFORE.search(before)
         if not kind and (loose or named or _ANY_CODE.fullmatch(code[0])):
             kind = "other"
+        signed = _SIGNED_CODE.fullmatch(code[0])
+        if signed and not kind:  # K. Ramirez/76-ER-2417
+            start, kind = start + signed.start("v"), "other"
         if kind and not _OBSTETRIC.fullmatch(code[0]):
             yield Found(start, code.end(), kind)
 
@@ -194,6 +199,9 @@ def _phones(text: str) -> Iterator[Found]:
             yield Found(m.start(), stop, "fax" if _FAX_BEFORE.search(before) else "phone")
             if m["ext"]:
                 yield Found(*m.span("ext"), "phone")
+    for m in _IN_BRACKETS.finditer(text):  # Mary Okonkwo (892-897-195)
+        if text[text.rfind(" ", 0, m.start() - 1) + 1].isupper():
+            yield Found(*m.span("v"), "other")
     for m in _JOINED.finditer(text):
         lengths = {len(group) for group in m[0].split("-")}
         if len(lengths) > 1 and not _DATED.fullmatch(m[0]) and len(re.sub("-", "", m[0])) > 6 + (m[0].count("-") < 2):

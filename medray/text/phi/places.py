@@ -27,7 +27,7 @@ _NATURE = re.compile(
 )
 _BARE = re.compile(
     rf"(?P<v>{CAP}(?: (?!(?:{CODE})\b){CAP}){{0,2}}) (?:Regional|Memorial|General|Baptist|Methodist|Presbyterian|"
-    r"Lutheran|Adventist|Deaconess|Children['’]s|Rehab|Hospice|Infirmary)"
+    r"Lutheran|Adventist|Deaconess|Children['’]s|Rehab|Hospice|Infirmary|SNF|ALF|ILF|LTACH?|SAR|ARU|IRF)"
     r"(?=[,.;:)\n]|$|  | \(| (?:on|for|in|to|and|ED|ER|ICU|with|by|at)\b)"
 )
 _VETERANS = re.compile(r"\b(?P<v>[A-Z][\w'’-]+) (?:VA|VAMC)\b")
@@ -120,7 +120,7 @@ _LIVED = re.compile(
     r"\b[^.;:\n]{0,8}\b(?:from|of))\s$",
     re.I,
 )
-_CITY = re.compile(r"[A-Z](?<!\w[A-Z])(?:[a-z]+|[A-Z]{4,})\b")
+_CITY = re.compile(r"[A-Z](?<!\w[A-Z])(?:[a-z]+|[A-Z]{3,})\b")
 
 
 def find_places(text: str) -> Iterator[Found]:
@@ -149,8 +149,9 @@ def _named(text: str, capitals: list[int]) -> Iterator[Found]:
     for m in matches_at(_FACILITY, text, _before_houses(text, capitals)):
         lead = _lead_in(m["lead"])
         if not _all_generic(m["lead"][lead:]):
-            yield Found(m.start("lead") + lead, m.end(), "location")
-            town = _AFTER_STREET.match(text, m.end())
+            in_town = m["house"].islower() and m["lead"][lead:].strip().lower() in TOWNS  # "in Redding clinic"
+            yield Found(m.start("lead") + lead, m.end("lead") if in_town else m.end(), "location")
+            town = _AFTER_STREET.match(text, m.end()) if text.startswith(",", m.end()) else None
             if town and _is_town(town["v"]) and (_is_strange(town["v"]) or " " in town["v"]):
                 yield Found(*town.span("v"), "location")
     yield from (

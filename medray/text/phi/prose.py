@@ -28,13 +28,15 @@ _SPOKEN = re.compile(
     re.I,
 )
 """What is said of people only: to have been spoken to, to have done something."""
-_ARTICLE = frozenset("a an the this that his her their our your its no any each every some another".split())
+_ARTICLE = frozenset("a an the this his her their our your its no any each every some another".split())
 _JOINT = re.compile(r"(?: ?/ ?| ?& ?|,? (?:and|or) |, |\n?,? ?& ?|; )(?=[A-Z])")
+_JOINT_BEFORE = re.compile(r"(?<=[.,;:(/\n ])(?P<v>[A-Z][a-z'’]+)(?: ?/ ?| ?& ?|,? and )$")
 _QUOTED = re.compile(r",? ?\(?[\"“'‘](?P<v>[A-Z][\w'’-]+)[\"”'’]")
 _INITIAL_AFTER = re.compile(r" [A-Z]\.(?=[,:;)\n]| (?:RN|MD|NP|PA|DO|LPN|RT)\b)")
 _CLOSE = re.compile(r"['’]s\b|[ ]?[,;:.)/\"”]|\n|$| {2}| [-–]| (?:MD|RN|NP|PA|DO|LPN|RT|PhD|PharmD|aware|and|re|at|on|to)\b")
 _OPEN = re.compile(r"(?:[-–/(:;,.\n\"“]|[a-z]|^) ?$")
 _DATED = re.compile(r",? (?:(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}\.? \d|\d{1,2}/\d{1,2}/\d)")
+_SPEAKER = re.compile(r": [a-z]")
 _BEGIN = re.compile(r"[(\[;.:\n] ?$")
 _AGED = re.compile(r"(?:, | \()\d{1,2}(?:\)|[,;] | and )")
 """When, or how old: what stands before it did something, or is somebody."""
@@ -71,8 +73,11 @@ class ProseReader(RunReader):
                 continue
             spoken = _SPOKEN.search(self.text, max(0, word.start - 56), word.start)
             dated = _BEGIN.search(self.text, max(0, word.start - 2), word.start) and _DATED.match(self.text, word.stop)
-            spoken = spoken or dated or _AGED.match(self.text, word.stop)
-            if (spoken or self._is_amid(number)) and self._ends_here(self.words[self._last(number)]):
+            spoken = spoken or _AGED.match(self.text, word.stop)
+            speaks = _SPEAKER.match(self.text, word.stop) and self.text[word.start - 2 : word.start] == ". "
+            speaks = speaks and (word.is_suspect or not is_common(word.lower))
+            ends = self._ends_here(self.words[self._last(number)])
+            if dated or speaks or ((spoken or self._is_amid(number)) and ends):
                 yield self._run(number)
 
     def _is_person_of_month(self, number: int) -> bool:
@@ -166,6 +171,10 @@ class ProseReader(RunReader):
                 run = self._run(number)
                 yield run
                 stop = run.stop
+            if m := _JOINT_BEFORE.search(self.text, max(0, item.start - 24), item.start):
+                number = self.at.get(m.start("v"))
+                if number is not None and self._is_known(self.words[number]):
+                    yield Found(*m.span("v"), "name")
             yield from self._other_half(item)
 
     def _may_join(self, word: Word, joint: str) -> bool:

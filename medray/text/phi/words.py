@@ -241,6 +241,8 @@ def is_common(word: str) -> bool:
 def _stems(word: str) -> list[str]:
     """The word, and what it may be an inflection of."""
     ends = [(end, news) for end, news in _ENDINGS if word.endswith(end)]
+    if len(word) < 6:
+        ends = [(end, news) for end, news in ends if end not in ("al", "ic", "ist", "ity")]  # Bilal has no bile
     if word in GIVEN:
         ends = [(end, news) for end, news in ends if end not in ("al", "ic", "ist", "ity")]  # Jamal is no jam
     return [word, *(word[: -len(end)] + new for end, news in ends for new in news)]
