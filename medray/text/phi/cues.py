@@ -15,7 +15,7 @@ PERSON_VERB = re.compile(
 )
 PERSON_ONLY_VERB = re.compile(
     r" (?:slept|den(?:ies|ied)|reports|reported|states|stated|wants|aware|agrees|agreed|lives|works|"
-    r"will (?:visit|call|be)|says|said|"
+    r"will (?:visit|call|be|bring|come|pick|drive|take|stay|see|follow|help|return|fax|send|arrange)|says|said|"
     r"takes|ambulat\w+|enjoys|smokes|drinks|complains|return(?:s|ed)|declin(?:es|ed)|refus(?:es|ed)|arrived?s?|came|"
     r"requests|requested|insists|favou?rs|recommends|advises|suggests|believes|prefers|asks|asked|"
     r"brought|drove|knows|likes|loves|walked|texted|emailed|wishes|worries|remembers|cried|"
@@ -70,7 +70,7 @@ RELATIONS = frozenset(
     kids children grandkids grandchildren granddaughters grandmothers aunts uncles cousins godmother godfather stepkids
     triplets triplet fosters grandparents wife husband son daughter dtr mother mom mum father dad brother sister sibling aunt uncle niece nephew cousin
     grandmother grandfather grandma grandpa grandson granddaughter partner spouse fiancé fiancée fiance fiancee
-    girlfriend boyfriend friend neighbor neighbour roommate caregiver guardian companion parent twin landlord boss
+    ex girlfriend boyfriend friend neighbor neighbour roommate caregiver guardian companion parent twin landlord boss
     coworker colleague mother-in-law father-in-law brother-in-law sister-in-law son-in-law daughter-in-law stepson
     stepdaughter stepmother stepfather ex-wife ex-husband sons daughters brothers sisters siblings friends nieces
     nephews parents grandsons twins nana granny grandpa mama papa auntie great-grandmother great-grandfather great-aunt

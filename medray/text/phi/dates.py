@@ -32,7 +32,7 @@ _FORMS = {
     "my": rf"{_M}/{_Y}",
     "bd": rf"{_WEEKDAY}{_B}[ ]?{_D}{_TH}",
     "db": rf"{_WEEKDAY}{_D}{_TH}(?:[ ]of)?[ -]?{_B}",
-    "md": rf"{_M}(?P<s>[/-]){_D}",
+    "md": rf"{_WEEKDAY}{_M}(?P<s>[/-]){_D}",
 }
 READABLE = {name: re.compile(form, re.I) for name, form in _FORMS.items()}
 _WEEKDAY_BEFORE = re.compile(rf"(?<![\w/.:-]){_WEEKDAY[:-1]}$", re.I)
@@ -42,7 +42,7 @@ _MONTH_STARTS = re.compile(
     rf"(?i:{'|'.join(sorted({m[1:3] for m in MONTHS}))})"
 )
 _FIND = {
-    name: re.compile(rf"(?<![\w/.:-])(?:{form})(?![\w]|[/]\d|\.\d|"
+    name: re.compile(rf"(?:(?<![\w/.:-])|(?<=/\d-)|(?<=/\d\d-))(?:{form})(?![\w]|[/]\d|\.\d|"
                      rf"{'-' if name in ('mdy', 'ymd', 'dmy', 'my') else '/'}\d)", re.I)
     for name, form in _FORMS.items() if name != "md"
 }  # fmt: skip
@@ -54,7 +54,7 @@ _CUE = re.compile(
     r"held|checked|refilled|ordered|updated|evaluated|cultures?|bcx|ucx|utox|scan|surgery|clinic|appointment|appt|exam|"
     r"eval|labs?|transferred|discharged?|intubated|"
     r"extubated|consult|note|tx|treatment|given|placed|removed|changed|started|stopped|repeat|returned?|"
-    r"scheduled|f/u|d/c|dc'?d|vs|to)\b[ :(\n]{1,2}|\b(?:dr|saw|md|np|pa)\b\.? [^\n\d.;]{1,20} |\(|\n|^|\d/\d{1,2} ?- ?)$",
+    r"scheduled|f/u|d/c|dc'?d|vs|to)\b[ :(\n]{1,2}|\b(?:dr|saw|md|np|pa)\b\.? [^\n\d.;]{1,20} |\b(?:mon|tues?|wed|thu(?:rs?)?|fri|sat|sun)(?:day)?[., ]{1,2}|\(|\n|^|\d/\d{1,2} ?- ?)$",
     re.I,
 )
 _NO_DATE = re.compile(
@@ -64,7 +64,7 @@ _NO_DATE = re.compile(
     r"on the)\b",
     re.I,
 )
-_MONTH_DAY = re.compile(rf"(?<![\w/.])(?:{_FORMS['md']})(?![\w/%]|\.\d)", re.I)
+_MONTH_DAY = re.compile(rf"(?<![\w/.])(?:{_FORMS['md'].removeprefix(_WEEKDAY)})(?![\w/%]|\.\d)", re.I)
 _RANGE_AFTER = re.compile(r" ?-{1,2} ?\d{1,2}/\d{1,2}(?![\w/])")
 _STAMP_AFTER = re.compile(r"(?: \d{4})?:(?!\d)")
 """A colon, which makes a stamp of what stands before it."""
@@ -150,7 +150,7 @@ def find_dates(text: str) -> Iterator[Found]:
         sure = padded or int(m["d"]) > 12
         stamp = _RANGE_AFTER.match(text, m.end()) or _STAMP_AFTER.match(text, m.end())
         if (sure or _CUE.search(before) or stamp) and not _SHARE.search(before):
-            yield Found(*m.span(), "date", "md")
+            yield Found(_with_weekday(text, m.start()), m.end(), "date", "md")
     yield from _ages(text)
 
 

@@ -43,14 +43,14 @@ _LABELLED = {
         r"MRNs?|MPI|NHI|NHS|HRN|URN|CRN|med(?:ical)?[. ]{1,2}rec(?:ord)?s?\b\.?|patient identifier|chart",
         r"MR|UR|unit|hosp(?:ital)?\.?|patient",
     ),
-    "ssn": (r"SSN|social security|last[ -](?:4|four)(?:(?: digits)? of)?(?: SSN| social\w*)?", r"SS"),
+    "ssn": (r"SSN|social security|social(?= ?[#:])|last[ -](?:4|four)(?:(?: digits)? of)?(?: SSN| social\w*)?", r"SS"),
     "health_plan": (
-        r"subscriber|medicaid|medicare|beneficiary|insured|HICN?|MBI|health card",
+        r"grp|subscriber|medicaid|medicare|beneficiary|insured|HICN?|MBI|health card",
         r"member(?:ship)?|policy|group|group/policy|"
         r"(?:health )?(?:insurance|plan)|aetna,?|blue cross,?|cigna,?|humana,?|payer",
     ),
     "account": (
-        r"acct\b\.?|account|FIN|CSN|HAR|invoice|claim file|credit card",
+        r"acct\b\.?|account|FIN|CSN|HAR|invoice|claim file|credit card|visa|mastercard|amex",
         r"billing|encounter|visit|guarantor|card",
     ),
     "licence": (
@@ -61,7 +61,7 @@ _LABELLED = {
     "vehicle": (r"VIN", r"vehicle|registration"),
     "device": (r"ser(?:ial)?\b\.?|S/?N|UDI|model/serial|lot", r"device|implant"),
     "other": (
-        r"ID(?= ?[#:]| (?:band|bracelet|tag|badge))(?: band| bracelet| tag| badge)?|accession|specimen|badge|"
+        r"(?<=\()ID|ID(?= ?[#:]| (?:band|bracelet|tag|badge))(?: band| bracelet| tag| badge)?|accession|specimen|badge|"
         r"employee|requisition|military|docket|subject|participant|job|clip",
         r"study|trial|interpreter|case|kit|claim|ref(?:erence)?|protocol|dictation|document|order|prescription|rx|"
         r"confirmation|prisoner|inmate|student|user ?|state|national|tax|identification",
@@ -94,11 +94,10 @@ _JOINED = re.compile(r"\d(?<![\w./-]\d)\d*(?:-\d+)+(?![\w/]|\.\d|-\w)")
 _DATED = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}-\d{1,2}-\d{4}")
 _ON_PAGER = re.compile(r"[px](?<!\w[px])\.?(?P<v>\d{4,5})(?![\w.-])")
 _SSN_SPACED = re.compile(r"\d{3} \d{2} \d{4}\b")
-_SSN_BEFORE = re.compile(r"\b(?:SSN?\b|S\.S\.|soc(?:ial)?\.? sec(?:urity)?\b)[^\d\n]{0,20}$", re.I)
 _SSN_MASKED = re.compile(r"[X*x#•](?:[X*x#•]{2}-?[X*x#•]{2}-?|[X*x#•]{2,4}-)\d{4}\b")
 _UDI = re.compile(r"\(01\)\d{14}(?:\(\d{2}\)[\w-]+)*")
 _EMAIL = re.compile(r"(?<![\w.])[\w.+'-]+@[\w-]+(?:\.[\w-]+)+")
-_DOMAIN = r"\.(?:com|org|net|edu|gov|info|io|us|uk|ca|health|int)\b"
+_DOMAIN = r"\.(?:com|org|net|edu|gov|info|io|us|uk|ca|health|int|test|example|invalid|local|co|biz|care|clinic|de|fr|au|nz)\b"
 _LINKED = re.compile(rf"{_DOMAIN}|://|www\.", re.I)
 _URL = re.compile(
     r"\b(?:https?|ftp)://[^\s<>()\"']+[^\s<>()\"'.,;:?!]|\bwww\.[\w.-]+\.\w{2,}(?:/[\w./%?=&#~-]*\w)?"
@@ -124,6 +123,15 @@ _CAR = re.compile(
     rf"[cCtTvVsSmMpP](?<!\w.)(?i:ar|ruck|an|ehicle|uv|edan|otorcycle|ickup|inivan)"
     rf"(?:,|\s\()[ ]?(?P<v>{_PLATE_VALUE})(?!\w)"
 )
+_BY_CAR = re.compile(
+    r"\b(?:cars?|truck|van|vehicles?|suv|sedan|motorcycle|pickup|minivan|trailer|scooter|moped|boat|hull|bus|cab|taxi|jeep|"
+    r"toyota|honda|ford|chevy|chevrolet|nissan|subaru|kia|hyundai|mazda|dodge|buick|bmw|audi|volvo|tesla|lexus|acura|"
+    r"plates?|tags?|tagged|registered|registration|parked|driving|drove|drives|towed|tow|ambulance|rig|HIN)\b[^\n;]{0,40}?[ #:(\"]"
+    r"(?-i:(?P<v>(?!(?:19|20)\d\d[ -])(?:[A-Z]{1,4}[- ]?\d{2,5}[A-Z]?|\d{1,4}[- ]?[A-Z]{2,4}(?:[- ]?\d{1,4})?|"
+    r"\d[A-Z]{1,3}\d{2,4}|[A-Z]{3}\d{5}[A-Z]\d{3})))(?![\w/-])",
+    re.I,
+)
+_NO_PLATE = re.compile(r"\d+[- ]?(?:MPH|KPH|MG|ML|KM|YO|YRS?|AM|PM|KG|LBS?|ED|MIN|HRS?|FT|MM|CM|CC|ICU|ER|CT|MRI)|(?:ICD|CPT|EMS|ED|BP|HR|RR|GCS|SpO)[- ]?\d+|F-?[1-5]50|[A-Z]-?\d{2}|[LTCS]\d[- ]?\d*")
 _BEFORE_PLATE = re.compile(rf"(?!\d+ [a-z])(?P<v>{_PLATE_VALUE}) (?i:plates?)\b")
 
 
@@ -140,6 +148,9 @@ def find_numbers(text: str) -> Iterator[Found]:
     yield from (Found(*m.span(), "device") for m in _UDI.finditer(text))
     for pattern in (_PLATE, _CAR):
         yield from (Found(*m.span("v"), "vehicle") for m in pattern.finditer(text))
+    for m in _BY_CAR.finditer(text):
+        if not _NO_PLATE.fullmatch(m["v"]):
+            yield Found(*m.span("v"), "vehicle")
     if " plate" in text.lower():
         both = starts_of(text, "A0")
         yield from (Found(*m.span("v"), "vehicle") for m in matches_at(_BEFORE_PLATE, text, both))
@@ -148,7 +159,7 @@ def find_numbers(text: str) -> Iterator[Found]:
     yield from (Found(*m.span(), "device") for m in _SERIAL.finditer(text))
     yield from _labelled(text)
     for m in matches_at(_SSN_SPACED, text, digits):
-        if _SSN_BEFORE.search(text, max(0, m.start() - 40), m.start()):
+        if not text[max(0, m.start() - 2) : m.start() - 1].isdigit():
             yield Found(*m.span(), "ssn")
     yield from (Found(*m.span(), "ssn") for m in _SSN_MASKED.finditer(text))
     yield from _phones(text)
@@ -204,7 +215,8 @@ def _phones(text: str) -> Iterator[Found]:
             yield Found(*m.span("v"), "other")
     for m in _JOINED.finditer(text):
         lengths = {len(group) for group in m[0].split("-")}
-        if len(lengths) > 1 and not _DATED.fullmatch(m[0]) and len(re.sub("-", "", m[0])) > 6 + (m[0].count("-") < 2):
+        measured = _LAB_BEFORE.search(text, max(0, m.start() - 40), m.start())
+        if len(lengths) > 1 and not measured and not _DATED.fullmatch(m[0]) and len(re.sub("-", "", m[0])) > 6 + (m[0].count("-") < 2):
             yield Found(*m.span(), "other")  # neither a range nor a row of values is written so
     for pattern in (_EXTENSION, _ON_PAGER):
         yield from (Found(*m.span("v"), "phone") for m in pattern.finditer(text))

@@ -9,7 +9,7 @@ from medray.text.phi import cues
 from medray.text.phi.cues import Word
 from medray.text.phi.found import Found
 from medray.text.phi.runs import RunReader
-from medray.text.phi.words import FAMILY, GIVEN, NAME_WORDS, STATE_CODES, STATES, TOWNS, is_calendar, is_common, is_rare, is_term
+from medray.text.phi.words import FAMILY, GIVEN, NAME_WORDS, STATE_CODES, STATES, TOWN_WORDS, TOWNS, is_calendar, is_common, is_rare, is_term
 
 _TALKED = (
     r"sp(?:oke|eaking|eak)|talk(?:s|ed|ing)?|discuss(?:ed|ions?|ing)?|m[ee]et(?:ing|s)?|met|conferred|conferences?|"
@@ -23,7 +23,7 @@ _TALKED = (
 _SPOKEN = re.compile(
     rf"(?:\b(?:d/w|s/w|w/|c/w|r/v|c/o)|\b(?:{_TALKED})(?: [a-z]+){{0,2}} (?:with|to|by|from|under|w/|of)|"
     r"\b(?:paged|texted|emailed|phoned|asked|told|called|informed|notified|updated|thanked|per|cc|attn|"
-    r"named|nicknamed|nickname|a\.?k\.?a\.?|née|nee|goes by|known as|prefers|formerly|alias|relieved|met|saw))"
+    r"thanks,?|thank you,?|hi|hello|hey|dear|named|nicknamed|nickname|a\.?k\.?a\.?|née|nee|goes by|known as|prefers|formerly|alias|relieved|met|saw))"
     r":? $",
     re.I,
 )
@@ -37,6 +37,16 @@ _CLOSE = re.compile(r"['’]s\b|[ ]?[,;:.)/\"”]|\n|$| {2}| [-–]| (?:MD|RN|NP
 _OPEN = re.compile(r"(?:[-–/(:;,.\n\"“]|[a-z]|^) ?$")
 _DATED = re.compile(r",? (?:(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}\.? \d|\d{1,2}/\d{1,2}/\d)")
 _SPEAKER = re.compile(r": [a-z]")
+_AT_WORK = re.compile(
+    r" (?:from|with|in|of) (?:the )?(?:social|case|pharmacy|nursing|PT|OT|SLP|radiology|transport|dietary|lab|registration|billing|"
+    r"hospice|pastoral|palliative|respiratory|insurance|security|dispatch|housekeeping|scheduling|records|front desk)\b"
+)
+_SERVICE_BEFORE = re.compile(
+    r"\b(?:ID|renal|cards?|cardiology|GI|neuro\w*|surgery|surg|PCP|attending|fellow|resident|intern|ortho|psych|heme|onc|pulm|"
+    r"palliative|SW|PT|OT|SLP|CM|RN|NP|MD|pharm\w*|social work|case manage\w+|nurs\w+|vascular|uro\w*|derm|endo|rheum|ENT|"
+    r"IR|OB|peds|nutrition|chaplain\w*|trauma|anesthesia|neurosurgery|oncology) \($"
+)
+_RELATED = re.compile(rf"\b(?:{'|'.join(sorted(cues.RELATIONS, key=len, reverse=True))})\b[^.;:,\n]{{0,24}}, $")
 _BEGIN = re.compile(r"[(\[;.:\n] ?$")
 _AGED = re.compile(r"(?:, | \()\d{1,2}(?:\)|[,;] | and )")
 """When, or how old: what stands before it did something, or is somebody."""
@@ -48,7 +58,7 @@ class ProseReader(RunReader):
 
     def find(self, found: list[Found]) -> Iterator[Found]:
         """The names that those found already, or the sentence, give away; finds may overlap."""
-        more = [*self._in_sentences(), *self._of_initials(), *self._in_capitals()]
+        more = [*self._in_sentences(), *self._of_initials(), *self._in_capitals(), *self._in_small_letters()]
         yield from more
         yield from self._beside([*found, *more])
 
@@ -76,9 +86,20 @@ class ProseReader(RunReader):
             spoken = spoken or _AGED.match(self.text, word.stop)
             speaks = _SPEAKER.match(self.text, word.stop) and self.text[word.start - 2 : word.start] == ". "
             speaks = speaks and (word.is_suspect or not is_common(word.lower))
+            speaks = speaks or self._in_apposition(word) or _AT_WORK.match(self.text, word.stop) or self._in_brackets(word)
             ends = self._ends_here(self.words[self._last(number)])
             if dated or speaks or ((spoken or self._is_amid(number)) and ends):
                 yield self._run(number)
+
+    def _in_brackets(self, word: Word) -> bool:
+        """Whether it stands alone in brackets behind a service: renal (Frost)."""
+        closed = self.text.startswith((")", "/", ","), word.stop)
+        return closed and _SERVICE_BEFORE.search(self.text, max(0, word.start - 24), word.start) is not None
+
+    def _in_apposition(self, word: Word) -> bool:
+        """Whether it stands between commas behind a relation: his husband of 50 years, Art, died."""
+        before = self.text[max(0, word.start - 40) : word.start]
+        return self.text.startswith(",", word.stop) and _RELATED.search(before) is not None
 
     def _is_person_of_month(self, number: int) -> bool:
         """Whether a month's name (Jun, April) is a person's: a family name, or what people do, comes after it."""
@@ -120,6 +141,13 @@ class ProseReader(RunReader):
 
     def _run(self, number: int) -> Found:
         return Found(self.words[number].start, self.words[self._last(number)].stop, "name")
+
+    def _in_small_letters(self) -> Iterator[Found]:
+        """Frequent names that are no other word, in the small letters of a hurried hand."""
+        for word in self.words:
+            if len(word.text) > 3 and word.text.islower() and (word.lower in GIVEN or word.lower in FAMILY):
+                if not (cues.EPONYM_NOUN.match(self.text, word.stop) or is_common(word.lower) or is_term(word.lower) or word.lower in TOWNS or word.lower in TOWN_WORDS):
+                    yield Found(word.start, word.stop, "name")
 
     def _of_initials(self) -> Iterator[Found]:
         """A given name before an initial (Patrick B.), a family name after one (R. Joiner)."""

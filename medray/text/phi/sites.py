@@ -13,6 +13,7 @@ from medray.text.phi.words import LONG_TOWNS, MONTHS, STATE_CODES, STATES, TOWN_
 _END = r"(?=[,.;:)\n(]|$| {2}| (?:with|where|who|and|on|for|since|near|until|by|but|that|w/|when|after|before|to|then|she|he|this|last|area)\b)"
 _TOWN_WORD = re.compile(
     rf"\b(?:in|from|near|to|outside(?: of)?|around|leaving|via|of)[ \n](?P<v>[A-Z][a-z]+){_END}"
+    rf"|\b(?:left|leaving|headed|bound|flew|fly|flying|drove|back) for (?P<x>[A-Z][a-z]+){_END}"
     rf"|\b(?:IN|FROM|NEAR|OUTSIDE)[ \n](?P<w>[A-Z]{{4,}}){_END}"
 )
 _NEXT_TOWN = re.compile(r",[ \n](?P<v>[A-Z][\w'’-]+)(?=[,.;)\n]|$)")
@@ -37,11 +38,16 @@ _WIDE = (
 )
 _LABELLED = tuple(
     re.compile(
-        rf"\b(?:{labels})(?: name)?(?:[ \t]?:[ \t]*\n?[ \t]*|[ \t]?\.{{3,}}[ \t]*|[ \t]{{2,}})"
+        rf"\b(?:{labels})(?: name)?(?:[ \t]?:[ \t]*\n?[ \t]*|[ \t]?\.{{3,}}[ \t]*|[ \t]{{2,}}|(?-i:(?<=[A-Z]{{4}}) (?=[A-Z]{{3,}} [A-Z]{{2,}})))"
         rf"(?P<v>(?-i:{CAP})(?:[ -](?:(?-i:{CAP})|of|the|at|on|de|du|la|&|and)){{0,5}})",
         re.I,
     )
     for labels in (_NARROW, _WIDE)
+)
+_LIVES = re.compile(
+    rf"\b(?i:liv(?:es?|ed|ing)|resid(?:es?|ed|ing)|stay(?:s|ed|ing)?|works?|worked|working|employed|job|boss|shift|placement|"
+    rf"moved|retired from|attends|enrolled|graduated|teaches|studies)(?: \w+)? (?:at|on|for|by|in|near|from|to|off) (?:the )?"
+    rf"(?P<v>(?:The )?{CAP}(?: (?:{CAP}|of|the|at|&|and)){{0,4}}){_END}"
 )
 _BEFORE_POSTCODE = re.compile(rf"(?P<v>{CAP}(?: {CAP})?),? (?:[A-Z]{{1,2}}\d{{1,2}}[A-Z]? \d[A-Z]{{2}}|[A-Z]\d[A-Z] \d[A-Z]\d)\b")
 _HOUSE_NUMBER = re.compile(
@@ -65,7 +71,8 @@ _NO_STREET = frozenset(
 def find_sites(text: str) -> Iterator[Found]:
     """Places known by what stands before them; finds may overlap."""
     for m in _TOWN_WORD.finditer(text):
-        word, group = (m["v"], "v") if m["v"] else (m["w"], "w")
+        group = m.lastgroup
+        word = m[group]
         if word.lower() in TOWN_WORDS and not is_term(word.lower()) and not EPONYM_NOUN.match(text, m.end()):
             yield Found(*m.span(group), "location")
     yield from (Found(*m.span(), "location") for m in _NAMED_AT.finditer(text) if _is_named(m[0]))
@@ -78,6 +85,10 @@ def find_sites(text: str) -> Iterator[Found]:
             name = _without_tail(m["v"])
             if name and _may_label(name, is_narrow):
                 yield Found(m.start("v"), m.start("v") + len(name), "location")
+    for m in _LIVES.finditer(text):
+        name = _without_tail(m["v"])
+        if name and not name.isupper() and _may_live(name):
+            yield Found(m.start("v"), m.start("v") + len(name), "location")
     for m in _BEFORE_POSTCODE.finditer(text):
         yield Found(*m.span("v"), "location")
     yield from (Found(*m.span(), "location") for m in _ROADS.finditer(text))
@@ -100,7 +111,7 @@ def _is_plain(word: str) -> bool:
 
 
 def _is_named(name: str) -> bool:
-    words = [w for w in name.split(" ") if w[0].isupper()]
+    words = [w for w in re.sub(r"^[A-Z]\w+ (?=The )", "", name).removeprefix("The ").split(" ") if w[0].isupper()]
     return not any(_is_plain(w) for w in words[1:]) and words[-1].lower() not in STATES
 
 
@@ -114,7 +125,7 @@ def _without_tail(name: str) -> str:
 
 def _may_label(name: str, is_narrow: bool) -> bool:
     words = [w for w in re.split("[ -]", name) if w[:1].isupper()]
-    if any(_is_plain(w) for w in words if w.lower() not in ("our", "all", "st", "st.", "center", "hospital", "clinic", "home", "office")):
+    if any(_is_plain(w) for w in words if w.lower() not in ("our", "all", "of", "the", "at", "st", "st.", "center", "hospital", "clinic", "home", "office")):
         return False
     if words[0].upper() in STATE_CODES and len(words) == 1:
         return False
@@ -124,6 +135,14 @@ def _may_label(name: str, is_narrow: bool) -> bool:
     if is_narrow:
         return len(words) > 1 or (strange and not is_common(words[0].lower()))
     return strange and (len(words) > 1 or words[0].lower() in TOWNS or words[0].lower() in TOWN_WORDS)
+
+
+def _may_live(name: str) -> bool:
+    words = [w for w in re.split("[ -]", name.removeprefix("The ")) if w[:1].isupper()]
+    kept = ("our", "center", "hospital", "clinic", "home", "office", "medicine", "surgery")
+    return any(w.lower() not in kept for w in words) and not any(
+        (_is_plain(w) and w.lower() not in kept) or w.lower() in STATES or w in STATE_CODES for w in words
+    )
 
 
 def _may_be_street(street: str) -> bool:

@@ -46,6 +46,11 @@ _HOME_BEFORE = re.compile(
     re.I,
 )
 _BOX = re.compile(r"[Pp](?<!\w[Pp])\.? ?[Oo]\.? ?(?i:box) \d{1,7}")
+_APARTMENT = re.compile(
+    r"\b(?:apt|apartment|mobile home lot|trailer)\b\.?,? ?(?:#|no\.?)? ?(?P<v>\d{1,4}[A-Z]?|[A-Z]-?\d{1,4})\b(?! ?(?:mg|ml|of))|"
+    r"\b(?P<w>(?:RR|R\.R\.|HC|rural route|star route) ?#?\d{1,3},? box \d{1,5})\b",
+    re.I,
+)
 _CODES = (
     re.compile(rf"(?<=\b)(?:{STATE})[.,]? {{1,2}}(?P<v>\d{{5}}(?:-\d{{4}})?)(?![\w-])"),
     re.compile(r"(?<![\w-])(?P<v>\d{5}-\d{4})(?![\w-])"),
@@ -73,6 +78,7 @@ def find_streets(text: str) -> Iterator[Found]:
 def find_codes(text: str) -> Iterator[Found]:
     """Post boxes and postal codes."""
     yield from (Found(*m.span(), "location") for m in _BOX.finditer(text))
+    yield from (Found(*m.span("v" if m["v"] else "w"), "location") for m in _APARTMENT.finditer(text))
     yield from (Found(*m.span("v"), "location") for m in _ZIP.finditer(text))
     for pattern in _CODES:
         yield from (Found(*m.span("v"), "location") for m in matches_at(pattern, text, starts_of(text, "A0")))
