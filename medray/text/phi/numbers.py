@@ -123,15 +123,16 @@ _CAR = re.compile(
     rf"[cCtTvVsSmMpP](?<!\w.)(?i:ar|ruck|an|ehicle|uv|edan|otorcycle|ickup|inivan)"
     rf"(?:,|\s\()[ ]?(?P<v>{_PLATE_VALUE})(?!\w)"
 )
-_BY_CAR = re.compile(
-    r"\b(?:cars?|truck|van|vehicles?|suv|sedan|motorcycle|pickup|minivan|trailer|scooter|moped|boat|hull|bus|cab|taxi|jeep|"
+_CAR_WORD = re.compile(
+    r"(?:cars?|truck|van|vehicles?|suv|sedan|motorcycle|pickup|minivan|trailer|scooter|moped|boat|hull|bus|cab|taxi|jeep|"
     r"toyota|honda|ford|chevy|chevrolet|nissan|subaru|kia|hyundai|mazda|dodge|buick|bmw|audi|volvo|tesla|lexus|acura|"
-    r"plates?|tags?|tagged|registered|registration|parked|driving|drove|drives|towed|tow|ambulance|rig|HIN)\b[^\n;]{0,40}?[ #:(\"]"
-    r"(?-i:(?P<v>(?!(?:19|20)\d\d[ -])(?:[A-Z]{1,4}[- ]?\d{2,5}[A-Z]?|\d{1,4}[- ]?[A-Z]{2,4}(?:[- ]?\d{1,4})?|"
-    r"\d[A-Z]{1,3}\d{2,4}|[A-Z]{3}\d{5}[A-Z]\d{3})))(?![\w/-])",
-    re.I,
+    r"plates?|tags?|tagged|registered|registration|parked|driving|drove|drives|towed|tow|ambulance|rig|hin)\b"
 )
-_NO_PLATE = re.compile(r"\d+[- ]?(?:MPH|KPH|MG|ML|KM|YO|YRS?|AM|PM|KG|LBS?|ED|MIN|HRS?|FT|MM|CM|CC|ICU|ER|CT|MRI)|(?:ICD|CPT|EMS|ED|BP|HR|RR|GCS|SpO)[- ]?\d+|F-?[1-5]50|[A-Z]-?\d{2}|[LTCS]\d[- ]?\d*")
+_NEAR_CAR = re.compile(
+    r"[^\n;]{0,40}?[ #:(\"](?P<v>(?!(?:19|20)\d\d[ -])(?:[A-Z]{1,4}[- ]?\d{2,5}[A-Z]?|\d{1,4}[- ]?[A-Z]{2,4}(?:[- ]?\d{1,4})?|"
+    r"\d[A-Z]{1,3}\d{2,4}|[A-Z]{3}\d{5}[A-Z]\d{3}))(?![\w/-])"
+)
+_NO_PLATE = re.compile(r"\d+[- ]?(?:MPH|KPH|MG|ML|KM|YO|YRS?|AM|PM|KG|LBS?|ED|MIN|HRS?|FT|MM|CM|CC|ICU|ER|CT|MRI)|(?:ICD|CPT|AGE|RACE|SEX|ROOM|RM|UNIT|BED|DAY|POD|HOD|PGY|ASA|EMS|ED|BP|HR|RR|GCS|SpO)[- ]?\d+|F-?[1-5]50|[A-Z]-?\d{2}|[LTCS]\d[- ]?\d*")
 _BEFORE_PLATE = re.compile(rf"(?!\d+ [a-z])(?P<v>{_PLATE_VALUE}) (?i:plates?)\b")
 
 
@@ -148,10 +149,8 @@ def find_numbers(text: str) -> Iterator[Found]:
     yield from (Found(*m.span(), "device") for m in _UDI.finditer(text))
     for pattern in (_PLATE, _CAR):
         yield from (Found(*m.span("v"), "vehicle") for m in pattern.finditer(text))
-    for m in _BY_CAR.finditer(text):
-        if not _NO_PLATE.fullmatch(m["v"]):
-            yield Found(*m.span("v"), "vehicle")
-    if " plate" in text.lower():
+    yield from _by_cars(text, low := text.lower())
+    if " plate" in low:
         both = starts_of(text, "A0")
         yield from (Found(*m.span("v"), "vehicle") for m in matches_at(_BEFORE_PLATE, text, both))
     yield from (Found(*m.span(), "ssn") for m in matches_at(_SSN, text, digits))
@@ -163,6 +162,16 @@ def find_numbers(text: str) -> Iterator[Found]:
             yield Found(*m.span(), "ssn")
     yield from (Found(*m.span(), "ssn") for m in _SSN_MASKED.finditer(text))
     yield from _phones(text)
+
+
+def _by_cars(text: str, low: str) -> Iterator[Found]:
+    """Plates near a car's words; `low` is the text in small letters."""
+    if len(low) != len(text):
+        return  # a letter that is two in small letters moves what follows it
+    for word in _CAR_WORD.finditer(low):
+        m = None if low[word.start() - 1 : word.start()].isalnum() else _NEAR_CAR.match(text, word.end())
+        if m and not _NO_PLATE.fullmatch(m["v"]):
+            yield Found(*m.span("v"), "vehicle")
 
 
 def _is_mixed(code: str) -> bool:

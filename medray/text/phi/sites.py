@@ -6,26 +6,23 @@ import re
 from collections.abc import Iterator
 
 from medray.text.phi.cues import EPONYM_NOUN, ROLES, STOP, is_suspect
-from medray.text.phi.found import Found
+from medray.text.phi.found import Found, matches_at, starts_of
 from medray.text.phi.streets import CAP
 from medray.text.phi.words import LONG_TOWNS, MONTHS, STATE_CODES, STATES, TOWN_WORDS, TOWNS, is_common, is_drug, is_term
 
 _END = r"(?=[,.;:)\n(]|$| {2}| (?:with|where|who|and|on|for|since|near|until|by|but|that|w/|when|after|before|to|then|she|he|this|last|area)\b)"
-_TOWN_WORD = re.compile(
-    rf"\b(?:in|from|near|to|outside(?: of)?|around|leaving|via|of)[ \n](?P<v>[A-Z][a-z]+){_END}"
-    rf"|\b(?:left|leaving|headed|bound|flew|fly|flying|drove|back) for (?P<x>[A-Z][a-z]+){_END}"
-    rf"|\b(?:IN|FROM|NEAR|OUTSIDE)[ \n](?P<w>[A-Z]{{4,}}){_END}"
+_BEFORE_TOWN = re.compile(
+    r"\b(?:in|from|near|to|outside(?: of)?|around|leaving|via|of|(?:left|leaving|headed|bound|flew|fly|flying|drove|back) for|"
+    r"IN|FROM|NEAR|OUTSIDE)[ \n]$"
 )
+_WORD_HERE = re.compile(rf"(?:[A-Z][a-z]+|[A-Z]{{4,}}){_END}")
 _NEXT_TOWN = re.compile(r",[ \n](?P<v>[A-Z][\w'’-]+)(?=[,.;)\n]|$)")
 _NAMED_AT = re.compile(
     rf"\b(?:The {CAP}(?: {CAP}){{0,2}}|{CAP}(?: {CAP}){{0,1}} (?:Pines|Oaks|Gardens|Villas?|Village|Meadows|Manor|Commons|"
     rf"Landing|House|Place|Residences?|Woods|Hills|Springs|Terrace|Cottages?|Arbors?)) (?:at|on|of) (?:the )?{CAP}(?: {CAP})?"
 )
-_ACRONYM = re.compile(
-    r"(?:(?:\b(?:at|from|to|to the|via|by|in)|[:(/–-]|--|^|\n)[ \n]{0,2})(?P<v>(?!CMC|BMC|ABMC|PBMC|SMC|VSMC|CGH|LMH|OMH|BMH)"
-    r"[A-Z]{1,4}(?:MC|GH|RH|VAMC))\b(?! ?(?:joint|level|test|\d))",
-    re.M,
-)
+_ACRONYM = re.compile(r"(?!CMC|[ABP]+BMC|BMC|V?SMC|CGH|LMH|OMH|BMH)[A-Z]{1,4}(?:MC|GH|RH)\b(?! ?(?:joint|level|test|\d))")
+_BEFORE_ACRONYM = re.compile(r"(?:\b(?:at|from|to|to the|via|by|in)[ \n]|[:(/–-][ \n]{0,2}|^|\n)$")
 _ACRONYM_TOWN = re.compile(rf"\b[A-Z]{{1,4}}[CH] (?P<v>{CAP})\b")
 _NARROW = (
     r"facility|hospital|(?:pre|high |day ?)?school|daycare|employer|empl|workplace|works? at|pharmacy|agency|church|"
@@ -36,22 +33,22 @@ _WIDE = (
     r"location|site|sending|receiving|disposition|dispo|destination|origin|(?:outside |old |prior )?records?|"
     r"(?:past|prior|previous) admissions?|lab|unit|city|town|clinic|lives(?: in| at)?|born(?: in)?|from|place"
 )
-_LABELLED = tuple(
-    re.compile(
-        rf"\b(?:{labels})(?: name)?(?:[ \t]?:[ \t]*\n?[ \t]*|[ \t]?\.{{3,}}[ \t]*|[ \t]{{2,}}|(?-i:(?<=[A-Z]{{4}}) (?=[A-Z]{{3,}} [A-Z]{{2,}})))"
-        rf"(?P<v>(?-i:{CAP})(?:[ -](?:(?-i:{CAP})|of|the|at|on|de|du|la|&|and)){{0,5}})",
-        re.I,
-    )
-    for labels in (_NARROW, _WIDE)
+_LABEL_GAP = re.compile(r"(?::[ \t]*\n?[ \t]*|\.{3,}[ \t]*|[ \t]{2,}|(?<=[A-Z]{4}) (?=[A-Z]{3,} [A-Z]{2,}))(?=[A-Z])")
+_LABEL_BEFORE = tuple(re.compile(rf"\b(?:{labels})(?: name)?[ \t]?$", re.I) for labels in (_NARROW, _WIDE))
+_RUN = re.compile(rf"{CAP}(?:[ -](?:{CAP}|of|the|at|on|de|du|la|&|and)){{0,5}}")
+_LIVES_BEFORE = re.compile(
+    r"\b(?:liv(?:es?|ed|ing)|resid(?:es?|ed|ing)|stay(?:s|ed|ing)?|works?|worked|working|employed|job|boss|shift|placement|"
+    r"moved|retired from|attends|enrolled|graduated|teaches|studies)(?: \w+)? (?:at|on|for|by|in|near|from|to|off) (?:the )?$",
+    re.I,
 )
-_LIVES = re.compile(
-    rf"\b(?i:liv(?:es?|ed|ing)|resid(?:es?|ed|ing)|stay(?:s|ed|ing)?|works?|worked|working|employed|job|boss|shift|placement|"
-    rf"moved|retired from|attends|enrolled|graduated|teaches|studies)(?: \w+)? (?:at|on|for|by|in|near|from|to|off) (?:the )?"
-    rf"(?P<v>(?:The )?{CAP}(?: (?:{CAP}|of|the|at|&|and)){{0,4}}){_END}"
+_PREPOSITION = re.compile(r" (?:at|on|for|by|in|near|from|to|off) (?:the )?$")
+_HOME_HERE = re.compile(rf"(?:The )?{CAP}(?: (?:{CAP}|of|the|at|&|and)){{0,4}}{_END}")
+_POSTCODE = re.compile(r"(?:[A-Z]{1,2}\d{1,2}[A-Z]? \d[A-Z]{2}|[A-Z]\d[A-Z] \d[A-Z]\d)\b")
+_BEFORE_POSTCODE = re.compile(rf"\b(?P<v>{CAP}(?: {CAP})?),? $")
+_BEFORE_NUMBER = re.compile(
+    r"(?:(?:[,:(]|--)[ ]|\b(?:at|to|of|from|near|on|lives?|lived|living|home|house|address|residence|scene|by)[ \n]|\n)$", re.I
 )
-_BEFORE_POSTCODE = re.compile(rf"(?P<v>{CAP}(?: {CAP})?),? (?:[A-Z]{{1,2}}\d{{1,2}}[A-Z]? \d[A-Z]{{2}}|[A-Z]\d[A-Z] \d[A-Z]\d)\b")
 _HOUSE_NUMBER = re.compile(
-    rf"(?:(?:[,:(]|--)[ ]|\b(?:at|to|of|from|near|on|lives?|lived|living|home|house|address|residence|scene|by)[ \n]|\n)"
     rf"(?P<v>\d{{2,5}}(?:[NSEW]\.?|-\d{{1,4}})? (?:[NSEW]\.? )?{CAP}(?: {CAP}){{0,2}})"
     r"(?=[,;)\n]|\.(?!\d)|$| (?:for|in|with|and|where|by|when|after|w/)\b)"
 )
@@ -70,31 +67,50 @@ _NO_STREET = frozenset(
 
 def find_sites(text: str) -> Iterator[Found]:
     """Places known by what stands before them; finds may overlap."""
-    for m in _TOWN_WORD.finditer(text):
-        group = m.lastgroup
-        word = m[group]
-        if word.lower() in TOWN_WORDS and not is_term(word.lower()) and not EPONYM_NOUN.match(text, m.end()):
-            yield Found(*m.span(group), "location")
-    yield from (Found(*m.span(), "location") for m in _NAMED_AT.finditer(text) if _is_named(m[0]))
-    yield from (Found(*m.span("v"), "location") for m in _ACRONYM.finditer(text))
-    for m in _ACRONYM_TOWN.finditer(text):
+    capitals, digits = starts_of(text, "A"), starts_of(text, "0")
+    for m in matches_at(_WORD_HERE, text, capitals):
+        word = m[0].lower()
+        if word in TOWN_WORDS and not is_term(word) and not EPONYM_NOUN.match(text, m.end()):
+            if _BEFORE_TOWN.search(text, max(0, m.start() - 14), m.start()):
+                yield Found(*m.span(), "location")
+    yield from (Found(*m.span(), "location") for m in matches_at(_NAMED_AT, text, capitals) if _is_named(m[0]))
+    for m in matches_at(_ACRONYM, text, capitals):
+        if _BEFORE_ACRONYM.search(text, max(0, m.start() - 8), m.start()):
+            yield Found(*m.span(), "location")
+    for m in matches_at(_ACRONYM_TOWN, text, capitals):
         if m["v"].lower() in TOWNS or m["v"].split(" ")[0].lower() in LONG_TOWNS and m["v"].lower() not in STOP:
             yield Found(*m.span(), "location")
-    for pattern, is_narrow in zip(_LABELLED, (True, False), strict=True):
-        for m in pattern.finditer(text):
-            name = _without_tail(m["v"])
-            if name and _may_label(name, is_narrow):
-                yield Found(m.start("v"), m.start("v") + len(name), "location")
-    for m in _LIVES.finditer(text):
-        name = _without_tail(m["v"])
-        if name and not name.isupper() and _may_live(name):
-            yield Found(m.start("v"), m.start("v") + len(name), "location")
-    for m in _BEFORE_POSTCODE.finditer(text):
-        yield Found(*m.span("v"), "location")
-    yield from (Found(*m.span(), "location") for m in _ROADS.finditer(text))
-    for m in _HOUSE_NUMBER.finditer(text):
-        if _may_be_street(m["v"]):
+    yield from _labelled(text)
+    yield from _homes(text, capitals)
+    for m in matches_at(_POSTCODE, text, capitals):
+        if town := _BEFORE_POSTCODE.search(text, max(0, m.start() - 40), m.start()):
+            yield Found(*town.span("v"), "location")
+    yield from (Found(*m.span(), "location") for m in matches_at(_ROADS, text, digits))
+    for m in matches_at(_HOUSE_NUMBER, text, digits):
+        if _BEFORE_NUMBER.search(text, max(0, m.start() - 12), m.start()) and _may_be_street(m["v"]):
             yield Found(*m.span("v"), "location")
+
+
+def _labelled(text: str) -> Iterator[Found]:
+    for gap in _LABEL_GAP.finditer(text):
+        for pattern, is_narrow in zip(_LABEL_BEFORE, (True, False), strict=True):
+            if pattern.search(text, max(0, gap.start() - 32), gap.start()):
+                name = _without_tail(_RUN.match(text, gap.end())[0]) if _RUN.match(text, gap.end()) else ""
+                if name and _may_label(name, is_narrow):
+                    yield Found(gap.end(), gap.end() + len(name), "location")
+
+
+def _homes(text: str, capitals: list[int]) -> Iterator[Found]:
+    """Where somebody lives or works."""
+    for start in capitals:
+        if not _PREPOSITION.search(text, max(0, start - 10), start):
+            continue
+        if not _LIVES_BEFORE.search(text, max(0, start - 40), start):
+            continue
+        run = _HOME_HERE.match(text, start)
+        name = _without_tail(run[0]) if run else ""
+        if name and not name.isupper() and _may_live(name):
+            yield Found(start, start + len(name), "location")
 
 
 def find_next_towns(text: str, found: list[Found]) -> Iterator[Found]:
