@@ -11,7 +11,7 @@ from medray.text.phi.words import FAMILY, GIVEN, is_rare, is_term
 _WORD = re.compile(r"(?<!\w)[^\W\d_]++(?:['’](?![sS]\b)[^\W\d_]++|-[^\W\d_]++)*+(?!\d)")
 PERSON_VERB = re.compile(
     r" (?:is|was|has|had|presents|presented|underwent|received|remains|remained|continue[sd]|did|does|called|"
-    r"helps|tolerated|told|follows|calls|wrote|gave|left|stayed|took|went|cares|visits|answered|can)\b"
+    r"helps|tolerated|told|attended|attends|follows|calls|wrote|gave|left|stayed|took|went|cares|visits|answered|can)\b"
 )
 PERSON_ONLY_VERB = re.compile(
     r" (?:slept|den(?:ies|ied)|reports|reported|states|stated|wants|aware|agrees|agreed|lives|works|"
@@ -27,7 +27,7 @@ AGED_AFTER = re.compile(
     r"(?:,? (?:(?:is |was )?an? )?\(?|,? \()\d{1,3}(?:[ -]?(?:years?\b|yrs?\b|y[./]?o\b|y\b)| ?[MF]\b)", re.I
 )
 """How old the person is whose name stands before it."""
-NO_NAME_AFTER = re.compile(r" \d{1,3}(?:[./]\d{1,3})?(?![\d/-])| (?:I{1,3}|IV|V)\b|:")
+NO_NAME_AFTER = re.compile(r" \d{1,3}(?:[./]\d{1,3})?(?![\d/-])| (?:I{1,3}|IV|V)\b|:| (?:#|ID\b|No\b|no\.)| (?=[A-Z]*\d)[A-Z0-9-]{3,}")
 """A figure or a colon after a rare word that no cue calls a name: a scale, a product, a heading."""
 LOWER_AFTER = re.compile(
     r"(?: (?:notified|aware|from|re|called|updated|paged|informed|in|at|and|for|on|saw|with|to|here|will|made)\b|"

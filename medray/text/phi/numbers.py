@@ -92,6 +92,11 @@ _LONGEST_LABEL = 72
 _STATE_BEFORE = re.compile(r"(?<![A-Za-z])[A-Z]{1,3} $")
 _JOINED = re.compile(r"\d(?<![\w./-]\d)\d*(?:-\d+)+(?![\w/]|\.\d|-\w)")
 _DATED = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}-\d{1,2}-\d{4}")
+_CALLED = re.compile(
+    r"(?:tel|telephone|phone|ph|cell|mobile|landline|home|work|call|cb|callback|contact|fax|number|at)\b[.:# ]{1,3}"
+    r"(?P<v>\(?0\d{2,4}\)?[ -]?\d{3,4}[ -]?\d{3,4}|x ?\d-\d{4})(?![\w-])|\b[xX] ?(?P<w>\d-\d{4})(?![\w-])",
+    re.I,
+)
 _ON_PAGER = re.compile(r"[px](?<!\w[px])\.?(?P<v>\d{4,5})(?![\w.-])")
 _SSN_SPACED = re.compile(r"\d{3} \d{2} \d{4}\b")
 _SSN_MASKED = re.compile(r"[X*x#•](?:[X*x#•]{2}-?[X*x#•]{2}-?|[X*x#•]{2,4}-)\d{4}\b")
@@ -227,5 +232,7 @@ def _phones(text: str) -> Iterator[Found]:
         measured = _LAB_BEFORE.search(text, max(0, m.start() - 40), m.start())
         if len(lengths) > 1 and not measured and not _DATED.fullmatch(m[0]) and len(re.sub("-", "", m[0])) > 6 + (m[0].count("-") < 2):
             yield Found(*m.span(), "other")  # neither a range nor a row of values is written so
+    for m in _CALLED.finditer(text):
+        yield Found(*m.span("v" if m["v"] else "w"), "phone")
     for pattern in (_EXTENSION, _ON_PAGER):
         yield from (Found(*m.span("v"), "phone") for m in pattern.finditer(text))
