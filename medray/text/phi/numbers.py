@@ -58,8 +58,8 @@ _LABELLED = {
         r"DL|cert\b\.?|certification|reg\b\.?|registration|credential|PIN|NRP|EMT(?:-P)?|RN|LPN|LVN|NP|PA(?:-C)?|MD|DO|"
         r"RPh|PharmD|PT|OT|RT|CRNA|board",
     ),
-    "vehicle": (r"VIN", r"vehicle|registration"),
-    "device": (r"ser(?:ial)?\b\.?|S/?N|UDI|model/serial|lot", r"device|implant"),
+    "vehicle": (r"VIN|HIN|placard|decal|tail number|licen[cs]e plates?|plates?", r"vehicle|registration|reg\b\.?|tag|bus|van|truck|car|trailer"),
+    "device": (r"ser(?:ial)?\b\.?|S/?N|UDI|IMEI|model/serial|lot|transmitter|sensor code", r"device|implant|pump|machine|monitor|unit|generator"),
     "other": (
         r"(?<=\()ID|ID(?= ?[#:]| (?:band|bracelet|tag|badge))(?: band| bracelet| tag| badge)?|accession|specimen|badge|"
         r"employee|requisition|military|docket|subject|participant|job|clip",
@@ -85,6 +85,18 @@ _LOOSE_LABEL = re.compile(rf"\b(?:ID|ref(?:erence)?\b\.?|claim|case|rx|specimen|
 _LOOSE_CODE = re.compile(r"[A-Z]+-?\d{3,}[A-Z\d-]*|(?:\d-?){7,}|\d{3}-\d{3}|\d+[:-][A-Z]{2,}-?\d{3,}")
 _ANY_CODE = re.compile(r"(?:\d+-)*\d{6,}(?:-\d+)*|(?=(?:[A-Z-]*\d){5})(?=[\d-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+)*|"
     r"(?=[A-Z0-9-]{6})(?=(?:[A-Z-]*\d){4})(?=(?:[\d-]*[A-Z]){2})[A-Z0-9]+(?:-[A-Z0-9]+)*")
+_SPACED = re.compile(r"(?<![\w-])(?:(?!(?:ID|NO|NUM|NR) )[A-Z]{1,4} \d{3,10}(?: [A-Z]{1,2})?|\d{2,4}(?: \d{2,4}){2,3}|[A-Z]\d[A-Z] \d{2,3})(?![\w-]|\.\d)")
+"""A code in groups, which only a label tells from other words and figures."""
+_CATALOGUE_BEFORE = re.compile(
+    r"\b(?:NDC|SNOMED(?: CT)?|RxCUI|LOINC|CPT|HCPCS|ICD(?:-\d+)?(?:-CM)?|DRG|CVX|cat(?:alog(?:ue)?)?\.?|BIN|PCN|PMID|chr\w+)"
+    r"(?: ?(?:#|no\.?|number|code))?[ :]{0,2}$",
+    re.I,
+)
+"""What stands before a code of a thing of which there are many."""
+_HANDLE = re.compile(r"(?<![\w.])@(?P<v>[A-Za-z][\w.-]*[\d_][\w-]*|[A-Z]\w+-[A-Z]\w+)")
+_USER = re.compile(r"\b(?:user ?name|user ?id)(?: is|:)? (?P<v>(?!from\b)[a-z]+[a-z._]*\d*[a-z\d._]*)\b(?! (?:to|is|and|in|the|with))", re.I)
+_MAC = re.compile(r"(?<![\w:])(?:[\dA-Fa-f]{2}[:-]){5}[\dA-Fa-f]{2}(?![\w:])")
+_UK_PLATE = re.compile(r"\b[A-Z]{2}\d{2} [A-Z]{3}\b(?! ?\d)")
 _SIGNED_CODE = re.compile(rf"[^\W\d_]{{3,}}/(?P<v>{_ANY_CODE.pattern})", re.I)
 _IN_BRACKETS = re.compile(r"(?<=[^\W\d_] )\((?P<v>\d{2,4}(?:-\d{2,4}){2})\)")
 _CODES = re.compile(rf"(?<![\w-])(?<!\d[./])(?<!\w\.){_CODE}", re.I)
@@ -152,6 +164,10 @@ def find_numbers(text: str) -> Iterator[Found]:
     if "::" in text or text.count(":") > 6:
         yield from (Found(*m.span(), "ip") for m in _IP6.finditer(text))
     yield from (Found(*m.span(), "device") for m in _UDI.finditer(text))
+    yield from (Found(*m.span(), "device") for m in _MAC.finditer(text))
+    yield from (Found(*m.span(), "vehicle") for m in _UK_PLATE.finditer(text))
+    for pattern in (_HANDLE, _USER):
+        yield from (Found(*m.span("v"), "other") for m in pattern.finditer(text))
     for pattern in (_PLATE, _CAR):
         yield from (Found(*m.span("v"), "vehicle") for m in pattern.finditer(text))
     yield from _by_cars(text, low := text.lower())
@@ -189,21 +205,31 @@ def _labelled(text: str) -> Iterator[Found]:
         before, kind = _label_before(text, code.start())
         if kind or _ANY_LABEL.search(before):
             yield Found(*code.span(), kind or "other")
+    for code in _SPACED.finditer(text):
+        if kind := _label_before(text, code.start())[1]:
+            yield Found(*code.span(), kind)
     for code in _CODES.finditer(text):
-        start, (before, kind) = code.start(), _label_before(text, code.start())
-        state = _STATE_BEFORE.search(before)  # lic. OH 12345
-        if state and not kind:
-            kind = _label_before(text, start - len(state[0]))[1]
-            start -= len(state[0]) if kind else 0
-        loose = _LOOSE_CODE.fullmatch(code[0]) and _LOOSE_LABEL.search(before)
-        named = sum(map(str.isdigit, code[0])) > 3 and _ANY_LABEL.search(before) and not _PICTURE_BEFORE.search(before)
-        if not kind and (loose or named or _ANY_CODE.fullmatch(code[0])):
-            kind = "other"
-        signed = _SIGNED_CODE.fullmatch(code[0])
-        if signed and not kind:  # K. Ramirez/76-ER-2417
-            start, kind = start + signed.start("v"), "other"
-        if kind and not _OBSTETRIC.fullmatch(code[0]):
-            yield Found(start, code.end(), kind)
+        if found := _code(text, code):
+            yield found
+
+
+def _code(text: str, code: re.Match[str]) -> Found | None:
+    """A code that its label or its shape gives away."""
+    start, (before, kind) = code.start(), _label_before(text, code.start())
+    state = _STATE_BEFORE.search(before)  # lic. OH 12345
+    if state and not kind:
+        kind = _label_before(text, start - len(state[0]))[1]
+        start -= len(state[0]) if kind else 0
+    if not kind and _CATALOGUE_BEFORE.search(before):
+        return None
+    loose = _LOOSE_CODE.fullmatch(code[0]) and _LOOSE_LABEL.search(before)
+    named = sum(map(str.isdigit, code[0])) > 3 and _ANY_LABEL.search(before) and not _PICTURE_BEFORE.search(before)
+    if not kind and (loose or named or _ANY_CODE.fullmatch(code[0])):
+        kind = "other"
+    signed = _SIGNED_CODE.fullmatch(code[0])
+    if signed and not kind:  # K. Ramirez/76-ER-2417
+        start, kind = start + signed.start("v"), "other"
+    return Found(start, code.end(), kind) if kind and not _OBSTETRIC.fullmatch(code[0]) else None
 
 
 def _label_before(text: str, place: int) -> tuple[str, str | None]:

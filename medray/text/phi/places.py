@@ -166,6 +166,8 @@ def _named(text: str, capitals: list[int]) -> Iterator[Found]:
             yield Found(m.start() + lead, m.end(), "location")
     for m in matches_at(_BEFORE_STATE, text, capitals):
         town = m["v"][_lead_in(m["v"]) :].split(" of ")[-1]
+        if m[0].endswith(" ID") and "," not in m[0]:
+            continue  # Pump ID 88213
         if _is_town(town) and ("," in m[0] or _is_strange(town) or _FIVE_DIGITS.match(text, m.end() + 1)):
             yield Found(m.end("v") - len(town), m.end("v"), "location")
     for m in matches_at(_VETERANS, text, capitals if " VA" in text else []):
@@ -266,5 +268,6 @@ def _cities(text: str) -> Iterator[Found]:
                 and not text[(end := m.start() + len(town)) : end + 1].isalnum()
             ):
                 yield Found(m.start(), end, "location")
-        if word in TOWNS and not is_common(word) and not is_term(word) and not EPONYM_NOUN.match(text, m.end()):
+        short = m[0].isupper() and len(word) < 5  # LIMA, an artery
+        if word in TOWNS and not short and not is_common(word) and not is_term(word) and not EPONYM_NOUN.match(text, m.end()):
             yield Found(*m.span(), "location")

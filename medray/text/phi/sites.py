@@ -33,7 +33,7 @@ _WIDE = (
     r"location|site|sending|receiving|disposition|dispo|destination|origin|(?:outside |old |prior )?records?|"
     r"(?:past|prior|previous) admissions?|lab|unit|city|town|clinic|lives(?: in| at)?|born(?: in)?|from|place"
 )
-_LABEL_GAP = re.compile(r"(?::[ \t]*\n?[ \t]*|\.{3,}[ \t]*|[ \t]{2,}|(?<=[A-Z]{4}) (?=[A-Z]{3,} [A-Z]{2,}))(?=[A-Z])")
+_LABEL_GAP = re.compile(r"(?::[ \t]*\n?[ \t]*|\.{3,}[ \t]*|[ \t]{2,}|(?<=EMPL|SITE|LITY|TION|HOOL|OYER) (?=[A-Z]{3,} [A-Z]{2,}))(?=[A-Z])")
 _LABEL_BEFORE = tuple(re.compile(rf"\b(?:{labels})(?: name)?[ \t]?$", re.I) for labels in (_NARROW, _WIDE))
 _RUN = re.compile(rf"{CAP}(?:[ -](?:{CAP}|of|the|at|on|de|du|la|&|and)){{0,5}}")
 _LIVES_BEFORE = re.compile(
