@@ -25,12 +25,12 @@ _FORMS = {
     "ymd": rf"{_Y}{_S}{_M}(?P=s){_D}",
     "mdy": rf"{_WEEKDAY}{_M}{_S}{_D}(?P=s){_ANY_YEAR}",
     "dmy": rf"{_D}{_S}{_M}(?P=s)(?P<y>{_LONG}|(?<=\d\d[-/.]\d\d[-/.])\d\d)",
-    "bdy": rf"{_WEEKDAY}{_B}[ -]?{_D}{_TH}(?:,?\s|-){_Y}",
+    "bdy": rf"{_WEEKDAY}{_B}[ -]?{_D}{_TH}(?:(?:,?\s|-){_Y}|,?[ ]'(?P<z>\d{{2}}))",
     "dby": rf"{_WEEKDAY}{_D}{_TH}(?:[ ]of)?[ -]?{_B}(?:[ ,-]{{0,2}}{_Y}|(?:[ -]'?|(?<=[a-z]))(?P<z>\d{{2}})"
     r"(?![\d:/%]|\.\d))",
     "by": rf"{_B}(?:(?:,|[ ]of)?[ /-]?{_Y}|[ ]'(?P<z>\d{{2}}))",
     "my": rf"{_M}/{_Y}",
-    "bd": rf"{_WEEKDAY}{_B}[ ]?{_D}{_TH}",
+    "bd": rf"{_WEEKDAY}{_B}[ ]?(?:the[ ])?{_D}{_TH}",
     "db": rf"{_WEEKDAY}{_D}{_TH}(?:[ ]of)?[ -]?{_B}",
     "md": rf"{_WEEKDAY}{_M}(?P<s>[/-]){_D}",
 }
@@ -42,7 +42,7 @@ _MONTH_STARTS = re.compile(
     rf"(?i:{'|'.join(sorted({m[1:3] for m in MONTHS}))})"
 )
 _FIND = {
-    name: re.compile(rf"(?:(?<![\w/.:-])|(?<=/\d-)|(?<=/\d\d-))(?:{form})(?![\w]|[/]\d|\.\d|"
+    name: re.compile(rf"(?:(?<![\w/.:-])|(?<=/\d-)|(?<=/\d\d-))(?:{form})(?!{'(?!T)' if name == 'ymd' else ''}[\w]|[/]\d|\.\d|"
                      rf"{'-' if name in ('mdy', 'ymd', 'dmy', 'my') else '/'}\d)", re.I)
     for name, form in _FORMS.items() if name != "md"
 }  # fmt: skip
@@ -54,7 +54,7 @@ _CUE = re.compile(
     r"held|checked|refilled|ordered|updated|evaluated|cultures?|bcx|ucx|utox|scan|surgery|clinic|appointment|appt|exam|"
     r"eval|labs?|transferred|discharged?|intubated|"
     r"extubated|consult|note|tx|treatment|given|placed|removed|changed|started|stopped|repeat|returned?|"
-    r"scheduled|f/u|d/c|dc'?d|vs|to)\b[ :(\n]{1,2}|\b(?:dr|saw|md|np|pa)\b\.? [^\n\d.;]{1,20} |\b(?:mon|tues?|wed|thu(?:rs?)?|fri|sat|sun)(?:day)?[., ]{1,2}|\(|\n|^|\d/\d{1,2} ?- ?)$",
+    r"scheduled|f/u|fu|lmp|edd|edc|exp|expires|d/c|dc'?d|vs|to)\b[ :(\n]{1,2}|\b(?:dr|saw|md|np|pa)\b\.? [^\n\d.;]{1,20} |\b(?:mon|tues?|wed|thu(?:rs?)?|fri|sat|sun)(?:day)?[., ]{1,2}|\(|\n|^|\d/\d{1,2} ?- ?)$",
     re.I,
 )
 _NO_DATE = re.compile(
@@ -65,7 +65,8 @@ _NO_DATE = re.compile(
     re.I,
 )
 _MONTH_DAY = re.compile(rf"(?<![\w/.])(?:{_FORMS['md'].removeprefix(_WEEKDAY)})(?![\w/%]|\.\d)", re.I)
-_RANGE_AFTER = re.compile(r" ?-{1,2} ?\d{1,2}/\d{1,2}(?![\w/])")
+_DAYS_AFTER = re.compile(r" ?[-–] ?\d{1,2}\b(?![/\d.-])")
+_RANGE_AFTER = re.compile(r" ?(?:-{1,2}|–|to|through|thru|until) ?\d{1,2}/\d{1,2}(?![\w/])")
 _STAMP_AFTER = re.compile(r"(?: \d{4})?:(?!\d)")
 """A colon, which makes a stamp of what stands before it."""
 _SHARE = re.compile(
@@ -139,6 +140,8 @@ def find_dates(text: str) -> Iterator[Found]:
         for m in matches_at(pattern, text, months if form[0] == "b" else digits):
             if _is_date(m, form):
                 yield Found(_with_weekday(text, m.start()), m.end(), "date", form)
+                if form == "bd" and (last := _DAYS_AFTER.match(text, m.end())):
+                    yield Found(*last.span(), "date")
     for m in matches_at(_MONTH_DAY, text, digits):
         before = text[max(0, m.start() - 24) : m.start()]
         # 9/24 and 09/02 look like nothing else, 4/5 does
@@ -213,7 +216,7 @@ def _with_weekday(text: str, start: int) -> int:
 
 def _is_date(m: re.Match[str], form: str) -> bool:
     g = m.groupdict()
-    if g.get("s") == "." and len(g["y"]) == 2 and len(m[0]) < 8:
+    if g.get("s") == "." and len(g["y"]) == 2 and len(m[0]) < 7:
         return False  # 3.4.19 is a list of figures
     # "march 4 times", "may 2 of them": these two are verbs where nothing else says month
     if (

@@ -34,7 +34,7 @@ _VETERANS = re.compile(r"\b(?P<v>[A-Z][\w'’-]+) (?:VA|VAMC)\b")
 _LAND = re.compile(
     rf"\b{CAP} (?:Falls|Rapids|Forks|Springs|Creek|City|Beach|Hills|Heights|Valley|Grove|Ridge|Rock|Island|Mills|"
     r"Bluffs|Junction|Harbor|Haven|Landing|Plains|Village|Bend|River|Lakes|"
-    r"Oaks|Pines|Gardens|Meadows|Acres|Estates|Commons|Towers|Woods|Manor|Terrace|Villas?|Place|Hospice)\b"
+    r"Oaks|Pines|Gardens|Meadows|Acres|Estates|Commons|Towers|Woods|Manor|Terrace|Villas?|Place|Hospice|Reservation|Nation|Pueblo|Hollow|Cove|Shores|Crossing|Prairie)\b"
 )
 _JOINING = frozenset(("of", "or", "on", "du", "de", "la"))
 _COUNTY = re.compile(

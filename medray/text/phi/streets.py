@@ -27,7 +27,7 @@ _SUFFIX = (
 _UNIT = r"(?:,? (?:apt|apartment|unit|suite|ste|no|#|floor|fl|room|rm)\b\.? ?#?\w{1,5})"
 _STREET_WORD = rf"(?:{CAP}|[JSD]r\.|[A-Z]\.|\d{{1,3}}(?:st|nd|rd|th)|d[eu]l?|l[ao]s?|of|the|and)"
 _STREETS = (
-    re.compile(rf"(?<![\w/.-])\d{{1,6}}[A-Z]?,? (?:{_STREET_WORD} ){{1,5}}?(?i:{_SUFFIX})\b\.?"
+    re.compile(rf"(?<![\w/.-])(?:\d{{1,6}}(?:-\d{{1,4}}| 1/2)?[A-Z]?|One|Two|Three|Four|Five|Six|Ten),? (?:{_STREET_WORD} ){{1,5}}?(?i:{_SUFFIX})\b\.?"
                rf"(?: (?:NE|NW|SE|SW|[NSEW])\b)?(?i:{_UNIT})?"),
     re.compile(rf"(?<![\w/.-])\d{{1,6}} (?:(?:Old |East |West |North |South )?(?:County Road|County Rd|"
                rf"State Road|Route|Rte|Highway|Hwy|Rural Route|RR) \d+|"
@@ -40,6 +40,11 @@ _BARE_STREET = re.compile(
     rf"\d{{2,5}} (?P<v>{CAP}(?: (?:de[l]? |la )?{CAP})?)(?i:{_UNIT})?"
     r"(?=[,;.\n)]|$| (?:in|with|and|on|where|by|when|is)\b)"
 )
+_ON_STREET = re.compile(
+    rf"\b(?:on|at|near|of|off|from|to|along|and|down) (?P<v>(?:[NSEW]\.? )?(?:{CAP}|\d{{1,3}}(?:st|nd|rd|th)) (?:St|Dr|Ct|Ln|Cir|Pl|Ter|Way)\b\.?)"
+    r"(?! [A-Z])"
+)
+_CORNER = re.compile(rf"\b(?:corner of|intersection of) (?P<v>(?:{CAP}|\d{{1,3}}(?:st|nd|rd|th)) (?:and|&) (?:{CAP}|\d{{1,3}}(?:st|nd|rd|th)))\b")
 _HOME_BEFORE = re.compile(
     r"(?:\b(?:at|on|near|from|to|outside|opposite|scene|house|home|lives?|residing|"
     r"residence|address|addr|street)[ :.]{1,24}|\n[ ]*)$",
@@ -66,9 +71,11 @@ def find_streets(text: str) -> Iterator[Found]:
     """Streets and houses in them, as "12 Old Mill Road, Apt 3" and, where somebody lives or is found, "12 Maple"."""
     digits = starts_of(text, "0")
     for pattern in _STREETS:
-        for m in matches_at(pattern, text, starts_of(text, "A0") if pattern is _STREETS[-1] else digits):
+        for m in matches_at(pattern, text, starts_of(text, "A0") if pattern is not _STREETS[1] else digits):
             if _is_street(m[0]):
                 yield Found(*m.span(), "location")
+    for pattern in (_ON_STREET, _CORNER):
+        yield from (Found(*m.span("v"), "location") for m in pattern.finditer(text))
     for m in matches_at(_BARE_STREET, text, digits):
         known = any(word in STOP or is_drug(word) for word in m["v"].lower().split())
         if not known and _HOME_BEFORE.search(text, max(0, m.start() - 36), m.start()):
