@@ -1,9 +1,9 @@
 """Recall and precision of the PHI rules on planted identifiers: on the template sets seen while they were written, and
-on the held-out one, each with a seed of its own.
+on the held-out ones, each with a seed of its own.
 
 An identifier is recalled only if every character of it is covered; a find is precise only if every letter and digit in
 it belongs to planted identifiers. Prints a table per kind for each set and, last, one JSON line: the figures of the
-held-out set.
+last set, or of the one that `--set` names.
 """
 
 from __future__ import annotations
@@ -109,13 +109,15 @@ def main() -> None:
         "--show", choices=[name for name, *_ in _SETS], help="print what was missed or wrong in one set"
     )
     options = parser.parse_args()
+    if options.set and options.show not in (None, options.set):
+        parser.error(f"--show {options.show}: only set {options.set} is measured; drop --set or name the same set")
     count = 90 if options.quick else 450  # a multiple of the number of templates of set g
     chosen = [entry for entry in _SETS if options.set in (None, entry[0])]
     notes = {name: make_notes(name, seed, count) for name, seed, _ in chosen}
     tallies = {name: measure(notes[name]) for name in notes}
     for name, seed, label in chosen:
         _print(f"template set {name}, seed {seed}, {count} notes ({label})", tallies[name])
-    if options.show in tallies:
+    if options.show:
         print(*tallies[options.show].missed, "", *tallies[options.show].wrong, sep="\n")
     everything = [note for some in notes.values() for note in some]
     begun = time.process_time()

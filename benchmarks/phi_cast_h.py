@@ -95,6 +95,19 @@ DATES = {
     "month": "%B %Y", "oracle": "%d-%b-%Y", "short": "%b %-d", "born_mdy": "%-m/%-d/%Y", "born_mdy2": "%-m/%-d/%y",
 }
 
+
+def _npi(stem: int) -> str:
+    """A National Provider Identifier: nine digits and the Luhn digit over them and the prefix 80840."""
+    digits = [int(digit) for digit in f"80840{stem}"]
+    return f"{stem}{-(sum(sum(divmod(2 * d, 10)) for d in digits[::-2]) + sum(digits[-2::-2])) % 10}"
+
+
+def _dea(letter: str, number: int) -> str:
+    """A DEA registration's shape: the registrant's letter, any second letter, six digits and their check digit."""
+    digits = [int(digit) for digit in str(number)]
+    return f"{letter}@{number}{(sum(digits[::2]) + 2 * sum(digits[1::2])) % 10}"
+
+
 CODES = {
     "mrn": ("medical_record", ["!#######", "E!######", "!##-##-##", "!########", "00!######", "@@!######"]),
     "member": ("health_plan", ["@@@!########", "W!#########", "!@@#-@@#-@@##", "!########-0!", "XEA!########",
@@ -110,8 +123,8 @@ CODES = {
     "vin": ("vehicle", ["1HG@@####!@######", "4T1@#!@@#@@######", "1FT@@#@##@@@######"]),
     "plate": ("vehicle", ["@@@ ####", "!@@@###", "@@@-####", "@@ #####", "@!# !@@"]),
     "lic": ("licence", ["@!#####", "RN!######", "!#####", "LC-!####", "!#.!#####"]),
-    "npi": ("licence", ["1#########"]),
-    "dea": ("licence", ["B@!######", "M@!######"]),
+    "npi": ("licence", [_npi(stem) for stem in range(104_000_017, 199_000_000, 1_234_567)]),
+    "dea": ("licence", [_dea(letter, number) for letter in "ABFM" for number in range(104_729, 999_999, 31_337)]),
     "dl": ("licence", ["@!##-####-####", "@!#######", "!########"]),
     "serial": ("device", ["@@@######@", "!#########", "@!##-#####", "@@##@#####", "!#-#####"]),
     "lot": ("device", ["!#####", "@@##@###", "!###@#"]),
@@ -158,7 +171,7 @@ DECOYS = {
               "Morse 55", "PHQ-9 17", "Child-Pugh B8", "Ranson 3", "Gleason 4+3", "Fitzpatrick III", "Wells 6",
               "CURB-65 2", "Katz 4/6", "Kellgren-Lawrence 3"],
     "line": ["Foley", "Foley catheter", "Hickman", "Jackson-Pratt drain", "Quinton catheter", "Dobhoff tube",
-             "Yankauer", "Blake drain", "Bair Hugger", "Hoyer lift", "Penrose", "Ommaya reservoir", "Groshong",
+             "Blake drain", "Penrose", "Ommaya reservoir", "Groshong",
              "Shiley 8", "Swan", "PICC", "18g R AC"],
     "gene": ["BRCA2", "EGFR L858R", "HER2 3+", "KRAS G12C", "MSH6", "JAK2 V617F", "CD34+", "PD-L1 60%", "BCR-ABL",
              "Ki-67 20%", "p16"],

@@ -34,7 +34,7 @@ Dictated by: {res.full}, MD (resident)   Read and signed: {rad.full_mi}, MD   {d
 """,
     # pathology
     """SURGICAL PATHOLOGY REPORT                         Case: {no.path}
-Name: {pt.full_mi}    Sex: F    DOB: {date.born} (Age: {age.young})    Med Rec: {no.mrn}    Acct: {no.acct}
+Name: {pt.full_mi}    Sex: F    DOB: {date.born}    Med Rec: {no.mrn}    Acct: {no.acct}
 Collected: {date.mdy}    Received: {date.mdy}    Reported: {date.mdy}
 Submitting: {sx.full}, M.D., {place.facility}, {place.town}, {place.st}. cc: {pcp.full}, D.O. Fax: {no.fax}
 DIAGNOSIS: A. Breast, left, lumpectomy: invasive ductal carcinoma, Nottingham grade 2 (3+2+2=7), 1.4 cm; pT1c pN0(sn).
@@ -62,8 +62,8 @@ since he lost his apartment ({place.apt}). Worked at {place.work} until {date.mo
 {no.ssn4}. Medicaid {no.member}; food stamps case {no.ref}. Car (plate {no.plate}) impounded {date.md}. Drinks 1/2 pint
 {not.when}; AUDIT 22/40, {not.score}. Mother {mo.first}, {age.old}, is in {place.care}. Probation officer {po.full}
 in {place.county}, docket {no.case}, x{no.ext}. Hx {not.dx}. He rose from bed unaided and hopes to walk uphill to the
-bus again. Plan: bed search; {place.facility} intake ({ik.first}, {no.tel}, fax {no.fax}, {no.mail}). Mr. {pt.last}'s
-goal: "my own place."
+bus again. Mr. {pt.last}'s goal: "my own place." Will follow.
+Plan: bed search; {place.facility} intake ({ik.first}, {no.tel}, fax {no.fax}, {no.mail}).
 {sw.full}, LCSW   lic. {no.lic}
 """,
     # operative note
@@ -120,11 +120,11 @@ Patient {pt.last} was seen and examined. 35 minutes. {res.full}, PGY-2, pager {n
 """,
     # home health
     """HOME HEALTH VISIT NOTE - SN        Agency: {place.agency}
-Patient {pt.last_first}    SOC date {date.pad}    Visit date {date.pad}    HIC/MBI {no.member}    Cert
-{date.md}-{date.md} Address verified: {place.apt}, {place.town} {place.zip}. Lives w/ spouse ({sp.first}, {age.old},
-hard of hearing). {not.vs}. Wound L shin 3.2 x 1.8 x 0.2 cm. Taught {not.med}. FSBS log 98-143, 110-205. {not.score}.
-{not.exam}. O2 concentrator ser# {no.serial}, 2 L. Wound vac unit {no.serial}. Scale reads 91.2 lb. Denies falls
-{not.when}. Gate code and key per daughter {dau.full}, {no.tel}. Dog in yard. Aide {aide.full} comes 3x/week.
+Patient {pt.last_first}    SOC date {date.pad}    Visit date {date.pad}    HIC/MBI {no.member}
+Cert {date.md}-{date.md}. Address verified: {place.apt}, {place.town} {place.zip}. Lives w/ spouse ({sp.first},
+{age.old}, hard of hearing). {not.vs}. Wound L shin 3.2 x 1.8 x 0.2 cm. Taught {not.med}. FSBS log 98-143, 110-205.
+{not.score}. {not.exam}. O2 concentrator ser# {no.serial}, 2 L. Wound vac unit {no.serial}. Scale reads 91.2 lb.
+Denies falls {not.when}. Gate code and key per daughter {dau.full}, {no.tel}. Dog in yard. Aide {aide.full} 3x/week.
 MD {md.last} notified of weight gain; fax {no.fax}. Next visit {date.wkmd}. Homebound d/t {not.dx}.
 {rn.full} RN, lic # {no.lic}      Patient signature on file
 """,
@@ -135,7 +135,8 @@ her son {son.Full} when she got sick, went to urgent care on {date.md} given {no
 {place.street_low} with husband {hus.First} who smokes 1/2 ppd. {not.vs}. {not.exam}. {not.lab} cxr neg. she may have
 {not.dx}. will get echo {date.md} and see dr {card.Last} at {place.facility_low}. d/w {rn.First} the charge nurse. i
 called the son at {no.tel} and he will mark her calendar. plan {not.med}, rtc {date.Low}. call pt w/ results cell
-{no.tel}. thanks dictated not read, {md.Last}, job {no.ref}
+{no.tel}. thanks
+dictated not read, {md.Last}, job {no.ref}
 """,
     # flowsheet and medication record
     """MAR / FLOWSHEET    {pt.last_comma}    {no.mrn}    Adm {date.mdy2}    Wt 91 kg    Allergy: PCN
@@ -181,7 +182,7 @@ Denied {date.mdy}; appeal filed {date.mdy} by {co.first}. Upload portal {no.url}
 """,
     # labour and delivery
     """L&D DELIVERY NOTE
-{pt.full}, {age.young} y.o. G3P2002 at 39w2d (LMP {date.mdy}, EDD {date.mdy}), MRN {no.mrn}. GBS neg. Rh pos. Blood O+.
+{pt.full}, 31 y.o. G3P2002 at 39w2d (LMP {date.mdy}, EDD {date.mdy}), MRN {no.mrn}. GBS neg. Rh pos. Blood O+.
 Adm {date.md} 0310 with SROM. {not.vs}. FHR 140s, cat 1. Epidural by Dr. {an.last}. Pitocin 2-12 mU/min. McRoberts,
 Woods screw not needed. Complete at 1105. NSVD of viable girl "{baby.first}" at 1142 on {date.full}, 3,412 g, Apgars
 8/9. Baby's MRN {no.mrn}, band {no.staff}. Placenta intact 1150, Duncan. 2nd degree repaired with 3-0 Vicryl. QBL 310
@@ -206,8 +207,7 @@ Ship to {place.street}, {place.town}, {place.st} {place.zip}    Acct with suppli
 AirSense 11 SN {no.serial}, device no. {no.serial}, humidifier s/n {no.serial}. Pressure 8-14 cmH2O, ramp 20.
 {not.code}. PSG {date.mdy} at {place.facility}: AHI 31.4, nadir 82%. Epworth 15/24. Mallampati III. BMI 36.
 Cheyne-Stokes absent. Download {date.mdy}: use 91% nights, 5.6 h, leak 12. Upload host {no.ip}; {no.ip6}. Patient view:
-{no.url}. Mr. {pt.last} reports {not.dx}, {not.med}. RT {rt.full} fitted an F20 medium. Spouse {sp.first} says snoring
-gone.
+{no.url}. Mr. {pt.last} reports {not.dx}, {not.med}. RT {rt.full} fitted an F20 medium. Spouse {sp.first}: no snoring.
 Ordering: {md.last_first}, MD   NPI {no.npi}   signed {date.mdy}
 """,
     # fitness to drive
@@ -217,14 +217,14 @@ Home: {place.street}, {place.town}. Cell {no.tel}. Email {no.mail}. Tractor VIN 
 Vision 20/25 20/30 OU 20/25, field 90/90. Whisper 5 ft. BP 138/88, 134/86. UA SG 1.020 prot neg. {not.exam}.
 {not.score}. Hx: {not.dx}, CPAP, {not.med}. Crash in {date.month} in {place.town}, own car ({no.plate}) totaled. A1c
 7.1. Card valid to {date.mdy}. Drug screen specimen {no.acc}, collected 0940 by {col.full}. MRO Dr. {mro.last}. Letter
-faxed to safety manager {mgr.full} at {no.fax}. Tests by {not.code}.
+faxed to safety manager {mgr.full} at {no.fax}. Billed {not.code}.
 {ex.full}, DO, National Registry {no.lic}, state license {no.lic}
 """,
     # device clinic
     """DEVICE CLINIC / REMOTE CHECK   {date.sql}
 {pt.full}  MRN {no.mrn}  ICD implanted {date.dm} at {place.facility} by {ep.full}, MD for Brugada syndrome.
-Gen: Medtronic Evera, serial {no.serial}, UDI {no.udi}. RV lead SN {no.serial}, lot {no.lot}. Battery 2.98 V, ERI 2.73
-V. R wave 11.2 mV, 0.75 V @ 0.40 ms, 456 ohm, shock 61 ohm. VT zone 188, VF 214. VP <1%, AT/AF 0.2%. NSVT x2 on
+Gen: Medtronic Evera, serial {no.serial}, UDI {no.udi}. RV lead SN {no.serial}, lot {no.lot}. Battery 2.98 V.
+ERI 2.73 V. R wave 11.2 mV, 0.75 V @ 0.40 ms, 456 ohm, shock 61 ohm. VT zone 188, VF 214. VP <1%, AT/AF 0.2%. NSVT x2 on
 {date.dm}. Bundle of His not paced. {not.med}. {not.lab}. Remote monitor gateway {no.ip}; patient site {no.url}, login
 {no.mail}. {pt.first}'s wife {wf.first} says the monitor sits in their camper (VIN {no.vin}, plate {no.plate}). Alerts
 to {no.tel}.
@@ -257,7 +257,7 @@ Medicare {no.member}. Caring page {no.url}. Funeral home in {place.town}, {no.te
 Hi Dr {md.last}, this is {pt.first} {pt.last} (dob {date.born_mdy2}). Im having the burning again {not.when} and my
 readings are {not.vs}. I take {not.med} but lost the bottle, rx {no.rx}. Can you call it in near my new place at
 {place.street} in {place.town}? Cell is {no.tel}, or my mom {mo.first} {no.tel}. My new card says member {no.member}.
-May I come in {date.wkmd} ? thx, {pt.nick}
+May I come in {date.wkmd} ?  thx, {pt.nick}
 {date.short} 7:50 AM {rn.full}, RN -> {pt.first}, please see {no.url} for the video slot on {date.md} w/ {np.first}
 {np.last}, NP. Bill question (acct {no.acct}) goes to {bil.first} at {no.tel} x{no.ext}. {not.lab} looks good. Client IP
 {no.ip}
