@@ -58,7 +58,7 @@ ROLES = frozenset(
     paramedic emt clerk secretary scribe author guarantor insured subscriber policyholder proxy hcp poa kin nok
     contact pcp aide attorney lawyer teacher principal witness agent consultant dentist examiner investigator
     counselor supervisor md rn np crna operator interviewer informant rt cna hha student officer crew sw ot slp lpn
-    priest minister detective deputy trooper driver caller claimant employer tenant inmate detainee veteran presenter
+    priest minister detective deputy trooper driver caller claimant employer tenant doula intake bailiff chaperone sitter volunteer phlebotomist medic scheduler registrar receptionist paralegal inmate detainee veteran presenter
     prescriber implanter rep representative carer spouse circulator perfusionist preceptor proceduralist endoscopist
     dispatcher toxicologist hygienist podiatrist optometrist geneticist nephrologist urologist gastroenterologist
     rheumatologist endocrinologist hematologist dermatologist ophthalmologist pulmonologist intensivist physiatrist

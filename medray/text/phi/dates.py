@@ -35,6 +35,7 @@ _FORMS = {
     "md": rf"{_WEEKDAY}{_M}(?P<s>[/-]){_D}",
 }
 READABLE = {name: re.compile(form, re.I) for name, form in _FORMS.items()}
+_ENDS_DATE = re.compile(r"[.,;)\n]|$| (?:at|with|for|and|on|by|from)\b")
 _WEEKDAY_BEFORE = re.compile(rf"(?<![\w/.:-]){_WEEKDAY[:-1]}$", re.I)
 _LONGEST_WEEKDAY = 16
 _MONTH_STARTS = re.compile(
@@ -54,7 +55,7 @@ _CUE = re.compile(
     r"held|checked|refilled|ordered|updated|evaluated|cultures?|bcx|ucx|utox|scan|surgery|clinic|appointment|appt|exam|"
     r"eval|labs?|transferred|discharged?|intubated|"
     r"extubated|consult|note|tx|treatment|given|placed|removed|changed|started|stopped|repeat|returned?|"
-    r"scheduled|f/u|fu|lmp|edd|edc|exp|expires|d/c|dc'?d|vs|to)\b[ :(\n]{1,2}|\b(?:dr|saw|md|np|pa)\b\.? [^\n\d.;]{1,20} |\b(?:mon|tues?|wed|thu(?:rs?)?|fri|sat|sun)(?:day)?[., ]{1,2}|\(|\n|^|\d/\d{1,2} ?- ?)$",
+    r"scheduled|f/u|fu|pmt|paid|payment|adm|rtc|lmp|edd|edc|exp|expires|d/c|dc'?d|vs|to)\b[ :(\n]{1,2}|\b(?:dr|saw|md|np|pa)\b\.? [^\n\d.;]{1,20} |\b(?:mon|tues?|wed|thu(?:rs?)?|fri|sat|sun)(?:day)?[., ]{1,2}|\(|\n|^|\d/\d{1,2} ?- ?)$",
     re.I,
 )
 _NO_DATE = re.compile(
@@ -67,12 +68,15 @@ _NO_DATE = re.compile(
 _MONTH_DAY = re.compile(rf"(?<![\w/.])(?:{_FORMS['md'].removeprefix(_WEEKDAY)})(?![\w/%]|\.\d)", re.I)
 _DAYS_AFTER = re.compile(r" ?[-–] ?\d{1,2}\b(?![/\d.-])")
 _RANGE_AFTER = re.compile(r" ?(?:-{1,2}|–|to|through|thru|until) ?\d{1,2}/\d{1,2}(?![\w/])")
-_STAMP_AFTER = re.compile(r"(?: \d{4})?:(?!\d)")
+_STAMP_AFTER = re.compile(r"(?: \d{4})?:(?!\d)|,? (?:at )?[012]\d[0-5]\d\b")
 """A colon, which makes a stamp of what stands before it."""
+_LONE_BEFORE = re.compile(r"(?:\b[a-z]{4,}(?:ed|en|ing|wn|nt)|\b[A-Z][a-z]+) $")
+_LONE_AFTER = re.compile(r"[.;)](?!\d)|\n|$")
+"""Around a month and a day without a cue: something was done then ("impounded 3/7.")."""
 _SHARE = re.compile(
     r"\b(?:nodes?|day|scored|rated|graded|strength|motor|power|reflex\w*|pulses|murmur|pain|apgars?|score|gleason|"
     r"scale|ratio|acuity|"
-    r"bp)[^\n.;]{0,16}\Z",
+    r"bp|psv|bipap|cpap|ipap|ps|vent)[^\n.;]{0,16}\Z|\bapgars?\s{1,2}\Z",
     re.I,
 )
 _ORAL_TEN = "one|two|three|four|five|six|seven|eight|nine"
@@ -147,12 +151,13 @@ def find_dates(text: str) -> Iterator[Found]:
         # 9/24 and 09/02 look like nothing else, 4/5 does
         if m["s"] == "-" and not (len(m["m"] + m["d"]) == 4 and _CUE.search(before)):
             continue  # a range
+        alone = _LONE_AFTER.match(text, m.end()) and _LONE_BEFORE.search(before) and not _is_score(m)
         padded = m["m"].startswith("0") or m["d"].startswith("0")
         if not padded and _NO_DATE.match(text, m.end()):
             continue
         sure = padded or int(m["d"]) > 12
         stamp = _RANGE_AFTER.match(text, m.end()) or _STAMP_AFTER.match(text, m.end())
-        if (sure or _CUE.search(before) or stamp) and not _SHARE.search(before):
+        if (sure or alone or _CUE.search(before) or stamp) and not _SHARE.search(before):
             yield Found(_with_weekday(text, m.start()), m.end(), "date", "md")
     yield from _ages(text)
 
@@ -208,6 +213,11 @@ def shift_date(text: str, form: str, days: int, near: date | None = None) -> str
     return out
 
 
+def _is_score(m: re.Match[str]) -> bool:
+    """Whether a month and a day may be so many of so many: 3/10, 4/5."""
+    return int(m["m"]) <= int(m["d"]) and int(m["d"]) in (2, 3, 4, 5, 6, 8, 10)
+
+
 def _with_weekday(text: str, start: int) -> int:
     """Where a date begins with its weekday, where one stands before it."""
     m = _WEEKDAY_BEFORE.search(text, max(0, start - _LONGEST_WEEKDAY), start)
@@ -222,7 +232,7 @@ def _is_date(m: re.Match[str], form: str) -> bool:
     if (
         (g.get("b") or "").lower() in ("may", "march", "mar", "sun")
         and g["b"].islower()
-        and not (g.get("y") or g.get("t"))
+        and not (g.get("y") or g.get("t") or _ENDS_DATE.match(m.string, m.end()))
     ):
         return False
     return read_date(m[0], form) is not None or form in ("mdy", "ymd", "dmy")

@@ -20,6 +20,7 @@ from medray.core.config import Config
 from medray.text.phi.cues import split_words
 from medray.text.phi.dates import find_dates, read_date
 from medray.text.phi.found import Found, settle
+from medray.text.phi.lower import raised
 from medray.text.phi.marks import find_marks, has_broken_mark
 from medray.text.phi.names import NameReader
 from medray.text.phi.numbers import find_numbers
@@ -59,9 +60,10 @@ class Deidentified(NamedTuple):
 
 def find_identifiers(text: str) -> list[Found]:
     """The identifiers of a note in order of place, without overlaps."""
-    first = [*find_marks(text), *find_numbers(text), *find_dates(text), *find_places(text)]
-    first += find_next_towns(text, first)
-    found = settle([*first, *NameReader(text, split_words(text)).find()], len(text))
+    capital = raised(text)
+    first = [*find_marks(text), *find_numbers(text), *find_dates(text), *find_places(capital)]
+    first += find_next_towns(capital, first)
+    found = settle([*first, *NameReader(capital, split_words(capital)).find()], len(text))
     return _whole_names(text, [item for item in found if _holds(text, item)])
 
 

@@ -135,12 +135,15 @@ class NameReader(RunReader):
     def _turned(self, word: Word) -> Word | None:
         """The given name after a family name and a comma: HILL, DANIEL."""
         number = self.at[word.start] + 1
-        if number == len(self.words) or self.text[word.stop : (after := self.words[number]).start] != ", ":
+        if number == len(self.words) or self.text[word.stop : (after := self.words[number]).start] not in (", ", ","):
             return None
         alike = word.text.isupper() == after.text.isupper() and word.text.istitle() == after.text.istitle()
-        known = after.lower in GIVEN or (after.text.isupper() and after.is_suspect)
+        known = after.lower in GIVEN or (after.text.isupper() and after.is_suspect and not is_rare(word.lower))
         named = known and after.is_capital and not (is_term(after.lower) or after.lower in TOWNS)
-        rare = is_rare(word.lower) and len(word.text) > 2 and len(after.text) > 3
+        rare = is_rare(word.lower) and len(word.text) > 2 and len(after.text) > 3 and "-" not in word.text
+        if after.start - word.stop == 1 and alike and word.text.istitle() and len(after.text) > 2:  # Hernandez,Gloria
+            names = [w for w in (word, after) if w.is_listed or w.is_suspect]
+            return after if names and not (word.is_stop or after.is_stop) else None
         family = not word.is_stop and (word.is_listed or word.is_suspect or rare or word.lower in NAME_WORDS)
         return after if alike and named and family and len(word.text) > 1 else None
 

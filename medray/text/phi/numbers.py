@@ -54,7 +54,7 @@ _LABELLED = {
         r"billing|encounter|visit|guarantor|card",
     ),
     "licence": (
-        r"DEA|NPI|UPIN|GMC|NMC|HCPC|NABP|NCPDP|CDL|licen[cs]ed?(?! (?:plate|tag))|lic\b\.?|certificate|passport|permit",
+        r"DEA|NPI|UPIN|GMC|NMC|HCPC|NABP|NCPDP|CDL|licen[cs]ed?(?! (?:plate|tag))|lic\b\.?|certificate|cert\b\.?|passport|permit",
         r"DL|cert\b\.?|certification|reg\b\.?|registration|credential|PIN|NRP|EMT(?:-P)?|RN|LPN|LVN|NP|PA(?:-C)?|MD|DO|"
         r"RPh|PharmD|PT|OT|RT|CRNA|board",
     ),
@@ -62,7 +62,7 @@ _LABELLED = {
     "device": (r"ser(?:ial)?\b\.?|S/?N|UDI|IMEI|model/serial|lot|transmitter|sensor code", r"device|implant|pump|machine|monitor|unit|generator"),
     "other": (
         r"(?<=\()ID|ID(?= ?[#:]| (?:band|bracelet|tag|badge))(?: band| bracelet| tag| badge)?|accession|specimen|badge|"
-        r"employee|requisition|military|docket|subject|participant|job|clip",
+        r"employee|requisition|military|docket|incident|wristband|bracelet|(?:id )?band|ticket|subject|participant|job|clip",
         r"study|trial|interpreter|case|kit|claim|ref(?:erence)?|protocol|dictation|document|order|prescription|rx|"
         r"confirmation|prisoner|inmate|student|user ?|state|national|tax|identification",
     ),
@@ -97,6 +97,7 @@ _HANDLE = re.compile(r"(?<![\w.])@(?P<v>[A-Za-z][\w.-]*[\d_][\w-]*|[A-Z]\w+-[A-Z
 _USER = re.compile(r"\b(?:user ?name|user ?id)(?: is|:)? (?P<v>(?!from\b)[a-z]+[a-z._]*\d*[a-z\d._]*)\b(?! (?:to|is|and|in|the|with))", re.I)
 _MAC = re.compile(r"(?<![\w:])(?:[\dA-Fa-f]{2}[:-]){5}[\dA-Fa-f]{2}(?![\w:])")
 _UK_PLATE = re.compile(r"\b[A-Z]{2}\d{2} [A-Z]{3}\b(?! ?\d)")
+_SLASHED = re.compile(r"\d{1,2}([/.-])\d{1,2}\1\d{2,4}|(?:19|20)\d\d([/.-])\d{1,2}\2\d{1,2}")
 _SIGNED_CODE = re.compile(rf"[^\W\d_]{{3,}}/(?P<v>{_ANY_CODE.pattern})", re.I)
 _IN_BRACKETS = re.compile(r"(?<=[^\W\d_] )\((?P<v>\d{2,4}(?:-\d{2,4}){2})\)")
 _CODES = re.compile(rf"(?<![\w-])(?<!\d[./])(?<!\w\.){_CODE}", re.I)
@@ -109,7 +110,7 @@ _CALLED = re.compile(
     r"(?P<v>\(?0\d{2,4}\)?[ -]?\d{3,4}[ -]?\d{3,4}|x ?\d-\d{4})(?![\w-])|\b[xX] ?(?P<w>\d-\d{4})(?![\w-])",
     re.I,
 )
-_ON_PAGER = re.compile(r"[px](?<!\w[px])\.?(?P<v>\d{4,5})(?![\w.-])")
+_ON_PAGER = re.compile(r"[px](?<!\w[px])\.?(?P<v>\d{4,5})(?![\w-]|\.\d)")
 _SSN_SPACED = re.compile(r"\d{3} \d{2} \d{4}\b")
 _SSN_MASKED = re.compile(r"[X*x#•](?:[X*x#•]{2}-?[X*x#•]{2}-?|[X*x#•]{2,4}-)\d{4}\b")
 _UDI = re.compile(r"\(01\)\d{14}(?:\(\d{2}\)[\w-]+)*")
@@ -220,8 +221,8 @@ def _code(text: str, code: re.Match[str]) -> Found | None:
     if state and not kind:
         kind = _label_before(text, start - len(state[0]))[1]
         start -= len(state[0]) if kind else 0
-    if not kind and _CATALOGUE_BEFORE.search(before):
-        return None
+    if (not kind and _CATALOGUE_BEFORE.search(before)) or (kind == "other" and _SLASHED.fullmatch(code[0])):
+        return None  # of a catalogue, a date
     loose = _LOOSE_CODE.fullmatch(code[0]) and _LOOSE_LABEL.search(before)
     named = sum(map(str.isdigit, code[0])) > 3 and _ANY_LABEL.search(before) and not _PICTURE_BEFORE.search(before)
     if not kind and (loose or named or _ANY_CODE.fullmatch(code[0])):
@@ -255,8 +256,9 @@ def _phones(text: str) -> Iterator[Found]:
             yield Found(*m.span("v"), "other")
     for m in _JOINED.finditer(text):
         lengths = {len(group) for group in m[0].split("-")}
-        measured = _LAB_BEFORE.search(text, max(0, m.start() - 40), m.start())
-        if len(lengths) > 1 and not measured and not _DATED.fullmatch(m[0]) and len(re.sub("-", "", m[0])) > 6 + (m[0].count("-") < 2):
+        before = text[max(0, m.start() - 40) : m.start()]
+        measured = _LAB_BEFORE.search(before) or _CATALOGUE_BEFORE.search(before)
+        if len(lengths) > 1 and not measured and not _DATED.fullmatch(m[0]) and len(re.sub("-", "", m[0])) > 6:
             yield Found(*m.span(), "other")  # neither a range nor a row of values is written so
     for m in _CALLED.finditer(text):
         yield Found(*m.span("v" if m["v"] else "w"), "phone")

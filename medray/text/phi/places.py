@@ -30,6 +30,12 @@ _BARE = re.compile(
     r"Lutheran|Adventist|Deaconess|Children['’]s|Rehab|Hospice|Infirmary|SNF|ALF|ILF|LTACH?|SAR|ARU|IRF)"
     r"(?=[,.;:)\n]|$|  | \(| (?:on|for|in|to|and|ED|ER|ICU|with|by|at)\b)"
 )
+_SYSTEM = re.compile(
+    r"(?:Memorial Hermann|Kaiser(?: Permanente)?|Mass General|Johns Hopkins|Mount Sinai|Cedars[- ]Sinai|NYU Langone|UPMC|UCSF|"
+    r"UCLA|MD Anderson|Mayo Clinic|Cleveland Clinic|Geisinger|Intermountain|Banner|Providence|Sutter|Ascension|Northwell|"
+    rf"Henry Ford|Baylor|Ochsner|Emory|Vanderbilt|Mercy|Trinity|HCA|AdventHealth|Novant|Atrium) {CAP}(?: (?:{CAP}))?\b"
+)
+"""Chains of hospitals, with what they call one of them."""
 _VETERANS = re.compile(r"\b(?P<v>[A-Z][\w'’-]+) (?:VA|VAMC)\b")
 _LAND = re.compile(
     rf"\b{CAP} (?:Falls|Rapids|Forks|Springs|Creek|City|Beach|Hills|Heights|Valley|Grove|Ridge|Rock|Island|Mills|"
@@ -85,8 +91,7 @@ _GENERIC = frozenset(
     outpatient inpatient ambulatory allergy asthma dermatology endocrine endocrinology rheumatology gi gyn ob
     urology fertility genetics geriatric gerontology infectious disease id hepatology liver kidney breast cancer
     tumor radiation trauma burn stroke vascular cardiac thoracic cardiothoracic plastic research clinical state
-    county city national american public private home school high middle elementary catholic baptist methodist
-    lutheran presbyterian jewish islamic christian poison control call data please follow-up followup telephone fax
+    county city national american public private home school high middle elementary poison control call data please follow-up followup telephone fax
     visit tertiary transfer crisis birth birthing imaging infusion
     referring referral accepting admitting he she pt patient no on per cvs walgreens living retail
     pacemaker memory sick headache hernia travel lipid prenatal postpartum preop hearing balance foot fracture
@@ -161,7 +166,7 @@ def _named(text: str, capitals: list[int]) -> Iterator[Found]:
     )
     counties = capitals if _COUNTY_NOUN.search(text) else []
     for m in matches_at(_COUNTY, text, counties):
-        lead = _lead_in(m[0])
+        lead = _lead_in(m[0].removeprefix("County ")) + 7 * m[0].startswith("County ")
         if not _all_generic(m[0][lead:].rsplit(" ", 1)[0]):
             yield Found(m.start() + lead, m.end(), "location")
     for m in matches_at(_BEFORE_STATE, text, capitals):
@@ -182,6 +187,7 @@ def _named(text: str, capitals: list[int]) -> Iterator[Found]:
         if _is_town(town) and _is_strange(town):
             yield Found(*m.span("code"), "location")
             yield Found(m.end("v") - len(town), m.end("v"), "location")
+    yield from (Found(*m.span(), "location") for m in matches_at(_SYSTEM, text, capitals))
     for pattern in (_NATURE, _LAND):
         for m in matches_at(pattern, text, capitals):
             if not EPONYM_NOUN.match(text, m.end()) and (_is_town(m[0]) or m[0].startswith("Our ")):

@@ -34,7 +34,7 @@ _JOINT_BEFORE = re.compile(r"(?<=[.,;:(/\n ])(?P<v>[A-Z][a-z'’]+)(?: ?/ ?| ?& 
 _QUOTED = re.compile(r",? ?\(?[\"“'‘](?P<v>[A-Z][\w'’-]+)[\"”'’]")
 _INITIAL_AFTER = re.compile(r" [A-Z]\.(?=[,:;)\n]| (?:RN|MD|NP|PA|DO|LPN|RT)\b)")
 _CLOSE = re.compile(r"['’]s\b|[ ]?[,;:.)/\"”]|\n|$| {2}| [-–]| (?:MD|RN|NP|PA|DO|LPN|RT|PhD|PharmD|aware|and|re|at|on|to)\b")
-_OPEN = re.compile(r"(?:[-–/(:;,.\n\"“]|[a-z]|^) ?$")
+_OPEN = re.compile(r"(?:[-–/(:;,.\n\"“ ]|[a-z]|^) ?$")
 _DATED = re.compile(r",? (?:(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}\.? \d|\d{1,2}/\d{1,2}/\d)")
 _SPEAKER = re.compile(r": [a-z]")
 _AT_WORK = re.compile(
@@ -47,8 +47,10 @@ _SERVICE_BEFORE = re.compile(
     r"IR|OB|peds|nutrition|chaplain\w*|trauma|anesthesia|neurosurgery|oncology) \($"
 )
 _RELATED = re.compile(rf"\b(?:{'|'.join(sorted(cues.RELATIONS, key=len, reverse=True))})\b[^.;:,\n]{{0,24}}, $")
+_QUOTED_BABY = re.compile(r"\b(?:girl|boy|baby|infant|twin \w|named|called|nicknamed|patient|pt),? [\"“]$")
 _BEGIN = re.compile(r"[(\[;.:\n] ?$")
-_AGED = re.compile(r"(?:, | \()\d{1,2}(?:\)|[,;] | and )")
+_LINE_END = re.compile(r"\n|$|,| {2}| MD\b")
+_AGED = re.compile(r", (?:\(\d{3}\) ?|\d[-.]|\+\d ?)?\d{3}[-. ]\d{3,4}|(?:, | \()\d{1,2}(?:\)|[,;] | and )")
 """When, or how old: what stands before it did something, or is somebody."""
 _CAPS_CLOSE = re.compile(r" {2}|\n|$|[,;.(/]| (?:TO|AT|MD|RN|DO|NP|PA|CRNA|AND|WITH|NOTIFIED|AWARE|PRESENT|ON|FOR|IN)\b")
 
@@ -86,7 +88,7 @@ class ProseReader(RunReader):
             spoken = spoken or _AGED.match(self.text, word.stop)
             speaks = _SPEAKER.match(self.text, word.stop) and self.text[word.start - 2 : word.start] == ". "
             speaks = speaks and (word.is_suspect or not is_common(word.lower))
-            speaks = speaks or self._in_apposition(word) or _AT_WORK.match(self.text, word.stop) or self._in_brackets(word)
+            speaks = speaks or _QUOTED_BABY.search(self.text, max(0, word.start - 24), word.start) or self._in_apposition(word) or _AT_WORK.match(self.text, word.stop) or self._in_brackets(word)
             ends = self._ends_here(self.words[self._last(number)])
             if dated or speaks or ((spoken or self._is_amid(number)) and ends):
                 yield self._run(number)
@@ -155,7 +157,9 @@ class ProseReader(RunReader):
             if word.lower in GIVEN and word.text.istitle() and (m := _INITIAL_AFTER.match(self.text, word.stop)):
                 yield Found(word.start, m.end(), "name")
             after = self.words[number + 1] if number + 1 < len(self.words) else None
-            if len(word.text) != 1 or not word.is_capital or not after or not after.is_capital or len(after.text) < 3:
+            if len(word.text) != 1 or not word.is_capital or not after or not after.is_capital:
+                continue
+            if len(after.text) < 3 and not _LINE_END.match(self.text, after.stop):
                 continue
             if self.text[word.stop : after.start] not in (". ", ".") or not self._is_known(after):
                 continue
@@ -228,7 +232,8 @@ class ProseReader(RunReader):
             return
         before = self.words[first - 2] if first > 1 else None
         if word and before and self.text[word.stop : item.start] == " " and word.text.istitle() and len(word.text) > 1:
-            amid = before.text.islower() and self.text[before.stop : word.start] == " "
+            labelled = self.text[word.start - 2 : word.start] == ": "
+            amid = labelled or before.text.islower() and self.text[before.stop : word.start] == " "
             listed = word.lower in GIVEN
             if (listed or amid) and not (word.is_stop or is_term(word.lower)) and before.lower not in _ARTICLE:
                 yield Found(word.start, item.stop, "name")

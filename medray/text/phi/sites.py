@@ -16,7 +16,7 @@ _BEFORE_TOWN = re.compile(
     r"IN|FROM|NEAR|OUTSIDE)[ \n]$"
 )
 _WORD_HERE = re.compile(rf"(?:[A-Z][a-z]+|[A-Z]{{4,}}){_END}")
-_NEXT_TOWN = re.compile(r",[ \n](?P<v>[A-Z][\w'’-]+)(?=[,.;)\n]|$)")
+_NEXT_TOWN = re.compile(r",[ \n](?P<v>[A-Z][\w'’-]+)(?=[,.;)\n]|$| (?:for|with|on|by|after|where|and)\b)")
 _NAMED_AT = re.compile(
     rf"\b(?:The {CAP}(?: {CAP}){{0,2}}|{CAP}(?: {CAP}){{0,1}} (?:Pines|Oaks|Gardens|Villas?|Village|Meadows|Manor|Commons|"
     rf"Landing|House|Place|Residences?|Woods|Hills|Springs|Terrace|Cottages?|Arbors?)) (?:at|on|of) (?:the )?{CAP}(?: {CAP})?"
@@ -33,7 +33,7 @@ _WIDE = (
     r"location|site|sending|receiving|disposition|dispo|destination|origin|(?:outside |old |prior )?records?|"
     r"(?:past|prior|previous) admissions?|lab|unit|city|town|clinic|lives(?: in| at)?|born(?: in)?|from|place"
 )
-_LABEL_GAP = re.compile(r"(?::[ \t]*\n?[ \t]*|\.{3,}[ \t]*|[ \t]{2,}|(?<=EMPL|SITE|LITY|TION|HOOL|OYER) (?=[A-Z]{3,} [A-Z]{2,}))(?=[A-Z])")
+_LABEL_GAP = re.compile(r"(?::[ \t]*\n?[ \t]*|\.{3,}[ \t]*|[ \t]{2,}|(?<=mployer) (?=[A-Z])|(?<=EMPL|SITE|LITY|TION|HOOL|OYER) (?=[A-Z]{3,} [A-Z]{2,}))(?=[A-Z])")
 _LABEL_BEFORE = tuple(re.compile(rf"\b(?:{labels})(?: name)?[ \t]?$", re.I) for labels in (_NARROW, _WIDE))
 _RUN = re.compile(rf"{CAP}(?:[ -](?:{CAP}|of|the|at|on|de|du|la|&|and)){{0,5}}")
 _LIVES_BEFORE = re.compile(
@@ -53,7 +53,7 @@ _HOUSE_NUMBER = re.compile(
     r"(?=[,;)\n]|\.(?!\d)|$| (?:for|in|with|and|where|by|when|after|w/)\b)"
 )
 _ROADS = re.compile(
-    r"(?<![\w/.-])\d{1,6} (?:[NSEW]\.? |North |South |East |West )?(?:US |U\.S\. |State |County |Old |Farm to Market |Ranch )"
+    r"(?i)(?<![\w/.-])\d{1,6} (?:[NSEW]\.? |North |South |East |West )?(?:US |U\.S\. |State |County |Old |Farm to Market |Ranch )"
     r"{0,2}(?:Highway|Hwy\.?|Road|Rd\.?|Route|Rte\.?|FM|CR|SR|Interstate|I-?|RR) ?\d{1,4}\b"
 )
 _NO_STREET = frozenset(
@@ -141,7 +141,9 @@ def _without_tail(name: str) -> str:
 
 def _may_label(name: str, is_narrow: bool) -> bool:
     words = [w for w in re.split("[ -]", name) if w[:1].isupper()]
-    if any(_is_plain(w) for w in words if w.lower() not in ("our", "all", "of", "the", "at", "st", "st.", "center", "hospital", "clinic", "home", "office")):
+    if is_narrow and any(_is_plain(w) and not w.isupper() for w in words[:1]):
+        return False
+    if not is_narrow and any(_is_plain(w) for w in words if w.lower() not in ("our", "all", "of", "the", "at", "st", "st.", "center", "hospital", "clinic", "home", "office")):
         return False
     if words[0].upper() in STATE_CODES and len(words) == 1:
         return False
@@ -157,7 +159,10 @@ def _may_live(name: str) -> bool:
     words = [w for w in re.split("[ -]", name.removeprefix("The ")) if w[:1].isupper()]
     kept = ("our", "center", "hospital", "clinic", "home", "office", "medicine", "surgery")
     return any(w.lower() not in kept for w in words) and not any(
-        (_is_plain(w) and w.lower() not in kept) or w.lower() in STATES or w in STATE_CODES for w in words
+        ((_is_plain(w) if w is words[0] else is_drug(w.lower())) and w.lower() not in kept)
+        or w.lower() in STATES
+        or w in STATE_CODES
+        for w in words
     )
 
 
