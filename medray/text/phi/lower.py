@@ -19,6 +19,7 @@ from medray.text.phi.words import (
 
 _PARAGRAPH = re.compile(r"(?:[^\n]+\n?)+")
 _WORD = re.compile(r"[^\W\d_][\w'’-]*")
+_SENTENCE = re.compile(r"[.?!]\s+([^\W\d_])")
 _LEAST_WORDS = 12
 _LARGEST_SHARE = 0.06
 """Of a paragraph's words, those that may begin with a capital in a note that is written in small letters."""
@@ -46,7 +47,11 @@ def raised(text: str) -> str:
         words = [m for m in _WORD.finditer(text, *paragraph.span()) if len(m[0]) > 2]
         capitals = sum(m[0][0].isupper() and not m[0].isupper() for m in words)
         shouted = sum(m[0].isupper() for m in words)
-        if len(words) < _LEAST_WORDS or capitals > _LARGEST_SHARE * len(words) or 2 * shouted > len(words):
+        begun = [m[0] for m in _SENTENCE.findall(text, *paragraph.span())]
+        small = sum(first.islower() for first in begun) > max(2, 0.6 * len(begun))
+        if len(words) < _LEAST_WORDS or 2 * shouted > len(words):
+            continue
+        if capitals > _LARGEST_SHARE * len(words) and not small:
             continue
         places = _starts(text, *paragraph.span())
         for start in sorted(places):

@@ -158,7 +158,7 @@ def _may_label(name: str, is_narrow: bool) -> bool:
 def _may_live(name: str) -> bool:
     words = [w for w in re.split("[ -]", name.removeprefix("The ")) if w[:1].isupper()]
     kept = ("our", "center", "hospital", "clinic", "home", "office", "medicine", "surgery")
-    return any(w.lower() not in kept for w in words) and not any(
+    return name != "United States" and any(w.lower() not in kept for w in words) and not any(
         ((_is_plain(w) if w is words[0] else is_drug(w.lower())) and w.lower() not in kept)
         or w.lower() in STATES
         or w in STATE_CODES
