@@ -101,7 +101,7 @@ LOWER_NAME = re.compile(
     r"(?:aware|notified|paged|informed|updated)\b"
 )
 """A rare word without a capital that a hurried hand may have meant as a name."""
-COLON = re.compile(r"(?:['’]s)?(?: ?\([^)\n]{0,20}\))?[ \t]*(?::|\.{3,})[ \t]*(?=[^\W\d_])")
+COLON = re.compile(r"(?:['’]s)?(?: ?\([^)\n]{0,20}\))?(?:[ \t]*(?::|\.{3,})[ \t]*|[ \t]{3,})(?=[^\W\d_])")
 LINE_NAME = re.compile(r"[^\W\d_][\w'’. -]{1,24}, ?[^\W\d_]")
 OF_SOMEBODY = re.compile(rf"['’]s (?:{'|'.join(sorted(RELATIONS, key=len, reverse=True))})\b")
 LAST_INITIAL = re.compile(r" [A-Z](?:\.|(?= {2}|\n|[,;)]|$))")
@@ -109,6 +109,10 @@ SET_OFF = re.compile(r"['’]s\b|[,;:.)]| {2}|\n|$| (?:MD|RN|NP|PA|DO)\b")
 """What sets a word off as something that is named."""
 ENDS = re.compile(r" {2}|\s*$|\n|[,;(.)]")
 BLANK = re.compile(r"[ ]{1,3}(?=[^\W\d_])")
+SHORT_NAME = re.compile(
+    r"(?:Dr|Mr|Mrs|Ms|Miss|Prof)\.? (?P<v>Le|Van|Ben|Do|Di|Al|Lo|La|Da|De|Du|Ho|An)(?= [a-z(]|['’,.;:)\n]|$)"
+)
+"""A name as short as a particle, which nothing follows."""
 TITLE_GAP = re.compile(r"\.?[ \n]{1,2}(?=[^\W\d_])")
 NEAR_GAP = re.compile(
     r"(?:['’]s)?,?(?: (?:is|was|named|called))?(?: \((?:\w+ ){0,2}\w+\))?(?:[ ]{1,2}|"

@@ -91,7 +91,7 @@ _OLD_SPELLED = re.compile(
 _ONE = (
     "patient|pt|he|she|who|mother|father|mom|dad|mum|wife|husband|spouse|widow(?:er)?|sister|brother|aunt|uncle|twin|"
     "cousin|(?:great-)?grand(?:mother|father|ma|pa)|grandparent|parent|partner|neighbou?r|friend|roommate|caregiver|"
-    "resident|nana|granny|lady|woman|man|gentleman"
+    "mgm|pgm|mgf|pgf|ggm|ggf|gma|gpa|resident|nana|granny|lady|woman|man|gentleman"
 )
 _NAME = r"(?-i:[A-Z][\w'’-]+)"
 _AGE_AFTER = re.compile(
@@ -118,7 +118,7 @@ _AGE_BETWEEN = tuple(
         (r"\d[/-]\d+ \(", r"\)"),
         (r"(?:[MF]/|\ba?et\.? |\bæt\.? )", r"\b"),
         (r"\bat ", r",? (?:he|she|his|her|they|still|independent|lives|drives|works)\b"),
-        (rf"\b(?:{_ONE})(?: {_NAME}){{0,2}}(?:,? \(|,? |: ?|['’]s (?:now )?)", r"[,;.)\n]|$| (?:and|who|now|in|lives|with|is|was)\b"),
+        (rf"\b(?:{_ONE})(?: {_NAME}){{0,2}}(?:,? \(|,? |: ?|['’]s (?:now )?)", r"[,;.)\n]|$| (?:and|who|now|in|lives|with|is|was|htn|dm|cad|chf|mi|cva|dementia|a&w|w/|dec|deceased|died|alive|living|healthy|well|has|had|from|of|still)\b"),
         (
             r"\b(?:is|was|be|turned|turns|turning|reached|nearly|almost|now|pt|patient|became|becomes) ",
             r",? (?:and|alive|when|years|now|but|in|next|on|this|who|with|lives)\b|[,;.\n](?!\d)|$",

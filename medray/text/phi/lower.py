@@ -24,14 +24,14 @@ _LEAST_WORDS = 12
 _LARGEST_SHARE = 0.06
 """Of a paragraph's words, those that may begin with a capital in a note that is written in small letters."""
 _PLACE = re.compile(
-    r"\b(?:at|to|from|in|of|and|leaving|via) (?P<v>(?:st\.? )?(?:(?!(?:the|a|an|her|his|our|this|with|and|for|local|outside)\b)[a-z'’-]+ )"
+    r"\b(?:at|to|from|in|of|and|leaving|via) (?P<v>(?:st\.? )?(?:(?!(?:the|a|an|her|his|our|this|that|with|and|for|local|outside|to|go|went|admitted|get|see|be|was|is|then|back|some|any|another)\b)[a-z'’-]+ )"
     r"{1,4}?(?:hospital|clinic|medical center|health center|cancer center|heart center|dialysis|nursing home|rehab|"
     r"rehabilitation(?: hospital| center)?|urgent care|hospice|manor|assisted living|memory care|university|college|high school|"
     r"elementary|church|pharmacy|va|county hospital)(?: of [a-z]+)?)\b"
 )
 _STREET = re.compile(
     r"\b\d{1,5} (?P<v>(?:[nsew]\.? )?(?:(?:[a-z]+|\d+(?:st|nd|rd|th)) ){1,3}?(?:street|st|avenue|ave|road|rd|drive|dr|lane|ln|boulevard|blvd|court|ct|"
-    r"circle|place|way|terrace|parkway|trail|route|highway|hwy)(?: \d+| [ns][ew])?|(?:calle|avenida|camino|rue|via) [a-z]+(?: [a-z]+)?)\b"
+    r"circle|place|way|terrace|parkway|trail|route|highway|hwy)(?: \d+| [ns][ew])?|(?:(?:north|south|east|west) )?broadway|(?:calle|avenida|camino|rue|via) [a-z]+(?: [a-z]+)?)\b"
 )
 _CUES = frozenset("d/w w s/w on re saw told called paged asked texted visiting named".split())
 _SIGNED = re.compile(r"\b(?:read|dictated|signed|transcribed|thanks|regards|sincerely),? (?P<v>[a-z]{3,})(?=[,.\n]|$)")

@@ -39,8 +39,11 @@ class NameReader(RunReader):
                 low in cues.TITLES
                 and (m := cues.TITLE_GAP.match(text, word.stop))
                 and not text[word.start - 2 : word.start - 1].isdigit()
+                and not ("\n" in m[0] and text[text.rfind("\n", 0, word.start) + 1].isdigit())  # 12 Meadow Dr
             ):
                 yield from self._listed_runs(m.end(), "title")
+            for m in cues.SHORT_NAME.finditer(text, word.start, word.stop + 8) if low in cues.TITLES else ():
+                yield Found(*m.span("v"), "name")
             if low in cues.LABELS and (m := cues.COLON.match(text, word.stop)):
                 yield from self._listed_runs(m.end(), "label")
             elif m := cues.BLANK.match(text, word.stop):

@@ -105,12 +105,11 @@ _LONGEST_LABEL = 72
 _STATE_BEFORE = re.compile(r"(?<![A-Za-z])[A-Z]{1,3} $")
 _JOINED = re.compile(r"\d(?<![\w./-]\d)\d*(?:-\d+)+(?![\w/]|\.\d|-\w)")
 _DATED = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}-\d{1,2}-\d{4}")
-_CALLED = re.compile(
-    r"(?:tel|telephone|phone|ph|cell|mobile|landline|home|work|call|cb|callback|contact|fax|number|at)\b[.:# ]{1,3}"
-    r"(?P<v>\(?0\d{2,4}\)?[ -]?\d{3,4}[ -]?\d{3,4}|x ?\d-\d{4})(?![\w-])|\b[xX] ?(?P<w>\d-\d{4})(?![\w-])",
-    re.I,
+_ABROAD = re.compile(r"0\d{2,4}\)?[ -]?\d{3,4}[ -]?\d{3,4}(?![\w-])")
+_CALLED_BEFORE = re.compile(
+    r"\b(?:tel|telephone|phone|ph|cell|mobile|landline|home|work|call|cb|callback|contact|fax|number|at)\b[.:# ]{1,3}\(?$", re.I
 )
-_ON_PAGER = re.compile(r"[px](?<!\w[px])\.?(?P<v>\d{4,5})(?![\w-]|\.\d)")
+_ON_PAGER = re.compile(r"[px](?<!\w[px])\.?(?P<v>\d{4,5}|\d-\d{4})(?![\w-]|\.\d)")
 _SSN_SPACED = re.compile(r"\d{3} \d{2} \d{4}\b")
 _SSN_MASKED = re.compile(r"[X*x#•](?:[X*x#•]{2}-?[X*x#•]{2}-?|[X*x#•]{2,4}-)\d{4}\b")
 _UDI = re.compile(r"\(01\)\d{14}(?:\(\d{2}\)[\w-]+)*")
@@ -183,7 +182,7 @@ def find_numbers(text: str) -> Iterator[Found]:
         if not text[max(0, m.start() - 2) : m.start() - 1].isdigit():
             yield Found(*m.span(), "ssn")
     yield from (Found(*m.span(), "ssn") for m in _SSN_MASKED.finditer(text))
-    yield from _phones(text)
+    yield from _phones(text, digits)
 
 
 def _by_cars(text: str, low: str) -> Iterator[Found]:
@@ -242,7 +241,7 @@ def _label_before(text: str, place: int) -> tuple[str, str | None]:
     return before, next(kind for kind, pattern in _LABEL_BEFORE for start in starts if pattern.match(before, start))
 
 
-def _phones(text: str) -> Iterator[Found]:
+def _phones(text: str, digits: list[int]) -> Iterator[Found]:
     for m in matches_at(_PHONE, text, [m.start() for m in _PHONE_STARTS.finditer(text)]):
         before = text[max(0, m.start() - 40) : m.start()]
         if not _LAB_BEFORE.search(before):
@@ -260,7 +259,8 @@ def _phones(text: str) -> Iterator[Found]:
         measured = _LAB_BEFORE.search(before) or _CATALOGUE_BEFORE.search(before)
         if len(lengths) > 1 and not measured and not _DATED.fullmatch(m[0]) and len(re.sub("-", "", m[0])) > 6:
             yield Found(*m.span(), "other")  # neither a range nor a row of values is written so
-    for m in _CALLED.finditer(text):
-        yield Found(*m.span("v" if m["v"] else "w"), "phone")
+    for m in matches_at(_ABROAD, text, digits):
+        if _CALLED_BEFORE.search(text, max(0, m.start() - 16), m.start()):
+            yield Found(*m.span(), "phone")
     for pattern in (_EXTENSION, _ON_PAGER):
         yield from (Found(*m.span("v"), "phone") for m in pattern.finditer(text))

@@ -10,7 +10,7 @@ from medray.text.phi.cues import EPONYM_NOUN, STOP, is_suspect
 from medray.text.phi.found import Found, matches_at, starts_of
 from medray.text.phi.sites import find_sites
 from medray.text.phi.streets import CAP, CODE, STATE, find_codes, find_streets
-from medray.text.phi.words import LONG_TOWNS, MONTHS, STATE_CODES, STATES, TOWNS, is_common, is_rare, is_term
+from medray.text.phi.words import LONG_TOWNS, MONTHS, STATE_CODES, STATES, TOWN_WORDS, TOWNS, is_common, is_rare, is_term
 
 _TOWN = rf"{CAP}(?:[ -](?!(?:{CODE})\b)(?:{CAP}|d['’]{CAP}|(?:d[eu]|la|las|los|or|of|sur|on)\b)){{0,3}}"
 _BEFORE_STATE = re.compile(rf"(?P<v>{_TOWN})(?:,\s(?:{STATE})|[ ](?:{STATE})(?=[. ]{{1,3}}\d{{5}}(?!\d)))\b")
@@ -222,7 +222,7 @@ def _all_generic(name: str) -> bool:
 
 def _is_town(name: str) -> bool:
     words = name.replace("-", " ").lower().split()
-    if words[0] in MONTHS or len(words[0]) < 2 or (len(words) == 1 and is_term(words[0])):
+    if words[0] in MONTHS or len(words[0]) < 2 or (len(words) == 1 and is_term(words[0]) and words[0] not in TOWN_WORDS):
         return False
     if any(w.strip(".") in STOP for w in words if w not in _JOINING):
         return False

@@ -38,6 +38,8 @@ _LABEL_BEFORE = tuple(re.compile(rf"\b(?:{labels})(?: name)?[ \t]?$", re.I) for 
 _RUN = re.compile(rf"{CAP}(?:[ -](?:{CAP}|of|the|at|on|de|du|la|&|and)){{0,5}}")
 _LIVES_BEFORE = re.compile(
     r"\b(?:liv(?:es?|ed|ing)|resid(?:es?|ed|ing)|stay(?:s|ed|ing)?|works?|worked|working|employed|job|boss|shift|placement|"
+    r"operator|worker|driver|clerk|cashier|teacher|cook|janitor|welder|mechanic|foreman|guard|student|professor|engineer|"
+    r"electrician|plumber|carpenter|machinist|custodian|waitress|bartender|secretary|manager|"
     r"moved|retired from|attends|enrolled|graduated|teaches|studies)(?: \w+)? (?:at|on|for|by|in|near|from|to|off) (?:the )?$",
     re.I,
 )
@@ -55,6 +57,7 @@ _HOUSE_NUMBER = re.compile(
 _ROADS = re.compile(
     r"(?i)(?<![\w/.-])\d{1,6} (?:[NSEW]\.? |North |South |East |West )?(?:US |U\.S\. |State |County |Old |Farm to Market |Ranch )"
     r"{0,2}(?:Highway|Hwy\.?|Road|Rd\.?|Route|Rte\.?|FM|CR|SR|Interstate|I-?|RR) ?\d{1,4}\b"
+    r"(?:,? (?:apt|apartment|unit|lot|#)\.? ?#?\w{1,5})?"
 )
 _NO_STREET = frozenset(
     """
@@ -157,7 +160,7 @@ def _may_label(name: str, is_narrow: bool) -> bool:
 
 def _may_live(name: str) -> bool:
     words = [w for w in re.split("[ -]", name.removeprefix("The ")) if w[:1].isupper()]
-    kept = ("our", "center", "hospital", "clinic", "home", "office", "medicine", "surgery")
+    kept = ("university", "college", "school", "our", "center", "hospital", "clinic", "home", "office", "medicine", "surgery")
     return name != "United States" and any(w.lower() not in kept for w in words) and not any(
         ((_is_plain(w) if w is words[0] else is_drug(w.lower())) and w.lower() not in kept)
         or w.lower() in STATES

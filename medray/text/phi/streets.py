@@ -28,11 +28,11 @@ _UNIT = r"(?:,? (?:apt|apartment|unit|suite|ste|no|#|floor|fl|room|rm)\b\.? ?#?\
 _STREET_WORD = rf"(?:{CAP}|[JSD]r\.|[A-Z]\.|\d{{1,3}}(?:st|nd|rd|th)|d[eu]l?|l[ao]s?|of|the|and)"
 _STREETS = (
     re.compile(rf"(?<![\w/.-])(?:\d{{1,6}}(?:-\d{{1,4}}| 1/2)?[A-Z]?|One|Two|Three|Four|Five|Six|Ten),? (?:{_STREET_WORD} ){{1,5}}?(?i:{_SUFFIX})\b\.?"
-               rf"(?: (?:NE|NW|SE|SW|[NSEW])\b)?(?i:{_UNIT})?"),
+               rf"(?: (?:NE|NW|SE|SW|Ne|Nw|Se|Sw|[NSEW])\b)?(?i:{_UNIT})?"),
     re.compile(rf"(?<![\w/.-])\d{{1,6}} (?:(?:Old |East |West |North |South )?(?:County Road|County Rd|"
                rf"State Road|Route|Rte|Highway|Hwy|Rural Route|RR) \d+|"
                rf"(?:Avenida|Calle|Camino|Via|Rue|Avenue|Paseo|Rua|Piazza)(?: (?:de[l]?|la|los|las|du|"
-               rf"des))*(?: {CAP}){{1,2}}|Broadway)(?i:{_UNIT})?"),
+               rf"des))*(?: {CAP}){{1,2}}|(?:(?:North|South|East|West|[NSEW]\.?) )?Broadway)(?i:{_UNIT})?"),
     re.compile(rf"\b(?:[NSEW]{{1,2}}\.? )?(?:{CAP} |\d{{1,3}}(?:st|nd|rd|th) ){{1,3}}(?:Street|Avenue|Ave|Road|"
                rf"Rd|Lane|Boulevard|Blvd|Parkway|Pkwy)\b\.?"),
 )  # fmt: skip
@@ -52,8 +52,8 @@ _HOME_BEFORE = re.compile(
 )
 _BOX = re.compile(r"[Pp](?<!\w[Pp])\.? ?[Oo]\.? ?(?i:box) \d{1,7}")
 _APARTMENT = re.compile(
-    r"\b(?:apt|apartment|mobile home lot|trailer)\b\.?,? ?(?:#|no\.?)? ?(?P<v>\d{1,4}[A-Z]?|[A-Z]-?\d{1,4})\b(?! ?(?:mg|ml|of))|"
-    r"\b(?P<w>(?:RR|R\.R\.|HC|rural route|star route) ?#?\d{1,3},? box \d{1,5})\b",
+    r"[AaMmTt](?<!\w.)(?:pt|partment|obile home lot|railer)\b\.?,? ?(?:#|no\.?)? ?(?P<v>\d{1,4}[A-Z]?|[A-Z]-?\d{1,4})\b(?! ?(?:mg|ml|of))|"
+    r"(?P<w>[RrHhSs](?<!\w.)(?:R|\.R\.|C|ural route|tar route) ?#?\d{1,3},? box \d{1,5})\b",
     re.I,
 )
 _CODES = (
