@@ -16,7 +16,7 @@ PERSON_VERB = re.compile(
 PERSON_ONLY_VERB = re.compile(
     r" (?:slept|den(?:ies|ied)|reports|reported|states|stated|wants|aware|agrees|agreed|lives|works|"
     r"will (?:visit|call|be|bring|come|pick|drive|take|stay|see|follow|help|return|fax|send|arrange)|says|said|"
-    r"takes|ambulat\w+|enjoys|smokes|drinks|complains|return(?:s|ed)|declin(?:es|ed)|refus(?:es|ed)|arrived?s?|came|"
+    r"takes|ambulat\w+|enjoys|smokes|drinks|complains|return(?:s|ed)|declin(?:es|ed)|refus(?:es|ed)|arrived?s?|posts|posted|came|"
     r"requests|requested|insists|favou?rs|recommends|advises|suggests|believes|prefers|asks|asked|"
     r"brought|drove|knows|likes|loves|walked|texted|emailed|wishes|worries|remembers|cried|"
     r"to (?:see|add|call|follow|review|arrange|discuss)|verbali[sz]e[sd]|thinks|feels|explained|"

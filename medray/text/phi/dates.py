@@ -70,11 +70,11 @@ _DAYS_AFTER = re.compile(r" ?[-–] ?\d{1,2}\b(?![/\d.-])")
 _RANGE_AFTER = re.compile(r" ?(?:-{1,2}|–|to|through|thru|until) ?\d{1,2}/\d{1,2}(?![\w/])")
 _STAMP_AFTER = re.compile(r"(?: \d{4})?:(?!\d)|,? (?:at )?[012]\d[0-5]\d\b")
 """A colon, which makes a stamp of what stands before it."""
-_LONE_BEFORE = re.compile(r"(?:\b[a-z]{4,}(?:ed|en|ing|wn|nt)|\b[A-Z][a-z]+) $")
+_LONE_BEFORE = re.compile(r"(?:\b[a-z]{4,}(?:ed|en|ing|wn|nt)|\b[A-Z][a-z]+|\b(?:drink|use|dose|visit|fall|tube|POLST|MOLST|DNR)|\b(?:wks?|weeks?|mos?|months?|days?),) $")
 _LONE_AFTER = re.compile(r"[.;)](?!\d)|\n|$")
 """Around a month and a day without a cue: something was done then ("impounded 3/7.")."""
 _SHARE = re.compile(
-    r"\b(?:nodes?|day|scored|rated|graded|strength|motor|power|reflex\w*|pulses|murmur|pain|apgars?|score|gleason|"
+    r"\b(?:nodes?|day(?!s)|scored|rated|graded|strength|motor|power|reflex\w*|pulses|murmur|pain|apgars?|score|gleason|"
     r"scale|ratio|acuity|"
     r"bp|psv|bipap|cpap|ipap|ps|vent)[^\n.;]{0,16}\Z|\bapgars?\s{1,2}\Z",
     re.I,
@@ -115,6 +115,7 @@ _AGE_BETWEEN = tuple(
         (rf"{_NAME} \(", r"\)"),
         (rf"{_NAME}, ", r", ?[a-z]"),
         (rf"\b(?:{_ONE})\b[^.;:\n\d]{{0,30}} (?:at|@) ", r"\b"),
+        (rf"\b(?:{_ONE}) \({_NAME}(?: {_NAME})?,\s", r"[,)]"),
         (r"\d[/-]\d+ \(", r"\)"),
         (r"(?:[MF]/|\ba?et\.? |\bæt\.? )", r"\b"),
         (r"\bat ", r",? (?:he|she|his|her|they|still|independent|lives|drives|works)\b"),

@@ -27,7 +27,7 @@ from medray.text.phi.numbers import find_numbers
 from medray.text.phi.places import find_places
 from medray.text.phi.sites import find_next_towns
 from medray.text.phi.surrogates import Key, surrogate
-from medray.text.phi.words import is_common
+from medray.text.phi.words import STATE_CODES, is_common
 
 Span = tuple[int, int]
 _WITHIN_NAME = frozenset(("", " ", ",", ", ", ". ", ".", "-"))
@@ -80,7 +80,8 @@ def _whole_names(text: str, found: list[Found]) -> list[Found]:
 
 
 def _holds(text: str, item: Found) -> bool:
-    return any(map(str.isalnum, text[item.start : item.stop]))
+    piece = text[item.start : item.stop]
+    return any(map(str.isalnum, piece)) and not (item.kind == "name" and piece.strip(" ,") in STATE_CODES)
 
 
 def deidentify(

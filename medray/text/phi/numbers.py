@@ -16,7 +16,8 @@ _LINK = (
 # Holds three digits at least; may have letters, dashes, dots and slashes inside.
 _CODE = r"(?:(?=(?:[\w./-]*\d){3})[A-Z0-9]+(?:[-./][A-Z0-9]+)*|\d{2,}:[A-Z]{1,3}\d{3,}|[A-Z]{2,3}\d\d)(?!\w)"
 _GROUPS = re.compile(r"(?<![\w.-])\d{4}(?: \d{4}){2,3}(?![\w.-])")
-_OBSTETRIC = re.compile(r"G\d{1,2}P\d{1,4}", re.I)
+_OBSTETRIC = re.compile(r"G\d{1,2}P\d{1,4}|[CTLS]\d{1,2}-[CTLS]?\d{1,2}", re.I)
+"""Pregnancies and births, levels of the spine."""
 _AREA = r"[2-9]\d{2}"
 _PHONE = re.compile(
     rf"(?<![\w.-])(?:(?:\+?1[ .-]?)?(?:\({_AREA}\)[ .-]{{0,2}}|{_AREA}[./-]|(?<!\D\d )(?<!\D\d\d )(?<!\D\d{{3}} ){_AREA} ){_AREA}[ .-]\d{{4}}"
@@ -34,7 +35,7 @@ _LAB_BEFORE = re.compile(
 _PHONE_STARTS = re.compile(r"[+(\d](?<![\w.-][+(\d])")
 _EXTENSION = re.compile(
     rf"[PpBbEe](?<!\w[PpBbEe])(?i:ager|eeper|leep|gr|age (?:me|him|her) at|aged(?: at)?|xt\b\.?|xtension){_LINK}"
-    rf"(?P<v>\d{{4,7}})(?![\w-])"
+    rf"(?P<v>\d{{4,7}}|\d-\d{{4}})(?![\w-])"
 )
 
 # Words that label a code by themselves, and words that do so only with "number", "no.", "id" or "#" after them.
@@ -81,11 +82,11 @@ _PICTURE_BEFORE = re.compile(
 )
 _ANY_LABEL = re.compile(rf"(?:\bnumber|\bno\.|#|\bID:){_LINK}$", re.I)
 # These label only what cannot be a dose or a count: letters with digits, or seven digits.
-_LOOSE_LABEL = re.compile(rf"\b(?:ID|ref(?:erence)?\b\.?|claim|case|rx|specimen|sample|order|insurance|protocol|study|trial){_LINK}$", re.I)
+_LOOSE_LABEL = re.compile(rf"\b(?:ID|ref(?:erence)?\b\.?|claim|case|rx|specimen|sample|order|insurance|protocol|study|trial|offer|donor){_LINK}$", re.I)
 _LOOSE_CODE = re.compile(r"[A-Z]+-?\d{3,}[A-Z\d-]*|(?:\d-?){7,}|\d{3}-\d{3}|\d+[:-][A-Z]{2,}-?\d{3,}")
 _ANY_CODE = re.compile(r"(?:\d+-)*\d{6,}(?:-\d+)*|(?=(?:[A-Z-]*\d){5})(?=[\d-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+)*|"
     r"(?=[A-Z0-9-]{6})(?=(?:[A-Z-]*\d){4})(?=(?:[\d-]*[A-Z]){2})[A-Z0-9]+(?:-[A-Z0-9]+)*")
-_SPACED = re.compile(r"(?<![\w-])(?:(?!(?:ID|NO|NUM|NR) )[A-Z]{1,4} \d{3,10}(?: [A-Z]{1,2})?|\d{2,4}(?: \d{2,4}){2,3}|[A-Z]\d[A-Z] \d{2,3})(?![\w-]|\.\d)")
+_SPACED = re.compile(r"(?<![\w-])(?:(?!(?:ID|NO|NUM|NR|SSN|MRN|RN|NPI|DEA|LIC|VIN|SN|ACCT) )[A-Z]{1,4} \d{3,10}(?: [A-Z]{1,2})?|\d{2,4}(?: \d{2,4}){2,3}|[A-Z]\d[A-Z] \d{2,3})(?![\w-]|\.\d)")
 """A code in groups, which only a label tells from other words and figures."""
 _CATALOGUE_BEFORE = re.compile(
     r"\b(?:NDC|SNOMED(?: CT)?|RxCUI|LOINC|CPT|HCPCS|ICD(?:-\d+)?(?:-CM)?|DRG|CVX|cat(?:alog(?:ue)?)?\.?|BIN|PCN|PMID|chr\w+)"
@@ -103,6 +104,8 @@ _IN_BRACKETS = re.compile(r"(?<=[^\W\d_] )\((?P<v>\d{2,4}(?:-\d{2,4}){2})\)")
 _CODES = re.compile(rf"(?<![\w-])(?<!\d[./])(?<!\w\.){_CODE}", re.I)
 _LONGEST_LABEL = 72
 _STATE_BEFORE = re.compile(r"(?<![A-Za-z])[A-Z]{1,3} $")
+_LONG_FRACTION = re.compile(r"\d{2,3}\.\d{5,7}(?![\w.])")
+"""A number of a register, a place on the globe: nothing is measured so finely."""
 _JOINED = re.compile(r"\d(?<![\w./-]\d)\d*(?:-\d+)+(?![\w/]|\.\d|-\w)")
 _DATED = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}-\d{1,2}-\d{4}")
 _ABROAD = re.compile(r"0\d{2,4}\)?[ -]?\d{3,4}[ -]?\d{3,4}(?![\w-])")
@@ -149,7 +152,7 @@ _NEAR_CAR = re.compile(
     r"[^\n;]{0,40}?[ #:(\"](?P<v>(?!(?:19|20)\d\d[ -])(?:[A-Z]{1,4}[- ]?\d{2,5}[A-Z]?|\d{1,4}[- ]?[A-Z]{2,4}(?:[- ]?\d{1,4})?|"
     r"\d[A-Z]{1,3}\d{2,4}|[A-Z]{3}\d{5}[A-Z]\d{3}))(?![\w/-])"
 )
-_NO_PLATE = re.compile(r"\d+[- ]?(?:MPH|KPH|MG|ML|KM|YO|YRS?|AM|PM|KG|LBS?|ED|MIN|HRS?|FT|MM|CM|CC|ICU|ER|CT|MRI)|(?:ICD|CPT|AGE|RACE|SEX|ROOM|RM|UNIT|BED|DAY|POD|HOD|PGY|ASA|EMS|ED|BP|HR|RR|GCS|SpO)[- ]?\d+|F-?[1-5]50|[A-Z]-?\d{2}|[LTCS]\d[- ]?\d*")
+_NO_PLATE = re.compile(r"\d+[- ]?(?:MPH|KPH|MG|ML|KM|YO|YRS?|AM|PM|KG|LBS?|ED|MIN|HRS?|FT|MM|CM|CC|ICU|ER|CT|MRI)|(?:ICD|CPT|AGE|RACE|SEX|ROOM|RM|UNIT|BED|DAY|POD|HOD|PGY|ASA|EMS|ED|BP|HR|RR|GCS|SpO)[- ]?\d+|F-?[1-5]50|[A-Z]-?\d{2}|CD\d{1,3}|[LTCS]\d[- ]?\d*")
 _BEFORE_PLATE = re.compile(rf"(?!\d+ [a-z])(?P<v>{_PLATE_VALUE}) (?i:plates?)\b")
 
 
@@ -253,6 +256,7 @@ def _phones(text: str, digits: list[int]) -> Iterator[Found]:
     for m in _IN_BRACKETS.finditer(text):  # Mary Okonkwo (892-897-195)
         if text[text.rfind(" ", 0, m.start() - 1) + 1].isupper():
             yield Found(*m.span("v"), "other")
+    yield from (Found(*m.span(), "other") for m in matches_at(_LONG_FRACTION, text, digits))
     for m in _JOINED.finditer(text):
         lengths = {len(group) for group in m[0].split("-")}
         before = text[max(0, m.start() - 40) : m.start()]

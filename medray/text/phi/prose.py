@@ -32,8 +32,9 @@ _ARTICLE = frozenset("a an the this his her their our your its no any each every
 _JOINT = re.compile(r"(?: ?/ ?| ?& ?|,? (?:and|or) |, |\n?,? ?& ?|; )(?=[A-Z])")
 _JOINT_BEFORE = re.compile(r"(?<=[.,;:(/\n ])(?P<v>[A-Z][a-z'’]+)(?: ?/ ?| ?& ?|,? and )$")
 _QUOTED = re.compile(r",? ?\(?[\"“'‘](?P<v>[A-Z][\w'’-]+)[\"”'’]")
+_INITIALS = re.compile(r"\b[Ii]nitials?:? (?P<v>[A-Z]{2,3})\b")
 _INITIAL_AFTER = re.compile(r" [A-Z]\.(?=[,:;)\n]| (?:RN|MD|NP|PA|DO|LPN|RT)\b)")
-_CLOSE = re.compile(r"['’]s\b|[ ]?[,;:.)/\"”]|\n|$| {2}| [-–]| (?:MD|RN|NP|PA|DO|LPN|RT|PhD|PharmD|aware|and|re|at|on|to)\b")
+_CLOSE = re.compile(r"['’]s\b| \d{4}\b|[ ]?[,;:.)/\"”]|\n|$| {2}| [-–]| (?:MD|RN|NP|PA|DO|LPN|RT|PhD|PharmD|aware|and|re|at|on|to)\b")
 _OPEN = re.compile(r"(?:[-–/(:;,.\n\"“ ]|[a-z]|^) ?$")
 _DATED = re.compile(r",? (?:(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}\.? \d|\d{1,2}/\d{1,2}/\d)")
 _SPEAKER = re.compile(r": [a-z]")
@@ -47,6 +48,9 @@ _SERVICE_BEFORE = re.compile(
     r"IR|OB|peds|nutrition|chaplain\w*|trauma|anesthesia|neurosurgery|oncology) \($"
 )
 _RELATED = re.compile(rf"\b(?:{'|'.join(sorted(cues.RELATIONS, key=len, reverse=True))})\b[^.;:,\n]{{0,24}}, $")
+_OWN_THING = re.compile(
+    r"['’]s (?:graduation|wedding|funeral|birthday|house|home|school|car|phone|number|room|request|office|cell|family|apartment|visit)\b"
+)
 _QUOTED_BABY = re.compile(r"\b(?:girl|boy|baby|infant|twin \w|named|called|nicknamed|patient|pt),? [\"“]$")
 _BEGIN = re.compile(r"[(\[;.:\n] ?$")
 _LINE_END = re.compile(r"\n|$|,| {2}| MD\b")
@@ -88,7 +92,7 @@ class ProseReader(RunReader):
             spoken = spoken or _AGED.match(self.text, word.stop)
             speaks = _SPEAKER.match(self.text, word.stop) and self.text[word.start - 2 : word.start] == ". "
             speaks = speaks and (word.is_suspect or not is_common(word.lower))
-            speaks = speaks or _QUOTED_BABY.search(self.text, max(0, word.start - 24), word.start) or self._in_apposition(word) or _AT_WORK.match(self.text, word.stop) or self._in_brackets(word)
+            speaks = speaks or _OWN_THING.match(self.text, word.stop) or _QUOTED_BABY.search(self.text, max(0, word.start - 24), word.start) or self._in_apposition(word) or _AT_WORK.match(self.text, word.stop) or self._in_brackets(word)
             ends = self._ends_here(self.words[self._last(number)])
             if dated or speaks or ((spoken or self._is_amid(number)) and ends):
                 yield self._run(number)
@@ -111,6 +115,8 @@ class ProseReader(RunReader):
         if cues.PERSON_ONLY_VERB.match(self.text, word.stop):
             return True
         after = self.words[number + 1 : number + 2]
+        if after and len(after[0].text) == 1 and self.text.startswith(". ", after[0].stop):
+            return self.words[number + 2].text.istitle() if number + 2 < len(self.words) else False  # June T. Patel
         return bool(
             after
             and self.text[word.stop : after[0].start] == " "
@@ -153,6 +159,7 @@ class ProseReader(RunReader):
 
     def _of_initials(self) -> Iterator[Found]:
         """A given name before an initial (Patrick B.), a family name after one (R. Joiner)."""
+        yield from (Found(*m.span("v"), "name") for m in _INITIALS.finditer(self.text))
         for number, word in enumerate(self.words):
             if word.lower in GIVEN and word.text.istitle() and (m := _INITIAL_AFTER.match(self.text, word.stop)):
                 yield Found(word.start, m.end(), "name")

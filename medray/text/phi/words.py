@@ -190,7 +190,7 @@ xience vitrea polaroid chloraseptic betadine tegaderm mepilex aquacel hypafix bi
 dentition neurapraxia euthymic dysthymic punctate shotty ampullae prophy peritomy hydrodissection phaco plegic paretic
 proprioception vibratory curettings heparinized chamfer phasic levophase pcp mac ptt hypogeusia xerostomia
 nephrolithiasis laparoscopically subplatysmal mucoperichondrial handgrip neointimal injectate pyxis nebulizer nebulizers auth emp hounsfield fleischner supv ingevity adm
-hoehn yahr braxton hicks penrose groshong jamar bandl homan relig
+hoehn yahr braxton hicks penrose groshong jamar bandl homan relig mgmt evera polst molst cert homebound calvert vanc
 """
 TERMS = frozenset(_CLINICAL.split()) | frozenset(_TERMS.split()) | STATES | frozenset(MONTHS)
 """Eponyms, organisms, brands, makers, languages, peoples, countries: with a capital, and yet nobody's name."""
