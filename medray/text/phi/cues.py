@@ -16,7 +16,8 @@ PERSON_VERB = re.compile(
 PERSON_ONLY_VERB = re.compile(
     r" (?:slept|den(?:ies|ied)|reports|reported|states|stated|wants|aware|agrees|agreed|lives|works|"
     r"will (?:visit|call|be|bring|come|pick|drive|take|stay|see|follow|help|return|fax|send|arrange)|says|said|"
-    r"takes|ambulat\w+|enjoys|smokes|drinks|complains|return(?:s|ed)|declin(?:es|ed)|refus(?:es|ed)|arrived?s?|posts|posted|came|"
+    r"takes|ambulat\w+|enjoys|smokes|drinks|complains|return(?:s|ed)|declin(?:es|ed)|refus(?:es|ed)|"
+    r"arrived?s?|posts|posted|came|"
     r"requests|requested|insists|favou?rs|recommends|advises|suggests|believes|prefers|asks|asked|"
     r"brought|drove|knows|likes|loves|walked|texted|emailed|wishes|worries|remembers|cried|"
     r"to (?:see|add|call|follow|review|arrange|discuss)|verbali[sz]e[sd]|thinks|feels|explained|"
@@ -27,7 +28,10 @@ AGED_AFTER = re.compile(
     r"(?:,? (?:(?:is |was )?an? )?\(?|,? \()\d{1,3}(?:[ -]?(?:years?\b|yrs?\b|y[./]?o\b|y\b)| ?[MF]\b)", re.I
 )
 """How old the person is whose name stands before it."""
-NO_NAME_AFTER = re.compile(r" \d{1,3}(?:[./]\d{1,3})?(?![\d/-])| (?:I{1,3}|IV|V)\b|:| (?:#|ID\b|No\b|no\.)| (?=[A-Z]*\d)[A-Z0-9-]{3,}")
+NO_NAME_AFTER = re.compile(
+    r" \d{1,3}(?:[./]\d{1,3})?(?![\d/-])| (?:I{1,3}|IV|V)\b|:| (?:#|ID\b|No\b|no\.)|"
+    r" (?=[A-Z]*\d)[A-Z0-9-]{3,}"
+)
 """A figure or a colon after a rare word that no cue calls a name: a scale, a product, a heading."""
 LOWER_AFTER = re.compile(
     r"(?: (?:notified|aware|from|re|called|updated|paged|informed|in|at|and|for|on|saw|with|to|here|will|made)\b|"
@@ -58,7 +62,9 @@ ROLES = frozenset(
     paramedic emt clerk secretary scribe author guarantor insured subscriber policyholder proxy hcp poa kin nok
     contact pcp aide attorney lawyer teacher principal witness agent consultant dentist examiner investigator
     counselor supervisor md rn np crna operator interviewer informant rt cna hha student officer crew sw ot slp lpn
-    priest minister detective deputy trooper driver caller claimant employer tenant doula intake bailiff chaperone sitter volunteer phlebotomist medic scheduler registrar receptionist paralegal inmate detainee veteran presenter
+    priest minister detective deputy trooper driver caller claimant employer tenant doula intake bailiff
+    chaperone sitter volunteer phlebotomist medic scheduler registrar receptionist paralegal inmate detainee
+    veteran presenter
     prescriber implanter rep representative carer spouse circulator perfusionist preceptor proceduralist endoscopist
     dispatcher toxicologist hygienist podiatrist optometrist geneticist nephrologist urologist gastroenterologist
     rheumatologist endocrinologist hematologist dermatologist ophthalmologist pulmonologist intensivist physiatrist
@@ -68,7 +74,8 @@ ROLES = frozenset(
 RELATIONS = frozenset(
     """
     kids children grandkids grandchildren granddaughters grandmothers aunts uncles cousins godmother godfather stepkids
-    triplets triplet fosters grandparents wife husband son daughter dtr mother mom mum father dad brother sister sibling aunt uncle niece nephew cousin
+    triplets triplet fosters grandparents wife husband son daughter dtr mother mom mum father dad brother sister
+    sibling aunt uncle niece nephew cousin
     grandmother grandfather grandma grandpa grandson granddaughter partner spouse fiancé fiancée fiance fiancee
     ex girlfriend boyfriend friend neighbor neighbour roommate caregiver guardian companion parent twin landlord boss
     coworker colleague mother-in-law father-in-law brother-in-law sister-in-law son-in-law daughter-in-law stepson
@@ -97,7 +104,9 @@ CLOSING = re.compile(
 )
 """The end of a letter, or of what stands on a label: a name follows."""
 LOWER_NAME = re.compile(
-    r"\b(?:md|dr|np|rn|MD|NP|RN|PA|Dr) (?P<v>[^\W\d_A-Z]{4,})\b|\b(?:md|rn|np|pa|RN|NP|PA) (?P<x>[a-z][a-z'’-]+[a-z])(?= (?:in|at|for|here|notified|aware|called|paged|to|saw|updated|on)\b)|[,.;] (?P<w>[^\W\d_A-Z][^\W\d_A-Z'’-]+[^\W\d_A-Z]) "
+    r"\b(?:md|dr|np|rn|MD|NP|RN|PA|Dr) (?P<v>[^\W\d_A-Z]{4,})\b|\b(?:md|rn|np|pa|RN|NP|"
+    r"PA) (?P<x>[a-z][a-z'’-]+[a-z])(?= (?:in|at|for|here|notified|aware|called|paged|to|saw|updated|"
+    r"on)\b)|[,.;] (?P<w>[^\W\d_A-Z][^\W\d_A-Z'’-]+[^\W\d_A-Z]) "
     r"(?:aware|notified|paged|informed|updated)\b"
 )
 """A rare word without a capital that a hurried hand may have meant as a name."""
@@ -164,7 +173,8 @@ STOP = frozenset(
     requested ordered referred submitted reported completed written recorded administered collected received entered
     department dept division section
     witnessed confirmed operative procedure mom dad baby infant boy girl man woman gentleman lady child someone
-    everyone nobody about empl employer inmate claimant examinee caller again agrees agree came comes did does given gave recommends recommended updated saw sees
+    everyone nobody about empl employer inmate claimant examinee caller again agrees agree came comes did does
+    given gave recommends recommended updated saw sees
     """.split()
 )
 EPONYM_NOUN = re.compile(
@@ -189,7 +199,8 @@ EPONYM_NOUN = re.compile(
     r"stockings|inserts?|iud|hook|cup|cannula|splints?|punch|glue|pads?|gag|silk|closure|reservoir|dilators?|"
     r"osteotome|workstation|flaps|stitch|histology|holder|drainage|fragment|finder|gum|plug|cutter|port|ophthalmic|"
     r"knife|curettes?|probe|electrode|generator|catheters|contrast|agent|therapy|vaccine|antibod\w+|antigen|receptor|"
-    r"gene|mutation|protein|enzyme|tip|prosthesis|company|pump|monitor|meter|supplement|diet|bandages?|wraps?|shields?|scans?|"
+    r"gene|mutation|protein|enzyme|tip|prosthesis|company|pump|monitor|meter|supplement|diet|bandages?|"
+    r"wraps?|shields?|scans?|"
     r"peak|nodule|surgery|exercises?|criterion|ratio)\b",
     re.I,
 )  # fmt: skip

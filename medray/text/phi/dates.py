@@ -43,7 +43,10 @@ _MONTH_STARTS = re.compile(
     rf"(?i:{'|'.join(sorted({m[1:3] for m in MONTHS}))})"
 )
 _FIND = {
-    name: re.compile(rf"(?:(?<![\w/.:-])|(?<=/\d-)|(?<=/\d\d-))(?:{form})(?!{'(?!T)' if name == 'ymd' else ''}[\w]|[/]\d|\.\d|"
+    name: re.compile(
+        rf"(?:(?<![\w/.:-])|(?<=/\d-)|(?<=/\d\d-))(?:{form})(?!{'(?!T)' if name == 'ymd' else ''}[\w]|"
+        rf"[/]\d|\.\d|"
+    
                      rf"{'-' if name in ('mdy', 'ymd', 'dmy', 'my') else '/'}\d)", re.I)
     for name, form in _FORMS.items() if name != "md"
 }  # fmt: skip
@@ -55,7 +58,9 @@ _CUE = re.compile(
     r"held|checked|refilled|ordered|updated|evaluated|cultures?|bcx|ucx|utox|scan|surgery|clinic|appointment|appt|exam|"
     r"eval|labs?|transferred|discharged?|intubated|"
     r"extubated|consult|note|tx|treatment|given|placed|removed|changed|started|stopped|repeat|returned?|"
-    r"scheduled|f/u|fu|pmt|paid|payment|adm|rtc|lmp|edd|edc|exp|expires|d/c|dc'?d|vs|to)\b[ :(\n]{1,2}|\b(?:dr|saw|md|np|pa)\b\.? [^\n\d.;]{1,20} |\b(?:mon|tues?|wed|thu(?:rs?)?|fri|sat|sun)(?:day)?[., ]{1,2}|\(|\n|^|\d/\d{1,2} ?- ?)$",
+    r"scheduled|f/u|fu|pmt|paid|payment|adm|rtc|lmp|edd|edc|exp|expires|d/c|dc'?d|vs|to)\b[ :(\n]{1,2}|"
+    r"\b(?:dr|saw|md|np|pa)\b\.? [^\n\d.;]{1,20} |\b(?:mon|tues?|wed|thu(?:rs?)?|fri|sat|"
+    r"sun)(?:day)?[., ]{1,2}|\(|\n|^|\d/\d{1,2} ?- ?)$",
     re.I,
 )
 _NO_DATE = re.compile(
@@ -70,7 +75,10 @@ _DAYS_AFTER = re.compile(r" ?[-–] ?\d{1,2}\b(?![/\d.-])")
 _RANGE_AFTER = re.compile(r" ?(?:-{1,2}|–|to|through|thru|until) ?\d{1,2}/\d{1,2}(?![\w/])")
 _STAMP_AFTER = re.compile(r"(?: \d{4})?:(?!\d)|,? (?:at )?[012]\d[0-5]\d\b")
 """A colon, which makes a stamp of what stands before it."""
-_LONE_BEFORE = re.compile(r"(?:\b[a-z]{4,}(?:ed|en|ing|wn|nt)|\b[A-Z][a-z]+|\b(?:drink|use|dose|visit|fall|tube|POLST|MOLST|DNR)|\b(?:wks?|weeks?|mos?|months?|days?),) $")
+_LONE_BEFORE = re.compile(
+    r"(?:\b[a-z]{4,}(?:ed|en|ing|wn|nt)|\b[A-Z][a-z]+|\b(?:drink|use|dose|visit|fall|tube|POLST|MOLST|"
+    r"DNR)|\b(?:wks?|weeks?|mos?|months?|days?),) $"
+)
 _LONE_AFTER = re.compile(r"[.;)](?!\d)|\n|$")
 """Around a month and a day without a cue: something was done then ("impounded 3/7.")."""
 _SHARE = re.compile(
@@ -109,6 +117,10 @@ _AGE_BEFORE = re.compile(
     r"(?:\s\w+){0,2}\s(?:at|to|until|till|past|aged|@)\s(?:age )?)$",
     re.I,
 )
+_AFTER_AGE = (
+    r"[,;.)\n]|$| (?:and|who|now|in|lives|with|is|was|htn|dm|cad|chf|mi|cva|dementia|a&w|w/|dec|deceased|died|alive|"
+    r"living|healthy|well|has|had|from|of|still)\b"
+)
 _AGE_BETWEEN = tuple(
     (re.compile(before + "$", re.I), re.compile(after, re.I))
     for before, after in (
@@ -119,7 +131,7 @@ _AGE_BETWEEN = tuple(
         (r"\d[/-]\d+ \(", r"\)"),
         (r"(?:[MF]/|\ba?et\.? |\bæt\.? )", r"\b"),
         (r"\bat ", r",? (?:he|she|his|her|they|still|independent|lives|drives|works)\b"),
-        (rf"\b(?:{_ONE})(?: {_NAME}){{0,2}}(?:,? \(|,? |: ?|['’]s (?:now )?)", r"[,;.)\n]|$| (?:and|who|now|in|lives|with|is|was|htn|dm|cad|chf|mi|cva|dementia|a&w|w/|dec|deceased|died|alive|living|healthy|well|has|had|from|of|still)\b"),
+        (rf"\b(?:{_ONE})(?: {_NAME}){{0,2}}(?:,? \(|,? |: ?|['’]s (?:now )?)", _AFTER_AGE),
         (
             r"\b(?:is|was|be|turned|turns|turning|reached|nearly|almost|now|pt|patient|became|becomes) ",
             r",? (?:and|alive|when|years|now|but|in|next|on|this|who|with|lives)\b|[,;.\n](?!\d)|$",
@@ -127,7 +139,8 @@ _AGE_BETWEEN = tuple(
     )
 )
 _VITAL_BEFORE = re.compile(
-    r"(?:\b(?:pressure|gradient|count|level)\b[^\n.]{0,30}|\b(?:HR|rate|sat\w*|pulse|MAP|BP|SpO2|SBP|DBP|weight|glucose|PTT|temp\w*|sugar|BG|TSH|WBC|CRP|IQ|BMI|"
+    r"(?:\b(?:pressure|gradient|count|level)\b[^\n.]{0,30}|\b(?:HR|rate|sat\w*|pulse|MAP|BP|SpO2|SBP|DBP|"
+    r"weight|glucose|PTT|temp\w*|sugar|BG|TSH|WBC|CRP|IQ|BMI|"
     r"platelets?|sodium|saturation)\b[^\n.]{0,12}|\b(?:RR|K|P|R|T|O2|Na|Cl)[ :]{1,2})$",
     re.I,
 )

@@ -24,14 +24,19 @@ _LEAST_WORDS = 12
 _LARGEST_SHARE = 0.06
 """Of a paragraph's words, those that may begin with a capital in a note that is written in small letters."""
 _PLACE = re.compile(
-    r"\b(?:at|to|from|in|of|and|leaving|via) (?P<v>(?:st\.? )?(?:(?!(?:the|a|an|her|his|our|this|that|with|and|for|local|outside|to|go|went|admitted|get|see|be|was|is|then|back|some|any|another)\b)[a-z'’-]+ )"
+    r"\b(?:at|to|from|in|of|and|leaving|via) (?P<v>(?:st\.? )?(?:(?!(?:the|a|an|her|his|our|this|that|"
+    r"with|and|for|local|outside|to|go|went|admitted|get|see|be|was|is|then|back|some|any|"
+    r"another)\b)[a-z'’-]+ )"
     r"{1,4}?(?:hospital|clinic|medical center|health center|cancer center|heart center|dialysis|nursing home|rehab|"
-    r"rehabilitation(?: hospital| center)?|urgent care|hospice|manor|assisted living|memory care|university|college|high school|"
+    r"rehabilitation(?: hospital| center)?|urgent care|hospice|manor|assisted living|memory care|"
+    r"university|college|high school|"
     r"elementary|church|pharmacy|va|county hospital)(?: of [a-z]+)?)\b"
 )
 _STREET = re.compile(
-    r"\b\d{1,5} (?P<v>(?:[nsew]\.? )?(?:(?:[a-z]+|\d+(?:st|nd|rd|th)) ){1,3}?(?:street|st|avenue|ave|road|rd|drive|dr|lane|ln|boulevard|blvd|court|ct|"
-    r"circle|place|way|terrace|parkway|trail|route|highway|hwy)(?: \d+| [ns][ew])?|(?:(?:north|south|east|west) )?broadway|(?:calle|avenida|camino|rue|via) [a-z]+(?: [a-z]+)?)\b"
+    r"\b\d{1,5} (?P<v>(?:[nsew]\.? )?(?:(?:[a-z]+|\d+(?:st|nd|rd|th)) ){1,3}?(?:street|st|avenue|ave|road|"
+    r"rd|drive|dr|lane|ln|boulevard|blvd|court|ct|"
+    r"circle|place|way|terrace|parkway|trail|route|highway|hwy)(?: \d+| [ns][ew])?|(?:(?:north|south|east|"
+    r"west) )?broadway|(?:calle|avenida|camino|rue|via) [a-z]+(?: [a-z]+)?)\b"
 )
 _CUES = frozenset("d/w w s/w on re saw told called paged asked texted visiting named".split())
 _SIGNED = re.compile(r"\b(?:read|dictated|signed|transcribed|thanks|regards|sincerely),? (?P<v>[a-z]{3,})(?=[,.\n]|$)")
@@ -75,8 +80,9 @@ def _starts(text: str, begin: int, end: int) -> set[int]:
         word = m[0].lower()
         touches = number > 0 and text[words[number - 1].end() : m.start()] in (" ", "\n", ". ", "/", ": ")
         for town in LONG_TOWNS.get(word, ()):
-            if text.startswith(town, m.start()) and not text[m.start() + len(town) : m.start() + len(town) + 1].isalnum():
-                starts.update(w.start() for w in _WORD.finditer(text, m.start(), m.start() + len(town)))
+            stop = m.start() + len(town)
+            if text.startswith(town, m.start()) and not text[stop : stop + 1].isalnum():
+                starts.update(w.start() for w in _WORD.finditer(text, m.start(), stop))
         if before in _IN and touches and (word in TOWNS or word in TOWN_WORDS):
             starts.add(m.start())
         was_name = m[0].islower() and _may_be_name(word, before if touches else "", was_name and touches)

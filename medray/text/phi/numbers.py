@@ -20,9 +20,11 @@ _OBSTETRIC = re.compile(r"G\d{1,2}P\d{1,4}|[CTLS]\d{1,2}-[CTLS]?\d{1,2}", re.I)
 """Pregnancies and births, levels of the spine."""
 _AREA = r"[2-9]\d{2}"
 _PHONE = re.compile(
-    rf"(?<![\w.-])(?:(?:\+?1[ .-]?)?(?:\({_AREA}\)[ .-]{{0,2}}|{_AREA}[./-]|(?<!\D\d )(?<!\D\d\d )(?<!\D\d{{3}} ){_AREA} ){_AREA}[ .-]\d{{4}}"
+    rf"(?<![\w.-])(?:(?:\+?1[ .-]?)?(?:\({_AREA}\)[ .-]{{0,2}}|{_AREA}[./-]|"
+    rf"(?<!\D\d )(?<!\D\d\d )(?<!\D\d{{3}} ){_AREA} ){_AREA}[ .-]\d{{4}}"
     rf"|\+(?=(?:[ ().-]{{0,2}}\d){{8}})\d{{1,3}}[ .-]?\(?\d{{1,5}}\)?"
-    rf"(?:[ .-]?\d{{2,8}}){{1,4}}|0[1237]\d{{1,3}}[ -]\d{{3,4}}[ -]\d{{3,4}}|{_AREA}[-.]\d{{4}}(?! ?(?:m[lgc]|cc|units?|"
+    rf"(?:[ .-]?\d{{2,8}}){{1,4}}|0[1237]\d{{1,3}}[ -]\d{{3,4}}[ -]\d{{3,4}}|"
+    rf"{_AREA}[-.]\d{{4}}(?! ?(?:m[lgc]|cc|units?|"
     rf"kcal|cal|steps|iu|k|g)\b))(?![\w-])"
     r"(?:[ ,]*(?:x|ext\.?|extension)[ ]?(?P<ext>\d{2,6}))?"
 )
@@ -55,15 +57,23 @@ _LABELLED = {
         r"billing|encounter|visit|guarantor|card",
     ),
     "licence": (
-        r"DEA|NPI|UPIN|GMC|NMC|HCPC|NABP|NCPDP|CDL|licen[cs]ed?(?! (?:plate|tag))|lic\b\.?|certificate|cert\b\.?|passport|permit",
+        r"DEA|NPI|UPIN|GMC|NMC|HCPC|NABP|NCPDP|CDL|licen[cs]ed?(?! (?:plate|tag))|lic\b\.?|certificate|"
+        r"cert\b\.?|passport|permit",
         r"DL|cert\b\.?|certification|reg\b\.?|registration|credential|PIN|NRP|EMT(?:-P)?|RN|LPN|LVN|NP|PA(?:-C)?|MD|DO|"
         r"RPh|PharmD|PT|OT|RT|CRNA|board",
     ),
-    "vehicle": (r"VIN|HIN|placard|decal|tail number|licen[cs]e plates?|plates?", r"vehicle|registration|reg\b\.?|tag|bus|van|truck|car|trailer"),
-    "device": (r"ser(?:ial)?\b\.?|S/?N|UDI|IMEI|model/serial|lot|transmitter|sensor code", r"device|implant|pump|machine|monitor|unit|generator"),
+    "vehicle": (
+        r"VIN|HIN|placard|decal|tail number|licen[cs]e plates?|plates?",
+        r"vehicle|registration|reg\b\.?|tag|bus|van|truck|car|trailer",
+    ),
+    "device": (
+        r"ser(?:ial)?\b\.?|S/?N|UDI|IMEI|model/serial|lot|transmitter|sensor code",
+        r"device|implant|pump|machine|monitor|unit|generator",
+    ),
     "other": (
         r"(?<=\()ID|ID(?= ?[#:]| (?:band|bracelet|tag|badge))(?: band| bracelet| tag| badge)?|accession|specimen|badge|"
-        r"employee|requisition|military|docket|incident|wristband|bracelet|(?:id )?band|ticket|subject|participant|job|clip",
+        r"employee|requisition|military|docket|incident|wristband|bracelet|(?:id )?band|ticket|subject|"
+        r"participant|job|clip",
         r"study|trial|interpreter|case|kit|claim|ref(?:erence)?|protocol|dictation|document|order|prescription|rx|"
         r"confirmation|prisoner|inmate|student|user ?|state|national|tax|identification",
     ),
@@ -82,20 +92,33 @@ _PICTURE_BEFORE = re.compile(
 )
 _ANY_LABEL = re.compile(rf"(?:\bnumber|\bno\.|#|\bID:){_LINK}$", re.I)
 # These label only what cannot be a dose or a count: letters with digits, or seven digits.
-_LOOSE_LABEL = re.compile(rf"\b(?:ID|ref(?:erence)?\b\.?|claim|case|rx|specimen|sample|order|insurance|protocol|study|trial|offer|donor){_LINK}$", re.I)
+_LOOSE_LABEL = re.compile(
+    rf"\b(?:ID|ref(?:erence)?\b\.?|claim|case|rx|specimen|sample|order|insurance|protocol|study|trial|"
+    rf"offer|donor){_LINK}$",
+    re.I,
+)
 _LOOSE_CODE = re.compile(r"[A-Z]+-?\d{3,}[A-Z\d-]*|(?:\d-?){7,}|\d{3}-\d{3}|\d+[:-][A-Z]{2,}-?\d{3,}")
 _ANY_CODE = re.compile(r"(?:\d+-)*\d{6,}(?:-\d+)*|(?=(?:[A-Z-]*\d){5})(?=[\d-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+)*|"
     r"(?=[A-Z0-9-]{6})(?=(?:[A-Z-]*\d){4})(?=(?:[\d-]*[A-Z]){2})[A-Z0-9]+(?:-[A-Z0-9]+)*")
-_SPACED = re.compile(r"(?<![\w-])(?:(?!(?:ID|NO|NUM|NR|SSN|MRN|RN|NPI|DEA|LIC|VIN|SN|ACCT) )[A-Z]{1,4} \d{3,10}(?: [A-Z]{1,2})?|\d{2,4}(?: \d{2,4}){2,3}|[A-Z]\d[A-Z] \d{2,3})(?![\w-]|\.\d)")
+_SPACED = re.compile(
+    r"(?<![\w-])(?:(?!(?:ID|NO|NUM|NR|SSN|MRN|RN|NPI|DEA|LIC|VIN|SN|"
+    r"ACCT) )[A-Z]{1,4} \d{3,10}(?: [A-Z]{1,2})?|\d{2,4}(?: \d{2,4}){2,3}|[A-Z]\d[A-Z] \d{2,3})(?![\w-]|"
+    r"\.\d)"
+)
 """A code in groups, which only a label tells from other words and figures."""
 _CATALOGUE_BEFORE = re.compile(
-    r"\b(?:NDC|SNOMED(?: CT)?|RxCUI|LOINC|CPT|HCPCS|ICD(?:-\d+)?(?:-CM)?|DRG|CVX|cat(?:alog(?:ue)?)?\.?|BIN|PCN|PMID|chr\w+)"
+    r"\b(?:NDC|SNOMED(?: CT)?|RxCUI|LOINC|CPT|HCPCS|ICD(?:-\d+)?(?:-CM)?|DRG|CVX|cat(?:alog(?:ue)?)?\.?|"
+    r"BIN|PCN|PMID|chr\w+)"
     r"(?: ?(?:#|no\.?|number|code))?[ :]{0,2}$",
     re.I,
 )
 """What stands before a code of a thing of which there are many."""
 _HANDLE = re.compile(r"(?<![\w.])@(?P<v>[A-Za-z][\w.-]*[\d_][\w-]*|[A-Z]\w+-[A-Z]\w+)")
-_USER = re.compile(r"\b(?:user ?name|user ?id)(?: is|:)? (?P<v>(?!from\b)[a-z]+[a-z._]*\d*[a-z\d._]*)\b(?! (?:to|is|and|in|the|with))", re.I)
+_USER = re.compile(
+    r"\b(?:user ?name|user ?id)(?: is|:)? (?P<v>(?!from\b)[a-z]+[a-z._]*\d*[a-z\d._]*)\b(?! (?:to|is|and|"
+    r"in|the|with))",
+    re.I,
+)
 _MAC = re.compile(r"(?<![\w:])(?:[\dA-Fa-f]{2}[:-]){5}[\dA-Fa-f]{2}(?![\w:])")
 _UK_PLATE = re.compile(r"\b[A-Z]{2}\d{2} [A-Z]{3}\b(?! ?\d)")
 _SLASHED = re.compile(r"\d{1,2}([/.-])\d{1,2}\1\d{2,4}|(?:19|20)\d\d([/.-])\d{1,2}\2\d{1,2}")
@@ -110,14 +133,18 @@ _JOINED = re.compile(r"\d(?<![\w./-]\d)\d*(?:-\d+)+(?![\w/]|\.\d|-\w)")
 _DATED = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}-\d{1,2}-\d{4}")
 _ABROAD = re.compile(r"0\d{2,4}\)?[ -]?\d{3,4}[ -]?\d{3,4}(?![\w-])")
 _CALLED_BEFORE = re.compile(
-    r"\b(?:tel|telephone|phone|ph|cell|mobile|landline|home|work|call|cb|callback|contact|fax|number|at)\b[.:# ]{1,3}\(?$", re.I
+    r"\b(?:tel|telephone|phone|ph|cell|mobile|landline|home|work|call|cb|callback|contact|fax|number|"
+    r"at)\b[.:# ]{1,3}\(?$", re.I
 )
 _ON_PAGER = re.compile(r"[px](?<!\w[px])\.?(?P<v>\d{4,5}|\d-\d{4})(?![\w-]|\.\d)")
 _SSN_SPACED = re.compile(r"\d{3} \d{2} \d{4}\b")
 _SSN_MASKED = re.compile(r"[X*x#•](?:[X*x#•]{2}-?[X*x#•]{2}-?|[X*x#•]{2,4}-)\d{4}\b")
 _UDI = re.compile(r"\(01\)\d{14}(?:\(\d{2}\)[\w-]+)*")
 _EMAIL = re.compile(r"(?<![\w.])[\w.+'-]+@[\w-]+(?:\.[\w-]+)+")
-_DOMAIN = r"\.(?:com|org|net|edu|gov|info|io|us|uk|ca|health|int|test|example|invalid|local|co|biz|care|clinic|de|fr|au|nz)\b"
+_DOMAIN = (
+    r"\.(?:com|org|net|edu|gov|info|io|us|uk|ca|health|int|test|example|invalid|local|co|biz|care|clinic|"
+    r"de|fr|au|nz)\b"
+)
 _LINKED = re.compile(rf"{_DOMAIN}|://|www\.", re.I)
 _URL = re.compile(
     r"\b(?:https?|ftp)://[^\s<>()\"']+[^\s<>()\"'.,;:?!]|\bwww\.[\w.-]+\.\w{2,}(?:/[\w./%?=&#~-]*\w)?"
@@ -144,15 +171,21 @@ _CAR = re.compile(
     rf"(?:,|\s\()[ ]?(?P<v>{_PLATE_VALUE})(?!\w)"
 )
 _CAR_WORD = re.compile(
-    r"(?:cars?|truck|van|vehicles?|suv|sedan|motorcycle|pickup|minivan|trailer|scooter|moped|boat|hull|bus|cab|taxi|jeep|"
+    r"(?:cars?|truck|van|vehicles?|suv|sedan|motorcycle|pickup|minivan|trailer|scooter|moped|boat|hull|"
+    r"bus|cab|taxi|jeep|"
     r"toyota|honda|ford|chevy|chevrolet|nissan|subaru|kia|hyundai|mazda|dodge|buick|bmw|audi|volvo|tesla|lexus|acura|"
     r"plates?|tags?|tagged|registered|registration|parked|driving|drove|drives|towed|tow|ambulance|rig|hin)\b"
 )
 _NEAR_CAR = re.compile(
-    r"[^\n;]{0,40}?[ #:(\"](?P<v>(?!(?:19|20)\d\d[ -])(?:[A-Z]{1,4}[- ]?\d{2,5}[A-Z]?|\d{1,4}[- ]?[A-Z]{2,4}(?:[- ]?\d{1,4})?|"
+    r"[^\n;]{0,40}?[ #:(\"](?P<v>(?!(?:19|20)\d\d[ -])(?:[A-Z]{1,4}[- ]?\d{2,5}[A-Z]?|"
+    r"\d{1,4}[- ]?[A-Z]{2,4}(?:[- ]?\d{1,4})?|"
     r"\d[A-Z]{1,3}\d{2,4}|[A-Z]{3}\d{5}[A-Z]\d{3}))(?![\w/-])"
 )
-_NO_PLATE = re.compile(r"\d+[- ]?(?:MPH|KPH|MG|ML|KM|YO|YRS?|AM|PM|KG|LBS?|ED|MIN|HRS?|FT|MM|CM|CC|ICU|ER|CT|MRI)|(?:ICD|CPT|AGE|RACE|SEX|ROOM|RM|UNIT|BED|DAY|POD|HOD|PGY|ASA|EMS|ED|BP|HR|RR|GCS|SpO)[- ]?\d+|F-?[1-5]50|[A-Z]-?\d{2}|CD\d{1,3}|[LTCS]\d[- ]?\d*")
+_NO_PLATE = re.compile(
+    r"\d+[- ]?(?:MPH|KPH|MG|ML|KM|YO|YRS?|AM|PM|KG|LBS?|ED|MIN|HRS?|FT|MM|CM|CC|ICU|ER|CT|MRI)|(?:ICD|CPT|"
+    r"AGE|RACE|SEX|ROOM|RM|UNIT|BED|DAY|POD|HOD|PGY|ASA|EMS|ED|BP|HR|RR|GCS|SpO)[- ]?\d+|F-?[1-5]50|"
+    r"[A-Z]-?\d{2}|CD\d{1,3}|[LTCS]\d[- ]?\d*"
+)
 _BEFORE_PLATE = re.compile(rf"(?!\d+ [a-z])(?P<v>{_PLATE_VALUE}) (?i:plates?)\b")
 
 

@@ -10,7 +10,17 @@ from medray.text.phi.cues import EPONYM_NOUN, STOP, is_suspect
 from medray.text.phi.found import Found, matches_at, starts_of
 from medray.text.phi.sites import find_sites
 from medray.text.phi.streets import CAP, CODE, STATE, find_codes, find_streets
-from medray.text.phi.words import LONG_TOWNS, MONTHS, STATE_CODES, STATES, TOWN_WORDS, TOWNS, is_common, is_rare, is_term
+from medray.text.phi.words import (
+    LONG_TOWNS,
+    MONTHS,
+    STATE_CODES,
+    STATES,
+    TOWN_WORDS,
+    TOWNS,
+    is_common,
+    is_rare,
+    is_term,
+)
 
 _TOWN = rf"{CAP}(?:[ -](?!(?:{CODE})\b)(?:{CAP}|d['’]{CAP}|(?:d[eu]|la|las|los|or|of|sur|on)\b)){{0,3}}"
 _BEFORE_STATE = re.compile(rf"(?P<v>{_TOWN})(?:,\s(?:{STATE})|[ ](?:{STATE})(?=[. ]{{1,3}}\d{{5}}(?!\d)))\b")
@@ -31,8 +41,10 @@ _BARE = re.compile(
     r"(?=[,.;:)\n]|$|  | \(| (?:on|for|in|to|and|ED|ER|ICU|with|by|at)\b)"
 )
 _SYSTEM = re.compile(
-    r"(?:Memorial Hermann|Kaiser(?: Permanente)?|Mass General|Johns Hopkins|Mount Sinai|Cedars[- ]Sinai|NYU Langone|UPMC|UCSF|"
-    r"UCLA|MD Anderson|Mayo Clinic|Cleveland Clinic|Geisinger|Intermountain|Banner|Providence|Sutter|Ascension|Northwell|"
+    r"(?:Memorial Hermann|Kaiser(?: Permanente)?|Mass General|Johns Hopkins|Mount Sinai|Cedars[- ]Sinai|"
+    r"NYU Langone|UPMC|UCSF|"
+    r"UCLA|MD Anderson|Mayo Clinic|Cleveland Clinic|Geisinger|Intermountain|Banner|Providence|Sutter|"
+    r"Ascension|Northwell|"
     rf"Henry Ford|Baylor|Ochsner|Emory|Vanderbilt|Mercy|Trinity|HCA|AdventHealth|Novant|Atrium) {CAP}(?: (?:{CAP}))?\b"
 )
 """Chains of hospitals, with what they call one of them."""
@@ -40,7 +52,8 @@ _VETERANS = re.compile(r"\b(?P<v>[A-Z][\w'’-]+) (?:VA|VAMC)\b")
 _LAND = re.compile(
     rf"\b{CAP} (?:Falls|Rapids|Forks|Springs|Creek|City|Beach|Hills|Heights|Valley|Grove|Ridge|Rock|Island|Mills|"
     r"Bluffs|Junction|Harbor|Haven|Landing|Plains|Village|Bend|River|Lakes|"
-    r"Oaks|Pines|Gardens|Meadows|Acres|Estates|Commons|Towers|Woods|Manor|Terrace|Villas?|Place|Hospice|Reservation|Nation|Pueblo|Hollow|Cove|Shores|Crossing|Prairie)\b"
+    r"Oaks|Pines|Gardens|Meadows|Acres|Estates|Commons|Towers|Woods|Manor|Terrace|Villas?|Place|Hospice|"
+    r"Reservation|Nation|Pueblo|Hollow|Cove|Shores|Crossing|Prairie)\b"
 )
 _JOINING = frozenset(("of", "or", "on", "du", "de", "la"))
 _COUNTY = re.compile(
@@ -71,8 +84,10 @@ _FACILITY = re.compile(
     rf"[Dd]ischarge)\b)"
 )
 _HOUSE_NOUN = re.compile(
-    r"hosp|cent(?:er|re)|med|clinic|infirm|nursing|facil|hospice|dialy|mental|behav|treat|rehab|living|manor|villa|lodge|"
-    r"family|pedia|assoc|health|retire|care|conval|school|elem|middle|univ|college|acad|church|synag|mosq|prison|correc|"
+    r"hosp|cent(?:er|re)|med|clinic|infirm|nursing|facil|hospice|dialy|mental|behav|treat|rehab|living|"
+    r"manor|villa|lodge|"
+    r"family|pedia|assoc|health|retire|care|conval|school|elem|middle|univ|college|acad|church|synag|mosq|"
+    r"prison|correc|"
     r"sister|medicine|shelt|pharm|memory|burn|state|deten|home|practice|instit|jail|physi|kinder|day|urgent|orthop"
 )
 _LONGEST_LEAD = 80
@@ -91,7 +106,8 @@ _GENERIC = frozenset(
     outpatient inpatient ambulatory allergy asthma dermatology endocrine endocrinology rheumatology gi gyn ob
     urology fertility genetics geriatric gerontology infectious disease id hepatology liver kidney breast cancer
     tumor radiation trauma burn stroke vascular cardiac thoracic cardiothoracic plastic research clinical state
-    county city national american public private home school high middle elementary poison control call data please follow-up followup telephone fax
+    county city national american public private home school high middle elementary poison control call data
+    please follow-up followup telephone fax
     visit tertiary transfer crisis birth birthing imaging infusion
     referring referral accepting admitting he she pt patient no on per cvs walgreens living retail
     pacemaker memory sick headache hernia travel lipid prenatal postpartum preop hearing balance foot fracture
@@ -103,7 +119,8 @@ _GENERIC = frozenset(
 _IN = frozenset("in from at near to of outside around via leaving nearby".split())
 _LONGEST_IN = 9
 _PART_OF = re.compile(
-    r"\b(?:line|plane|space|angle|ligament|foramen|ampulla|canal|point|signs?|symptoms?|units?|m[gl]|mcg|cc|cream|tablets?|"
+    r"\b(?:line|plane|space|angle|ligament|foramen|ampulla|canal|point|signs?|symptoms?|units?|m[gl]|mcg|"
+    r"cc|cream|tablets?|"
     r"doses?|day|syndrome|use|trial|course|level|bottle|adherence) $",
     re.I,
 )
@@ -222,7 +239,9 @@ def _all_generic(name: str) -> bool:
 
 def _is_town(name: str) -> bool:
     words = name.replace("-", " ").lower().split()
-    if words[0] in MONTHS or len(words[0]) < 2 or (len(words) == 1 and is_term(words[0]) and words[0] not in TOWN_WORDS):
+    if words[0] in MONTHS or len(words[0]) < 2:
+        return False
+    if len(words) == 1 and is_term(words[0]) and words[0] not in TOWN_WORDS:
         return False
     if any(w.strip(".") in STOP for w in words if w not in _JOINING):
         return False
@@ -275,5 +294,6 @@ def _cities(text: str) -> Iterator[Found]:
             ):
                 yield Found(m.start(), end, "location")
         short = m[0].isupper() and len(word) < 5  # LIMA, an artery
-        if word in TOWNS and not short and not is_common(word) and not is_term(word) and not EPONYM_NOUN.match(text, m.end()):
+        known = word in TOWNS and not (short or is_common(word) or is_term(word))
+        if known and not EPONYM_NOUN.match(text, m.end()):
             yield Found(*m.span(), "location")

@@ -1,4 +1,4 @@
-"""Names that are words too (Lamb, Day, Jun): what their place in a sentence, or beside a name found already, gives away."""
+"""Names that are words too (Lamb, Day, Jun): what their place in a sentence, or beside a found name, gives away."""
 
 from __future__ import annotations
 
@@ -9,7 +9,19 @@ from medray.text.phi import cues
 from medray.text.phi.cues import Word
 from medray.text.phi.found import Found
 from medray.text.phi.runs import RunReader
-from medray.text.phi.words import FAMILY, GIVEN, NAME_WORDS, STATE_CODES, STATES, TOWN_WORDS, TOWNS, is_calendar, is_common, is_rare, is_term
+from medray.text.phi.words import (
+    FAMILY,
+    GIVEN,
+    NAME_WORDS,
+    STATE_CODES,
+    STATES,
+    TOWN_WORDS,
+    TOWNS,
+    is_calendar,
+    is_common,
+    is_rare,
+    is_term,
+)
 
 _TALKED = (
     r"sp(?:oke|eaking|eak)|talk(?:s|ed|ing)?|discuss(?:ed|ions?|ing)?|m[ee]et(?:ing|s)?|met|conferred|conferences?|"
@@ -23,7 +35,8 @@ _TALKED = (
 _SPOKEN = re.compile(
     rf"(?:\b(?:d/w|s/w|w/|c/w|r/v|c/o)|\b(?:{_TALKED})(?: [a-z]+){{0,2}} (?:with|to|by|from|under|w/|of)|"
     r"\b(?:paged|texted|emailed|phoned|asked|told|called|informed|notified|updated|thanked|per|cc|attn|"
-    r"thanks,?|thank you,?|hi|hello|hey|dear|named|nicknamed|nickname|a\.?k\.?a\.?|née|nee|goes by|known as|prefers|formerly|alias|relieved|met|saw))"
+    r"thanks,?|thank you,?|hi|hello|hey|dear|named|nicknamed|nickname|a\.?k\.?a\.?|née|nee|goes by|"
+    r"known as|prefers|formerly|alias|relieved|met|saw))"
     r":? $",
     re.I,
 )
@@ -34,29 +47,38 @@ _JOINT_BEFORE = re.compile(r"(?<=[.,;:(/\n ])(?P<v>[A-Z][a-z'’]+)(?: ?/ ?| ?& 
 _QUOTED = re.compile(r",? ?\(?[\"“'‘](?P<v>[A-Z][\w'’-]+)[\"”'’]")
 _INITIALS = re.compile(r"\b[Ii]nitials?:? (?P<v>[A-Z]{2,3})\b")
 _INITIAL_AFTER = re.compile(r" [A-Z]\.(?=[,:;)\n]| (?:RN|MD|NP|PA|DO|LPN|RT)\b)")
-_CLOSE = re.compile(r"['’]s\b| \d{4}\b|[ ]?[,;:.)/\"”]|\n|$| {2}| [-–]| (?:MD|RN|NP|PA|DO|LPN|RT|PhD|PharmD|aware|and|re|at|on|to)\b")
+_CLOSE = re.compile(
+    r"['’]s\b| \d{4}\b|[ ]?[,;:.)/\"”]|\n|$| {2}| [-–]| (?:MD|RN|NP|PA|DO|LPN|RT|PhD|PharmD|aware|and|re|"
+    r"at|on|to)\b"
+)
 _OPEN = re.compile(r"(?:[-–/(:;,.\n\"“ ]|[a-z]|^) ?$")
 _DATED = re.compile(r",? (?:(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}\.? \d|\d{1,2}/\d{1,2}/\d)")
 _SPEAKER = re.compile(r": [a-z]")
 _AT_WORK = re.compile(
-    r" (?:from|with|in|of) (?:the )?(?:social|case|pharmacy|nursing|PT|OT|SLP|radiology|transport|dietary|lab|registration|billing|"
+    r" (?:from|with|in|of) (?:the )?(?:social|case|pharmacy|nursing|PT|OT|SLP|radiology|transport|dietary|"
+    r"lab|registration|billing|"
     r"hospice|pastoral|palliative|respiratory|insurance|security|dispatch|housekeeping|scheduling|records|front desk)\b"
 )
 _SERVICE_BEFORE = re.compile(
-    r"\b(?:ID|renal|cards?|cardiology|GI|neuro\w*|surgery|surg|PCP|attending|fellow|resident|intern|ortho|psych|heme|onc|pulm|"
-    r"palliative|SW|PT|OT|SLP|CM|RN|NP|MD|pharm\w*|social work|case manage\w+|nurs\w+|vascular|uro\w*|derm|endo|rheum|ENT|"
+    r"\b(?:ID|renal|cards?|cardiology|GI|neuro\w*|surgery|surg|PCP|attending|fellow|resident|intern|ortho|"
+    r"psych|heme|onc|pulm|"
+    r"palliative|SW|PT|OT|SLP|CM|RN|NP|MD|pharm\w*|social work|case manage\w+|nurs\w+|vascular|uro\w*|"
+    r"derm|endo|rheum|ENT|"
     r"IR|OB|peds|nutrition|chaplain\w*|trauma|anesthesia|neurosurgery|oncology) \($"
 )
 _RELATED = re.compile(rf"\b(?:{'|'.join(sorted(cues.RELATIONS, key=len, reverse=True))})\b[^.;:,\n]{{0,24}}, $")
 _OWN_THING = re.compile(
-    r"['’]s (?:graduation|wedding|funeral|birthday|house|home|school|car|phone|number|room|request|office|cell|family|apartment|visit)\b"
+    r"['’]s (?:graduation|wedding|funeral|birthday|house|home|school|car|phone|number|room|request|office|"
+    r"cell|family|apartment|visit)\b"
 )
 _QUOTED_BABY = re.compile(r"\b(?:girl|boy|baby|infant|twin \w|named|called|nicknamed|patient|pt),? [\"“]$")
 _BEGIN = re.compile(r"[(\[;.:\n] ?$")
 _LINE_END = re.compile(r"\n|$|,| {2}| MD\b")
 _AGED = re.compile(r", (?:\(\d{3}\) ?|\d[-.]|\+\d ?)?\d{3}[-. ]\d{3,4}|(?:, | \()\d{1,2}(?:\)|[,;] | and )")
 """When, or how old: what stands before it did something, or is somebody."""
-_CAPS_CLOSE = re.compile(r" {2}|\n|$|[,;.(/]| (?:TO|AT|MD|RN|DO|NP|PA|CRNA|AND|WITH|NOTIFIED|AWARE|PRESENT|ON|FOR|IN)\b")
+_CAPS_CLOSE = re.compile(
+    r" {2}|\n|$|[,;.(/]| (?:TO|AT|MD|RN|DO|NP|PA|CRNA|AND|WITH|NOTIFIED|AWARE|PRESENT|ON|FOR|IN)\b"
+)
 
 
 class ProseReader(RunReader):
@@ -92,7 +114,9 @@ class ProseReader(RunReader):
             spoken = spoken or _AGED.match(self.text, word.stop)
             speaks = _SPEAKER.match(self.text, word.stop) and self.text[word.start - 2 : word.start] == ". "
             speaks = speaks and (word.is_suspect or not is_common(word.lower))
-            speaks = speaks or _OWN_THING.match(self.text, word.stop) or _QUOTED_BABY.search(self.text, max(0, word.start - 24), word.start) or self._in_apposition(word) or _AT_WORK.match(self.text, word.stop) or self._in_brackets(word)
+            speaks = speaks or _OWN_THING.match(self.text, word.stop) or _AT_WORK.match(self.text, word.stop)
+            speaks = speaks or _QUOTED_BABY.search(self.text, max(0, word.start - 24), word.start)
+            speaks = speaks or self._in_apposition(word) or self._in_brackets(word)
             ends = self._ends_here(self.words[self._last(number)])
             if dated or speaks or ((spoken or self._is_amid(number)) and ends):
                 yield self._run(number)
@@ -133,7 +157,8 @@ class ProseReader(RunReader):
         before = self.words[number - 1] if number else None
         if not before or self.text[before.stop : word.start] != " " or not before.text.islower():
             return False
-        return before.lower not in _ARTICLE and not cues.NO_NAME_BEFORE.search(self.text[max(0, word.start - 48) : word.start])
+        left = self.text[max(0, word.start - 48) : word.start]
+        return before.lower not in _ARTICLE and not cues.NO_NAME_BEFORE.search(left)
 
     def _last(self, number: int) -> int:
         """The last word of the run of names that begins with this one."""
@@ -142,7 +167,8 @@ class ProseReader(RunReader):
             gap, after = self.text[self.words[last].stop : self.words[last + 1].start], self.words[last + 1]
             initial = len(after.text) == 1 and after.is_capital and self.text.startswith(".", after.stop)
             joined = gap == " " or (gap == ". " and len(self.words[last].text) == 1)
-            if not joined or not (initial or (after.text[0].isupper() and not after.text.isupper() and self._is_known(after))):
+            named = after.text[0].isupper() and not after.text.isupper() and self._is_known(after)
+            if not joined or not (initial or named):
                 break
             last += 1
         return last
@@ -154,7 +180,8 @@ class ProseReader(RunReader):
         """Frequent names that are no other word, in the small letters of a hurried hand."""
         for word in self.words:
             if len(word.text) > 3 and word.text.islower() and (word.lower in GIVEN or word.lower in FAMILY):
-                if not (cues.EPONYM_NOUN.match(self.text, word.stop) or is_common(word.lower) or is_term(word.lower) or word.lower in TOWNS or word.lower in TOWN_WORDS):
+                other = is_common(word.lower) or is_term(word.lower) or word.lower in TOWNS or word.lower in TOWN_WORDS
+                if not other and not cues.EPONYM_NOUN.match(self.text, word.stop):
                     yield Found(word.start, word.stop, "name")
 
     def _of_initials(self) -> Iterator[Found]:

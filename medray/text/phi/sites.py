@@ -1,4 +1,4 @@
-"""Places that their own words do not give away (Liberty, The Pines at Prescott, KVMC): told by a label or a preposition."""
+"""Places that their own words do not give away (Liberty, The Pines at Prescott, KVMC): told by what stands before."""
 
 from __future__ import annotations
 
@@ -8,20 +8,38 @@ from collections.abc import Iterator
 from medray.text.phi.cues import EPONYM_NOUN, ROLES, STOP, is_suspect
 from medray.text.phi.found import Found, matches_at, starts_of
 from medray.text.phi.streets import CAP
-from medray.text.phi.words import LONG_TOWNS, MONTHS, STATE_CODES, STATES, TOWN_WORDS, TOWNS, is_common, is_drug, is_term
+from medray.text.phi.words import (
+    LONG_TOWNS,
+    MONTHS,
+    STATE_CODES,
+    STATES,
+    TOWN_WORDS,
+    TOWNS,
+    is_common,
+    is_drug,
+    is_term,
+)
 
-_END = r"(?=[,.;:)\n(]|$| {2}| (?:with|where|who|and|on|for|since|near|until|by|but|that|w/|when|after|before|to|then|she|he|this|last|area)\b)"
+_END = (
+    r"(?=[,.;:)\n(]|$| {2}| (?:with|where|who|and|on|for|since|near|until|by|but|that|w/|when|after|"
+    r"before|to|then|she|he|this|last|area)\b)"
+)
 _BEFORE_TOWN = re.compile(
-    r"\b(?:in|from|near|to|outside(?: of)?|around|leaving|via|of|(?:left|leaving|headed|bound|flew|fly|flying|drove|back) for|"
+    r"\b(?:in|from|near|to|outside(?: of)?|around|leaving|via|of|(?:left|leaving|headed|bound|flew|fly|"
+    r"flying|drove|back) for|"
     r"IN|FROM|NEAR|OUTSIDE)[ \n]$"
 )
 _WORD_HERE = re.compile(rf"(?:[A-Z][a-z]+|[A-Z]{{4,}}){_END}")
 _NEXT_TOWN = re.compile(r",[ \n](?P<v>[A-Z][\w'’-]+)(?=[,.;)\n]|$| (?:for|with|on|by|after|where|and)\b)")
 _NAMED_AT = re.compile(
-    rf"\b(?:The {CAP}(?: {CAP}){{0,2}}|{CAP}(?: {CAP}){{0,1}} (?:Pines|Oaks|Gardens|Villas?|Village|Meadows|Manor|Commons|"
-    rf"Landing|House|Place|Residences?|Woods|Hills|Springs|Terrace|Cottages?|Arbors?)) (?:at|on|of) (?:the )?{CAP}(?: {CAP})?"
+    rf"\b(?:The {CAP}(?: {CAP}){{0,2}}|{CAP}(?: {CAP}){{0,1}} (?:Pines|Oaks|Gardens|Villas?|Village|"
+    rf"Meadows|Manor|Commons|"
+    rf"Landing|House|Place|Residences?|Woods|Hills|Springs|Terrace|Cottages?|Arbors?)) (?:at|on|"
+    rf"of) (?:the )?{CAP}(?: {CAP})?"
 )
-_ACRONYM = re.compile(r"(?!CMC|[ABP]+BMC|BMC|V?SMC|CGH|LMH|OMH|BMH)[A-Z]{1,4}(?:MC|GH|RH)\b(?! ?(?:joint|level|test|\d))")
+_ACRONYM = re.compile(
+    r"(?!CMC|[ABP]+BMC|BMC|V?SMC|CGH|LMH|OMH|BMH)[A-Z]{1,4}(?:MC|GH|RH)\b(?! ?(?:joint|level|test|\d))"
+)
 _BEFORE_ACRONYM = re.compile(r"(?:\b(?:at|from|to|to the|via|by|in)[ \n]|[:(/–-][ \n]{0,2}|^|\n)$")
 _ACRONYM_TOWN = re.compile(rf"\b[A-Z]{{1,4}}[CH] (?P<v>{CAP})\b")
 _NARROW = (
@@ -33,29 +51,40 @@ _WIDE = (
     r"location|site|sending|receiving|disposition|dispo|destination|origin|(?:outside |old |prior )?records?|"
     r"(?:past|prior|previous) admissions?|lab|unit|city|town|clinic|lives(?: in| at)?|born(?: in)?|from|place"
 )
-_LABEL_GAP = re.compile(r"(?::[ \t]*\n?[ \t]*|\.{3,}[ \t]*|[ \t]{2,}|(?<=mployer) (?=[A-Z])|(?<=EMPL|SITE|LITY|TION|HOOL|OYER) (?=[A-Z]{3,} [A-Z]{2,}))(?=[A-Z])")
+_LABEL_GAP = re.compile(
+    r"(?::[ \t]*\n?[ \t]*|\.{3,}[ \t]*|[ \t]{2,}|(?<=mployer) (?=[A-Z])|(?<=EMPL|SITE|LITY|TION|HOOL|"
+    r"OYER) (?=[A-Z]{3,} [A-Z]{2,}))(?=[A-Z])"
+)
 _LABEL_BEFORE = tuple(re.compile(rf"\b(?:{labels})(?: name)?[ \t]?$", re.I) for labels in (_NARROW, _WIDE))
 _RUN = re.compile(rf"{CAP}(?:[ -](?:{CAP}|of|the|at|on|de|du|la|&|and)){{0,5}}")
 _LIVES_BEFORE = re.compile(
-    r"\b(?:liv(?:es?|ed|ing)|resid(?:es?|ed|ing)|stay(?:s|ed|ing)?|works?|worked|working|employed|job|boss|shift|placement|"
-    r"operator|worker|driver|clerk|cashier|teacher|cook|janitor|welder|mechanic|foreman|guard|student|professor|engineer|"
+    r"\b(?:liv(?:es?|ed|ing)|resid(?:es?|ed|ing)|stay(?:s|ed|ing)?|works?|worked|working|employed|job|"
+    r"boss|shift|placement|"
+    r"operator|worker|driver|clerk|cashier|teacher|cook|janitor|welder|mechanic|foreman|guard|student|"
+    r"professor|engineer|"
     r"electrician|plumber|carpenter|machinist|custodian|waitress|bartender|secretary|manager|"
-    r"moved|retired from|attends|enrolled|graduated|teaches|studies)(?: \w+)? (?:at|on|for|by|in|near|from|to|off) (?:the )?$",
+    r"moved|retired from|attends|enrolled|graduated|teaches|studies)(?: \w+)? (?:at|on|for|by|in|near|"
+    r"from|to|off) (?:the )?$",
     re.I,
 )
 _PREPOSITION = re.compile(r" (?:at|on|for|by|in|near|from|to|off) (?:the )?$")
 _HOME_HERE = re.compile(rf"(?:The )?{CAP}(?: (?:{CAP}|of|the|at|&|and)){{0,4}}{_END}")
+_HOUSES = frozenset("university college school our center hospital clinic home office medicine surgery".split())
+_WITHIN_PLACES = _HOUSES | frozenset("all of the at st st.".split())
+"""Words of notes that are words of places too."""
 _POSTCODE = re.compile(r"(?:[A-Z]{1,2}\d{1,2}[A-Z]? \d[A-Z]{2}|[A-Z]\d[A-Z] \d[A-Z]\d)\b")
 _BEFORE_POSTCODE = re.compile(rf"\b(?P<v>{CAP}(?: {CAP})?),? $")
 _BEFORE_NUMBER = re.compile(
-    r"(?:(?:[,:(]|--)[ ]|\b(?:at|to|of|from|near|on|lives?|lived|living|home|house|address|residence|scene|by)[ \n]|\n)$", re.I
+    r"(?:(?:[,:(]|--)[ ]|\b(?:at|to|of|from|near|on|lives?|lived|living|home|house|address|residence|"
+    r"scene|by)[ \n]|\n)$", re.I
 )
 _HOUSE_NUMBER = re.compile(
     rf"(?P<v>\d{{2,5}}(?:[NSEW]\.?|-\d{{1,4}})? (?:[NSEW]\.? )?{CAP}(?: {CAP}){{0,2}})"
     r"(?=[,;)\n]|\.(?!\d)|$| (?:for|in|with|and|where|by|when|after|w/)\b)"
 )
 _ROADS = re.compile(
-    r"(?i)(?<![\w/.-])\d{1,6} (?:[NSEW]\.? |North |South |East |West )?(?:US |U\.S\. |State |County |Old |Farm to Market |Ranch )"
+    r"(?i)(?<![\w/.-])\d{1,6} (?:[NSEW]\.? |North |South |East |West )?(?:US |U\.S\. |State |County |Old |"
+    r"Farm to Market |Ranch )"
     r"{0,2}(?:Highway|Hwy\.?|Road|Rd\.?|Route|Rte\.?|FM|CR|SR|Interstate|I-?|RR) ?\d{1,4}\b"
     r"(?:,? (?:apt|apartment|unit|lot|#)\.? ?#?\w{1,5})?"
 )
@@ -146,7 +175,7 @@ def _may_label(name: str, is_narrow: bool) -> bool:
     words = [w for w in re.split("[ -]", name) if w[:1].isupper()]
     if is_narrow and any(_is_plain(w) and not w.isupper() for w in words[:1]):
         return False
-    if not is_narrow and any(_is_plain(w) for w in words if w.lower() not in ("our", "all", "of", "the", "at", "st", "st.", "center", "hospital", "clinic", "home", "office")):
+    if not is_narrow and any(_is_plain(w) for w in words if w.lower() not in _WITHIN_PLACES):
         return False
     if words[0].upper() in STATE_CODES and len(words) == 1:
         return False
@@ -160,9 +189,8 @@ def _may_label(name: str, is_narrow: bool) -> bool:
 
 def _may_live(name: str) -> bool:
     words = [w for w in re.split("[ -]", name.removeprefix("The ")) if w[:1].isupper()]
-    kept = ("university", "college", "school", "our", "center", "hospital", "clinic", "home", "office", "medicine", "surgery")
-    return name != "United States" and any(w.lower() not in kept for w in words) and not any(
-        ((_is_plain(w) if w is words[0] else is_drug(w.lower())) and w.lower() not in kept)
+    return name != "United States" and any(w.lower() not in _HOUSES for w in words) and not any(
+        ((_is_plain(w) if w is words[0] else is_drug(w.lower())) and w.lower() not in _HOUSES)
         or w.lower() in STATES
         or w in STATE_CODES
         for w in words

@@ -27,7 +27,10 @@ _SUFFIX = (
 _UNIT = r"(?:,? (?:apt|apartment|unit|suite|ste|no|#|floor|fl|room|rm)\b\.? ?#?\w{1,5})"
 _STREET_WORD = rf"(?:{CAP}|[JSD]r\.|[A-Z]\.|\d{{1,3}}(?:st|nd|rd|th)|d[eu]l?|l[ao]s?|of|the|and)"
 _STREETS = (
-    re.compile(rf"(?<![\w/.-])(?:\d{{1,6}}(?:-\d{{1,4}}| 1/2)?[A-Z]?|One|Two|Three|Four|Five|Six|Ten),? (?:{_STREET_WORD} ){{1,5}}?(?i:{_SUFFIX})\b\.?"
+    re.compile(
+        rf"(?<![\w/.-])(?:\d{{1,6}}(?:-\d{{1,4}}| 1/2)?[A-Z]?|One|Two|Three|Four|Five|Six|"
+        rf"Ten),? (?:{_STREET_WORD} ){{1,5}}?(?i:{_SUFFIX})\b\.?"
+    
                rf"(?: (?:NE|NW|SE|SW|Ne|Nw|Se|Sw|[NSEW])\b)?(?i:{_UNIT})?"),
     re.compile(rf"(?<![\w/.-])\d{{1,6}} (?:(?:Old |East |West |North |South )?(?:County Road|County Rd|"
                rf"State Road|Route|Rte|Highway|Hwy|Rural Route|RR) \d+|"
@@ -41,10 +44,14 @@ _BARE_STREET = re.compile(
     r"(?=[,;.\n)]|$| (?:in|with|and|on|where|by|when|is)\b)"
 )
 _ON_STREET = re.compile(
-    rf"\b(?:on|at|near|of|off|from|to|along|and|down) (?P<v>(?:[NSEW]\.? )?(?:{CAP}|\d{{1,3}}(?:st|nd|rd|th)) (?:St|Dr|Ct|Ln|Cir|Pl|Ter|Way)\b\.?)"
+    rf"\b(?:on|at|near|of|off|from|to|along|and|down) (?P<v>(?:[NSEW]\.? )?(?:{CAP}|\d{{1,3}}(?:st|nd|rd|"
+    rf"th)) (?:St|Dr|Ct|Ln|Cir|Pl|Ter|Way)\b\.?)"
     r"(?! [A-Z])"
 )
-_CORNER = re.compile(rf"\b(?:corner of|intersection of) (?P<v>(?:{CAP}|\d{{1,3}}(?:st|nd|rd|th)) (?:and|&) (?:{CAP}|\d{{1,3}}(?:st|nd|rd|th)))\b")
+_CORNER = re.compile(
+    rf"\b(?:corner of|intersection of) (?P<v>(?:{CAP}|\d{{1,3}}(?:st|nd|rd|th)) (?:and|&) (?:{CAP}|"
+    rf"\d{{1,3}}(?:st|nd|rd|th)))\b"
+)
 _HOME_BEFORE = re.compile(
     r"(?:\b(?:at|on|near|from|to|outside|opposite|scene|house|home|lives?|residing|"
     r"residence|address|addr|street)[ :.]{1,24}|\n[ ]*)$",
@@ -52,7 +59,8 @@ _HOME_BEFORE = re.compile(
 )
 _BOX = re.compile(r"[Pp](?<!\w[Pp])\.? ?[Oo]\.? ?(?i:box) \d{1,7}")
 _APARTMENT = re.compile(
-    r"[AaMmTt](?<!\w.)(?:pt|partment|obile home lot|railer)\b\.?,? ?(?:#|no\.?)? ?(?P<v>\d{1,4}[A-Z]?|[A-Z]-?\d{1,4})\b(?! ?(?:mg|ml|of))|"
+    r"[AaMmTt](?<!\w.)(?:pt|partment|obile home lot|railer)\b\.?,? ?(?:#|no\.?)? ?(?P<v>\d{1,4}[A-Z]?|"
+    r"[A-Z]-?\d{1,4})\b(?! ?(?:mg|ml|of))|"
     r"(?P<w>[RrHhSs](?<!\w.)(?:R|\.R\.|C|ural route|tar route) ?#?\d{1,3},? box \d{1,5})\b",
     re.I,
 )

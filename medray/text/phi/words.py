@@ -189,7 +189,8 @@ dash oswestry bristol apache morse norton waterlow barthel zubrod epworth stopba
 xience vitrea polaroid chloraseptic betadine tegaderm mepilex aquacel hypafix bioclusive crystalloid crystalloids
 dentition neurapraxia euthymic dysthymic punctate shotty ampullae prophy peritomy hydrodissection phaco plegic paretic
 proprioception vibratory curettings heparinized chamfer phasic levophase pcp mac ptt hypogeusia xerostomia
-nephrolithiasis laparoscopically subplatysmal mucoperichondrial handgrip neointimal injectate pyxis nebulizer nebulizers auth emp hounsfield fleischner supv ingevity adm
+nephrolithiasis laparoscopically subplatysmal mucoperichondrial handgrip neointimal injectate pyxis nebulizer
+nebulizers auth emp hounsfield fleischner supv ingevity adm
 hoehn yahr braxton hicks penrose groshong jamar bandl homan relig mgmt evera polst molst cert homebound calvert vanc
 """
 TERMS = frozenset(_CLINICAL.split()) | frozenset(_TERMS.split()) | STATES | frozenset(MONTHS)
