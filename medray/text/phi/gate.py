@@ -27,6 +27,7 @@ from medray.text.phi.numbers import find_numbers
 from medray.text.phi.places import find_places
 from medray.text.phi.sites import find_next_towns
 from medray.text.phi.surrogates import Key, surrogate
+from medray.text.phi.vehicles import find_vehicles
 from medray.text.phi.words import STATE_CODES, is_common
 
 Span = tuple[int, int]
@@ -61,7 +62,7 @@ class Deidentified(NamedTuple):
 def find_identifiers(text: str) -> list[Found]:
     """The identifiers of a note in order of place, without overlaps."""
     capital = raised(text)
-    first = [*find_marks(text), *find_numbers(text), *find_dates(text), *find_places(capital)]
+    first = [*find_marks(text), *find_vehicles(text), *find_numbers(text), *find_dates(text), *find_places(capital)]
     first += find_next_towns(capital, first)
     found = settle([*first, *NameReader(capital, split_words(capital)).find()], len(text))
     return _whole_names(text, [item for item in found if _holds(text, item)])

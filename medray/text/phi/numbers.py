@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from medray.text.phi.found import Found, matches_at, starts_of
 
 # A label is followed by "number", "no.", "#", "is", ":", dots, in any order, and then by the value.
-_LINK = (
+LINK = (
     r"(?:[ \t]*(?:numbers?|num|n[or]s?\b\.?|id\b|#|:|is\b|was\b|are\b|tag|there|code|on file|end(?:s|ing)(?: in|"
     r" with)?\b|\.{2,}|=|-(?=[ \t])))*"
     r"[ \t]*\n?[ ]{0,4}"
@@ -36,7 +36,7 @@ _LAB_BEFORE = re.compile(
 )
 _PHONE_STARTS = re.compile(r"[+(\d](?<![\w.-][+(\d])")
 _EXTENSION = re.compile(
-    rf"[PpBbEe](?<!\w[PpBbEe])(?i:ager|eeper|leep|gr|age (?:me|him|her) at|aged(?: at)?|xt\b\.?|xtension){_LINK}"
+    rf"[PpBbEe](?<!\w[PpBbEe])(?i:ager|eeper|leep|gr|age (?:me|him|her) at|aged(?: at)?|xt\b\.?|xtension){LINK}"
     rf"(?P<v>\d{{4,7}}|\d-\d{{4}})(?![\w-])"
 )
 
@@ -81,7 +81,7 @@ _LABELLED = {
 _NUMBERED = r"(?= ?(?:#|id\b|no\b|num))"
 _OF = r"(?: of [^\d.;:\n]{2,40}(?=:))?"
 _LABEL_BEFORE = tuple(
-    (kind, re.compile(rf"(?:{alone}|(?:{words}){_NUMBERED}){_OF}{_LINK}$", re.I))
+    (kind, re.compile(rf"(?:{alone}|(?:{words}){_NUMBERED}){_OF}{LINK}$", re.I))
     for kind, (alone, words) in _LABELLED.items()
 )
 _SOME_LABEL = re.compile("|".join(pattern.pattern for _, pattern in _LABEL_BEFORE), re.I)
@@ -90,11 +90,11 @@ _LETTERS = re.compile(r"(?<![A-Za-z])[A-Za-z]")
 _PICTURE_BEFORE = re.compile(
     r"\b(?:images?|series|slices?|figs?|figures?|size|with|running)\b[ \w]{0,8}#[ ]?$|\(#$", re.I
 )
-_ANY_LABEL = re.compile(rf"(?:\bnumber|\bno\.|#|\bID:){_LINK}$", re.I)
+_ANY_LABEL = re.compile(rf"(?:\bnumber|\bno\.|#|\bID:){LINK}$", re.I)
 # These label only what cannot be a dose or a count: letters with digits, or seven digits.
 _LOOSE_LABEL = re.compile(
     rf"\b(?:ID|ref(?:erence)?\b\.?|claim|case|rx|specimen|sample|order|insurance|protocol|study|trial|"
-    rf"offer|donor){_LINK}$",
+    rf"offer|donor){LINK}$",
     re.I,
 )
 _LOOSE_CODE = re.compile(r"[A-Z]+-?\d{3,}[A-Z\d-]*|(?:\d-?){7,}|\d{3}-\d{3}|\d+[:-][A-Z]{2,}-?\d{3,}")
@@ -120,7 +120,6 @@ _USER = re.compile(
     re.I,
 )
 _MAC = re.compile(r"(?<![\w:])(?:[\dA-Fa-f]{2}[:-]){5}[\dA-Fa-f]{2}(?![\w:])")
-_UK_PLATE = re.compile(r"\b[A-Z]{2}\d{2} [A-Z]{3}\b(?! ?\d)")
 _SLASHED = re.compile(r"\d{1,2}([/.-])\d{1,2}\1\d{2,4}|(?:19|20)\d\d([/.-])\d{1,2}\2\d{1,2}")
 _SIGNED_CODE = re.compile(rf"[^\W\d_]{{3,}}/(?P<v>{_ANY_CODE.pattern})", re.I)
 _IN_BRACKETS = re.compile(r"(?<=[^\W\d_] )\((?P<v>\d{2,4}(?:-\d{2,4}){2})\)")
@@ -145,7 +144,7 @@ _DOMAIN = (
     r"\.(?:com|org|net|edu|gov|info|io|us|uk|ca|health|int|test|example|invalid|local|co|biz|care|clinic|"
     r"de|fr|au|nz)\b"
 )
-_LINKED = re.compile(rf"{_DOMAIN}|://|www\.", re.I)
+LINKED = re.compile(rf"{_DOMAIN}|://|www\.", re.I)
 _URL = re.compile(
     r"\b(?:https?|ftp)://[^\s<>()\"']+[^\s<>()\"'.,;:?!]|\bwww\.[\w.-]+\.\w{2,}(?:/[\w./%?=&#~-]*\w)?"
     rf"|(?<![\w@.-])(?=[a-z][\w-]*+\.[a-z])[a-z][\w-]*(?:\.[a-z][\w-]*)*{_DOMAIN}(?:/[\w./%?=&#~-]*\w)?",
@@ -157,36 +156,7 @@ _IP6 = re.compile(
     re.I,
 )
 _SSN = re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])")
-_VIN = re.compile(r"[A-HJ-NPR-Z0-9](?<!\w.)[A-HJ-NPR-Z0-9]{16}(?!\w)")
 _SERIAL = re.compile(r"SN(?<!\wSN)-?\d{5,}\b")
-_PLATE_VALUE = (
-    r"(?:[A-Z]{1,3}[- ]?\d{2,5}|\d{1,3}[A-Z]{1,3}-[A-Z]?\d{1,4}|"
-    r"\d{1,4}[- ]?[A-Z]{2,3}(?:[- ]?\d{1,4})?|\d[A-Z]{3}\d{3})"
-)
-_PLATE = re.compile(
-    rf"[PpTtRr](?<!\w[PpTtRr])(?i:lates?(?: for [a-z]+)?|ag|egistration)\b(?i:{_LINK})(?P<v>{_PLATE_VALUE})(?!\w)"
-)
-_CAR = re.compile(
-    rf"[cCtTvVsSmMpP](?<!\w.)(?i:ar|ruck|an|ehicle|uv|edan|otorcycle|ickup|inivan)"
-    rf"(?:,|\s\()[ ]?(?P<v>{_PLATE_VALUE})(?!\w)"
-)
-_CAR_WORD = re.compile(
-    r"(?:cars?|truck|van|vehicles?|suv|sedan|motorcycle|pickup|minivan|trailer|scooter|moped|boat|hull|"
-    r"bus|cab|taxi|jeep|"
-    r"toyota|honda|ford|chevy|chevrolet|nissan|subaru|kia|hyundai|mazda|dodge|buick|bmw|audi|volvo|tesla|lexus|acura|"
-    r"plates?|tags?|tagged|registered|registration|parked|driving|drove|drives|towed|tow|ambulance|rig|hin)\b"
-)
-_NEAR_CAR = re.compile(
-    r"[^\n;]{0,40}?[ #:(\"](?P<v>(?!(?:19|20)\d\d[ -])(?:[A-Z]{1,4}[- ]?\d{2,5}[A-Z]?|"
-    r"\d{1,4}[- ]?[A-Z]{2,4}(?:[- ]?\d{1,4})?|"
-    r"\d[A-Z]{1,3}\d{2,4}|[A-Z]{3}\d{5}[A-Z]\d{3}))(?![\w/-])"
-)
-_NO_PLATE = re.compile(
-    r"\d+[- ]?(?:MPH|KPH|MG|ML|KM|YO|YRS?|AM|PM|KG|LBS?|ED|MIN|HRS?|FT|MM|CM|CC|ICU|ER|CT|MRI)|(?:ICD|CPT|"
-    r"AGE|RACE|SEX|ROOM|RM|UNIT|BED|DAY|POD|HOD|PGY|ASA|EMS|ED|BP|HR|RR|GCS|SpO)[- ]?\d+|F-?[1-5]50|"
-    r"[A-Z]-?\d{2}|CD\d{1,3}|[LTCS]\d[- ]?\d*"
-)
-_BEFORE_PLATE = re.compile(rf"(?!\d+ [a-z])(?P<v>{_PLATE_VALUE}) (?i:plates?)\b")
 
 
 def find_numbers(text: str) -> Iterator[Found]:
@@ -194,24 +164,16 @@ def find_numbers(text: str) -> Iterator[Found]:
     digits = starts_of(text, "0")
     if "@" in text:
         yield from (Found(*m.span(), "email") for m in _EMAIL.finditer(text))
-    if _LINKED.search(text):
+    if LINKED.search(text):
         yield from (Found(*m.span(), "url") for m in _URL.finditer(text))
     yield from (Found(*m.span(), "ip") for m in matches_at(_IP4, text, digits))
     if "::" in text or text.count(":") > 6:
         yield from (Found(*m.span(), "ip") for m in _IP6.finditer(text))
     yield from (Found(*m.span(), "device") for m in _UDI.finditer(text))
     yield from (Found(*m.span(), "device") for m in _MAC.finditer(text))
-    yield from (Found(*m.span(), "vehicle") for m in _UK_PLATE.finditer(text))
     for pattern in (_HANDLE, _USER):
         yield from (Found(*m.span("v"), "other") for m in pattern.finditer(text))
-    for pattern in (_PLATE, _CAR):
-        yield from (Found(*m.span("v"), "vehicle") for m in pattern.finditer(text))
-    yield from _by_cars(text, low := text.lower())
-    if " plate" in low:
-        both = starts_of(text, "A0")
-        yield from (Found(*m.span("v"), "vehicle") for m in matches_at(_BEFORE_PLATE, text, both))
     yield from (Found(*m.span(), "ssn") for m in matches_at(_SSN, text, digits))
-    yield from (Found(*m.span(), "vehicle") for m in _VIN.finditer(text) if _is_mixed(m[0]))
     yield from (Found(*m.span(), "device") for m in _SERIAL.finditer(text))
     yield from _labelled(text)
     for m in matches_at(_SSN_SPACED, text, digits):
@@ -219,21 +181,6 @@ def find_numbers(text: str) -> Iterator[Found]:
             yield Found(*m.span(), "ssn")
     yield from (Found(*m.span(), "ssn") for m in _SSN_MASKED.finditer(text))
     yield from _phones(text, digits)
-
-
-def _by_cars(text: str, low: str) -> Iterator[Found]:
-    """Plates near a car's words; `low` is the text in small letters."""
-    if len(low) != len(text):
-        return  # a letter that is two in small letters moves what follows it
-    for word in _CAR_WORD.finditer(low):
-        m = None if low[word.start() - 1 : word.start()].isalnum() else _NEAR_CAR.match(text, word.end())
-        if m and not _NO_PLATE.fullmatch(m["v"]):
-            yield Found(*m.span("v"), "vehicle")
-
-
-def _is_mixed(code: str) -> bool:
-    """Whether a code of 17 characters has the letters and digits of a vehicle's number."""
-    return sum(map(str.isdigit, code)) > 4 and sum(map(str.isalpha, code)) > 1
 
 
 def _labelled(text: str) -> Iterator[Found]:
