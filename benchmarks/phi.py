@@ -20,10 +20,9 @@ from medray.text.phi.words import FAMILY, GIVEN
 
 _SETS = (
     ("a", 1, "seen while the rules were written"),
-    ("e", 5, "measured once, then looked at"),
-    ("g", 7, "measured once (0.941 / 0.958), then looked at"),
-    ("f", 6, "held out: nobody has looked at its misses, though its totals were in sight"),
-    ("h", 8, "held out: by an author who never saw the rules"),
+    ("f", 6, "at first contact 0.951 / 0.967, since looked at"),
+    ("g", 7, "at first contact 0.941 / 0.958, since looked at"),
+    ("h", 8, "at first contact 0.964 / 0.961, since looked at; by an author who never saw the rules"),
 )
 _RULES = PhiRules(rng_seed=0, max_shift_weeks=520, strict=True)
 

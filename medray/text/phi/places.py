@@ -152,6 +152,7 @@ def find_places(text: str) -> Iterator[Found]:
     Choices: the whole postal code goes, not only its last two digits.
     """
     capitals = starts_of(text, "A")
+    yield from find_sites(text)
     for street in find_streets(text):
         yield street
         town = _AFTER_STREET.match(text, street.stop)
@@ -163,7 +164,6 @@ def find_places(text: str) -> Iterator[Found]:
     yield from _named(text, capitals)
     yield from _after_cues(text, capitals)
     yield from _cities(text)
-    yield from find_sites(text)
 
 
 def _named(text: str, capitals: list[int]) -> Iterator[Found]:
