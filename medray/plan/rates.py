@@ -20,7 +20,7 @@ class Rates(Config):
     read_mb_per_s: float = Field(180.0, gt=0)
     """Decompressing and parsing rows that another shard keeps."""
     clean_mb_per_s: float = Field(14.0, gt=0)
-    deidentify_mb_per_s: float = Field(0.5, gt=0)
+    deidentify_mb_per_s: float = Field(0.35, gt=0)
     """`benchmarks/phi.py`; of the documents that go through the gate."""
     dedup_mb_per_s: float = Field(6.3, gt=0)
     """Fingerprints, and the decision what stays."""

@@ -165,7 +165,7 @@ def find_dates(text: str) -> Iterator[Found]:
         # 9/24 and 09/02 look like nothing else, 4/5 does
         if m["s"] == "-" and not (len(m["m"] + m["d"]) == 4 and _CUE.search(before)):
             continue  # a range
-        alone = _LONE_AFTER.match(text, m.end()) and _LONE_BEFORE.search(before) and not _is_score(m)
+        alone = _LONE_AFTER.match(text, m.end()) and _LONE_BEFORE.search(before) and not _is_fraction(m)
         padded = m["m"].startswith("0") or m["d"].startswith("0")
         if not padded and _NO_DATE.match(text, m.end()):
             continue
@@ -227,7 +227,7 @@ def shift_date(text: str, form: str, days: int, near: date | None = None) -> str
     return out
 
 
-def _is_score(m: re.Match[str]) -> bool:
+def _is_fraction(m: re.Match[str]) -> bool:
     """Whether a month and a day may be so many of so many: 3/10, 4/5."""
     return int(m["m"]) <= int(m["d"]) and int(m["d"]) in (2, 3, 4, 5, 6, 8, 10)
 
