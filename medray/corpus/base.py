@@ -6,7 +6,6 @@ Identity is the digest of the weights; where they lie (a package, a directory, t
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from pydantic import Field, model_validator
 from medray.core.access import Access
 from medray.core.artifact import Artifact
 from medray.core.config import Config, Placement, UserError
+from medray.core.files import package_directory
 from medray.core.identity import digest_file
 from medray.core.workspace import Workspace
 
@@ -145,10 +145,10 @@ def _weights(place: BaseLocation) -> list[Path]:
 
 
 def _in_package(place: BaseLocation) -> list[Path]:
-    spec = importlib.util.find_spec(place.package)
-    if spec is None or not spec.submodule_search_locations:
+    base = package_directory(place.package)
+    if base is None:
         raise UserError(f"base.placement.package: {place.package} is not installed, but holds the weights: install it")
-    files = sorted(Path(spec.submodule_search_locations[0]).glob(place.file or "*.gguf"))
+    files = sorted(base.glob(place.file or "*.gguf"))
     if len(files) != 1:
         raise UserError(f"base.placement.file: {len(files)} files fit {place.file!r}, expected one: name it exactly")
     return files

@@ -1,4 +1,4 @@
-"""Stage `clean`: every source read in shards, bad rows set aside, texts normalised and filtered by their shape.
+"""Stage `clean`: every source read in shards, bad rows set aside, texts normalised, rid of boilerplate and filtered.
 
 Content: `data/documents` (CLEANED), `data/dropped` (DROPPED: what went, and why) and `data/account.json`. The number of
 shards changes nothing.
@@ -28,7 +28,7 @@ from medray.tables.shards import Shard, run_shards
 from medray.text.normalize import CleanRules, clean, duplicate_key
 
 NAME = "clean"
-VERSION = 1
+VERSION = 2
 
 DROPPED = pa.schema([(name, pa.string()) for name in ("id", "source", "where", "reason", "start")])
 """A row that was sound but not wanted: where it stood (file:row), why it went, its first characters."""
@@ -118,9 +118,9 @@ def clean_shard(shard: Shard, *, rules: CleanRules, workspace: Workspace) -> dic
         TableWriter(workspace.data / "dropped" / name, DROPPED) as dropped,
     ):
         for batch in _batches(shard.payload["pieces"]):
-            reasons = _clean_in_place([one.document for one in batch if one.is_wanted], rules)
+            cleaned = _clean_in_place([one.document for one in batch if one.is_wanted], rules)
             for one in batch:
-                reason = (next(reasons) if one.is_wanted else "") or one.unwanted
+                reason, removed = next(cleaned) if one.is_wanted else (one.unwanted, {})
                 count = counts.setdefault(one.source, Counter())
                 count["in"] += 1
                 if reason:
@@ -131,6 +131,7 @@ def clean_shard(shard: Shard, *, rules: CleanRules, workspace: Workspace) -> dic
                     bad.append(quarantine_row(one.path, one.row, one.problem))
                 else:
                     count["out"] += 1
+                    count.update({f"removed.{rule}": number for rule, number in removed.items()})
                     kept.add(one.document)
     workspace.quarantine(shard.key, bad)
     return {"sources": {source: dict(count) for source, count in counts.items()}}
@@ -223,12 +224,15 @@ def _is_part(part: Any, size: int) -> bool:
     )
 
 
-def _clean_in_place(documents: list[dict[str, Any]], rules: CleanRules) -> Iterator[str]:
-    """Clean texts and parts; of each document the reason to drop it, or ""."""
+def _clean_in_place(documents: list[dict[str, Any]], rules: CleanRules) -> Iterator[tuple[str, Counter[str]]]:
+    """Clean texts and parts, fill in languages; of each document the reason to drop it, or "", and what was cut out."""
     spans = [[(part["start"], part["stop"]) for part in document["parts"]] for document in documents]
-    texts, moved, reasons = clean([document["text"] for document in documents], spans, rules)
-    for document, text, places in zip(documents, texts, moved, strict=True):
+    cleaned = clean([document["text"] for document in documents], spans, rules)
+    for document, text, places, language in zip(
+        documents, cleaned.texts, cleaned.spans, cleaned.languages, strict=True
+    ):
         document["text"] = text
+        document["language"] = document["language"] or language
         parts = zip(document["parts"], places, strict=True)
         document["parts"] = [{"kind": p["kind"], "start": start, "stop": stop} for p, (start, stop) in parts]
-    return iter(reasons)
+    return zip(cleaned.reasons, cleaned.removed, strict=True)

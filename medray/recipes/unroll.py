@@ -39,6 +39,8 @@ def unroll(recipe: Recipe) -> list[Stage]:
     checks = decontaminate.resolve(recipe.decontaminate)
     checked = order.add("decontaminate", decontaminate, checks, documents=distinct, questions=made)
     before = {"cleaned": cleaned, "deidentified": nobodys, "distinct": distinct}  # what they dropped, the card shows
+    if recipe.corpus.evidence and recipe.corpus.evidence.citations:
+        before["sources"] = first
     corpus = order.add("corpus", build, recipe.corpus, model=start, documents=checked, **before)
     if recipe.pretrain:
         _models(order, recipe, _Evaluated(order, recipe, corpus, made), start, corpus, made)

@@ -91,7 +91,7 @@ def made_documents() -> list[dict]:
     first, second, third, fourth = (text(5000 + i, 150) for i in range(4))
     rows += [
         paper("near-undated", changed(first, 140)), paper("near-new", changed(first, 100), date="2021"),
-        paper("near-old", first, date="2019-05"),
+        paper("near-old", first, date="2019-05", group="pmid:12"),
         paper("cross", second), paper("apart", third), paper("apart-too", changed(third, 6)),
         paper("held", fourth, split="heldout"), paper("leaks-held", changed(fourth, 90)),
         paper("retracted", text(5010, 50), standing="retracted"),

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -23,8 +24,9 @@ from medray.core.config import UserError
 from medray.core.schema import DOCUMENT, read_table
 from medray.core.stage import Stage, execute
 from medray.core.workspace import Root, Workspace
-from medray.corpus import clean, decontaminate
+from medray.corpus import clean, decontaminate, sources
 from medray.corpus.benchmarks import BenchmarkPlacement
+from medray.corpus.sources import SourceConfig, SourcesConfig, places
 from medray.corpus.steps import parts_of, read_account
 from medray.session import SessionPlacement, ray_session
 from medray.tables.blocks import BlockStore
@@ -370,6 +372,31 @@ def test_an_evidence_policy_repeats_and_leaves_out_and_every_row_is_accounted_fo
     assert all(max(found) < 2 * copies[name] for name, found in uses.items())
     tokens = sum(card["sources"][name]["tokens"] for name in card["sources"])
     assert tokens == card["store"]["num_tokens"] == BlockStore(corpus.data / "store").facts["num_tokens"]
+
+
+def test_a_table_of_citations_repeats_what_is_cited(here, root_with, tmp_path):
+    (tmp_path / "icite.csv").write_text("pmid,citation_count\n11,500\n12,80\n")
+    cited = SourceConfig(
+        name="icite", title="", category="medical", format="citations", licence="CC0-1.0", licence_url="",
+        access="public", url="",
+    )  # fmt: skip
+    config = SourcesConfig(sources=(cited,), placement=places({"icite": str(tmp_path / "icite.csv")}))
+    policy = EvidencePolicy(
+        sources=("papers",), base=1.0, upfold=1.0, types={}, excluded_types=(), ages=(), citations=((75.0, 2.0),),
+        as_of="2024", rng_seed=1,
+    )  # fmt: skip
+    corpus = stages(here, corpus={"evidence": policy, "max_epochs": 1})["corpus"]
+    inputs = {**corpus.inputs, "sources": Stage.of("sources", sources, sources.resolve(config))}
+    root = root_with("base", *STEPS[:-1])
+    execute(inputs["sources"], root)
+    made = execute(replace(corpus, inputs=inputs), root)
+    card = json.loads((made.data / "card.json").read_text())
+    assert {name: source["extra_copies"] for name, source in card["sources"].items() if source["extra_copies"]} == {
+        "papers": 2
+    }
+    uses = Counter(row["id"] for row in rows_of(made, "order") if row["source"] == "papers" and not row["piece"])
+    assert {id for id, number in uses.items() if number > 1} <= {"near-old"} and uses["near-old"] == 3
+    assert made.manifest.inputs["sources"].id == inputs["sources"].id
 
 
 def test_without_near_duplicates_and_benchmarks_documents_pass_as_links(built, here, root_with):
