@@ -14,7 +14,7 @@ from medray.corpus.clean import CleanConfig
 from medray.corpus.decontaminate import DecontaminateConfig
 from medray.corpus.dedup import DedupConfig
 from medray.corpus.deidentify import DeidentifyConfig
-from medray.corpus.sources import SourcesConfig
+from medray.corpus.sources import CITATIONS, SourcesConfig
 from medray.evaluate.fresh import FreshConfig
 from medray.evaluate.model import EvaluateConfig
 from medray.evaluate.reward import RewardEvaluationConfig
@@ -110,6 +110,13 @@ class Recipe(Config):
             if getattr(self, later) and not any(getattr(self, name) for name in earlier):
                 wanted = " or ".join(earlier)
                 raise ValueError(f"{later} rests on {wanted}, which is left out: give {wanted}, or leave {later} out")
+        evidence = self.corpus and self.corpus.evidence
+        formats = {source.format for source in self.sources.sources} if self.sources else set()
+        if evidence and evidence.citations and CITATIONS not in formats:
+            raise ValueError(
+                f"corpus.evidence.citations: no source of format {CITATIONS}, expected a table of them: add one to "
+                "sources, or leave corpus.evidence.citations empty"
+            )
         return self
 
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 from medray.core.config import Config, changed
 from medray.corpus.base import BaseConfig, TinyShape
 from medray.corpus.clean import CleanPlacement
-from medray.corpus.sources import SourceLocation, SourcesConfig, SourcesPlacement
+from medray.corpus.sources import SourcesConfig, places
 from medray.corpus.steps import StepPlacement
 from medray.recipes.alpacare import alpacare_7b
 from medray.recipes.me_llama import SOURCES, me_llama_70b
@@ -56,12 +56,11 @@ _FILES = (
 def tiny_me_llama() -> Recipe:
     """Me-LLaMA: 200,000 tokens at 15:1:4, then LoRA on 320 instructions."""
     recipe = _in_small(me_llama_70b(), global_batch=8)
-    places = tuple(SourceLocation(name=name, path=path) for name, path in _PLACES.items())
     return changed(
         recipe,
         sources=SourcesConfig(
             sources=tuple(source for source in SOURCES if source.name in _PLACES),
-            placement=SourcesPlacement(locations=places),
+            placement=places(_PLACES),
         ),
         clean=changed(recipe.clean, placement=CleanPlacement()),
         deidentify=changed(recipe.deidentify, placement=StepPlacement()),
