@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -19,11 +21,12 @@ from pydantic import Field, model_validator
 from medray.core.access import Access, combined_licences, strictest
 from medray.core.artifact import Artifact
 from medray.core.config import Config, Placement, UserError
+from medray.core.digests import remembered_digest
 from medray.core.files import written_whole
 from medray.core.identity import digest_file, stable_hash
 from medray.core.schema import EXAMPLE, TableWriter
 from medray.core.workspace import Workspace
-from medray.sft.rows import InstructionFile, conversation
+from medray.sft.rows import InstructionFile, InstructionPlacement, conversation
 from medray.tables import benchmarks
 from medray.tables.benchmarks import BenchmarkFile
 from medray.text.contamination import ContaminationRules
@@ -72,7 +75,7 @@ class InstructionsConfig(Config):
 
 def resolve(config: InstructionsConfig) -> InstructionsConfig:
     """The config with every empty digest taken from the files. Raises UserError for a file that is missing."""
-    files = tuple(f if f.digest else f.model_copy(update={"digest": _digest(f)}) for f in config.files)
+    files = tuple(map(_resolved, config.files))
     found = tuple(map(benchmarks.resolve, config.benchmarks))
     return config.model_copy(update={"files": files, "benchmarks": found})
 
@@ -115,8 +118,15 @@ def _files(file: InstructionFile) -> list[str]:
     return found
 
 
-def _digest(file: InstructionFile) -> str:
-    digests = [digest_file(path) for path in _files(file)]
+def _resolved(file: InstructionFile) -> InstructionFile:
+    path = file.placement.path
+    place = InstructionPlacement(path=path if "://" in path else str(Path(path).absolute()))  # workers run elsewhere
+    found = file.model_copy(update={"placement": place})
+    return found.model_copy(update={"digest": file.digest or _digest(found, remembered_digest)})
+
+
+def _digest(file: InstructionFile, digest: Callable[[str], str]) -> str:
+    digests = [digest(path) for path in _files(file)]
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
@@ -127,7 +137,7 @@ def _read(shard: Any, *, config: InstructionsConfig, workspace: Workspace) -> di
     from medray.text.contamination import ContaminationIndex
 
     file: InstructionFile = shard.payload["file"]
-    if file.digest and (found := _digest(file)) != file.digest:
+    if file.digest and (found := _digest(file, digest_file)) != file.digest:
         raise UserError(
             f"instructions.{file.name}: digest is {found}, expected {file.digest}: get that version, or set the new one"
         )
@@ -179,6 +189,7 @@ def _write_found(table: TableWriter, batch: list[dict[str, Any]], index: Any) ->
 
 def _choose(config: InstructionsConfig, read: dict[str, dict[str, int]], workspace: Workspace) -> list[dict[str, Any]]:
     """Write the examples that stay and the certificates; the account of every file, in order."""
+    workspace.fetch("scratch/*")
     account, seen = [], set()
     found: dict[str, list[str]] = {}
     for number, file in enumerate(config.files):
