@@ -78,10 +78,10 @@ def render_examples(config: SFTConfig, model: Path, examples_path: Path, workspa
     tokenizer = load_tokenizer(model)
     rows = read_table(examples_path, EXAMPLE).to_pylist()
     rows = choose_rows(rows, config.num_examples, config.optimization.rng_seed, NAME)
-    rendered, counts = render_rows(
+    usable, counts = render_rows(
         rows, lambda row: [render(tokenizer, row["messages"])], config, config.block_tokens, workspace
     )
-    examples = [example for [example] in rendered]
+    examples = [example for _, [example] in usable]
     lengths = [len(example.ids) for example in examples]
     if config.packing == "best_fit":
         blocks = whole_pieces(lengths, best_fit(lengths, config.block_tokens))
