@@ -196,6 +196,9 @@ def work(config: dict[str, Any]) -> dict[str, Any] | None:
         processing_class=load_tokenizer(job.model),
         **_adapter(job.config),
     )
+    for callback in list(trainer.callback_handler.callbacks):
+        if type(callback).__name__ == "PrinterCallback":  # every log on stdout; the journal has it
+            trainer.remove_callback(callback)
     trainer.add_callback(_logging(job.workspace))
     trainer.train()
     trainer.save_model(str(job.directory / "trained"))
