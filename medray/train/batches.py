@@ -51,6 +51,27 @@ def step_rows(optimizer_step: int, store: BlockStore, optimization: Optimization
     ]
 
 
+def upcoming_rows(optimizer_step: int, store: BlockStore, optimization: Optimization) -> list[int]:
+    """A row of every shard that is begun after the step and up to the next step's end, and of one more.
+
+    None where rows come in any order: then all shards are in use.
+    """
+    size, per_shard = len(store), store.rows_per_shard
+    if store.facts["kind"] != "causal_lm" or size <= per_shard:
+        return []
+    end = optimization.num_rows(size)
+    first = (optimizer_step + 1) * optimization.global_batch
+    rows, position = [], first - 1
+    while position < first + optimization.global_batch:
+        epoch, within = divmod(position, size)
+        position = epoch * size + min((within // per_shard + 1) * per_shard, size)
+        if position >= end:
+            break
+        order = _order(size, per_shard, optimization.rng_seed, position // size, by_shard=True)
+        rows.append(order(position % size))
+    return rows
+
+
 _order = lru_cache(maxsize=4)(row_order)
 
 

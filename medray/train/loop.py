@@ -24,7 +24,7 @@ from medray.core.identity import stable_hash
 from medray.math.schedule import learning_rate
 from medray.tables.blocks import BlockStore
 from medray.train import checkpoint, zero
-from medray.train.batches import load_batch, rank_rows, step_rows
+from medray.train.batches import load_batch, rank_rows, step_rows, upcoming_rows
 from medray.train.config import Optimization, TrainPlacement
 from medray.train.objective import Objective
 
@@ -123,6 +123,8 @@ def train(
             warmup_fraction=optimization.warmup_fraction, min_fraction=optimization.min_learning_rate_fraction,
         )  # fmt: skip
         rows = step_rows(step, store, optimization)
+        for row in upcoming_rows(step, store, optimization):
+            store.prefetch(row)
         metrics = _accumulate(engine, store, rows, step, objective, optimization, placement, ranks)
         metrics["grad_norm"] = zero.optimizer_step(engine, rate)
         if not math.isfinite(metrics["grad_norm"]):
