@@ -38,10 +38,15 @@ def choose_rows(
     """`num_rows` (None: all) of the train split in hash order of their ids. Raises UserError when there are fewer."""
     train = [row for row in rows if row["split"] == "train"]
     train.sort(key=lambda row: (stable_hash(f"{stage} order", rng_seed, row["id"]), row["id"]))
-    wanted = len(train) if num_rows is None else num_rows
-    if not 0 < wanted <= len(train):
-        raise UserError(f"{stage}: {wanted} rows wanted, {len(train)} in the train split: want fewer, or make more")
-    return train[:wanted]
+    return train[: num_wanted(stage, len(train), num_rows)]
+
+
+def num_wanted(stage: str, num_there: int, num_rows: int | None) -> int:
+    """`num_rows`, or all where it is None. Raises UserError when there are fewer, or none."""
+    wanted = num_there if num_rows is None else num_rows
+    if not 0 < wanted <= num_there:
+        raise UserError(f"{stage}: {wanted} rows wanted, {num_there} in the train split: want fewer, or make more")
+    return wanted
 
 
 def render_rows(
@@ -50,16 +55,19 @@ def render_rows(
     config: RenderConfig,
     max_tokens: int,
     workspace: Workspace,
+    *,
+    mark: str = "render",
+    num_rows: int | None = None,
 ) -> tuple[list[tuple[dict[str, Any], list[Rendered]]], dict[str, int]]:
     """Each usable row with its sequences; how many rows were dropped as too long (num_oversize), and how many lost some
     of their history, so of their messages, to fit (num_truncated).
 
-    A row with a sequence of which no token is in the loss is bad. Raises UserError when too many rows are bad, and for
-    a row too long where that is an error.
+    mark, num_rows: of a part, its key and the rows of all parts. A row with a sequence of which no token is in the
+    loss is bad. Raises UserError when too many rows are bad, and for a row too long where that is an error.
     """
     usable, bad, counts = [], [], {"num_oversize": 0, "num_truncated": 0}
     for number, row in enumerate(rows):
-        if number % 256 == 0:
+        if num_rows is None and number % 256 == 0:
             workspace.journal.progress(number, len(rows), "rows rendered")
         try:
             sequences = render_row(row)
@@ -80,8 +88,8 @@ def render_rows(
             )
         else:
             counts["num_oversize"] += 1
-    workspace.quarantine("render", bad)
-    workspace.check_quarantine(len(rows), config.max_bad_fraction)
+    workspace.quarantine(mark, bad)
+    workspace.check_quarantine(len(rows) if num_rows is None else num_rows, config.max_bad_fraction)
     return usable, counts
 
 
