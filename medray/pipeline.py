@@ -228,9 +228,7 @@ def policy_of(root: Root, name: str) -> Path:
     if ":" in name or name in recipe_names():
         [base] = stages_of(load_recipe(name), only=("base",))
         if not root.is_sealed(base.kind, base.id):
-            raise UserError(
-                f"{name}: its base is not in {root.url}: run `medray run {name} --only sources --only base`"
-            )
+            raise UserError(f"{name}: its base is not in {root.url}, expected it sealed there: run the recipe first")
         directory = root.open(base.kind, base.id).data / "model"
     else:
         manifest = find(root, name)

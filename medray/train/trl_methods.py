@@ -80,11 +80,14 @@ def run(config: TRLConfig, inputs: dict[str, Artifact], workspace: Workspace) ->
     as conversations. Counters: num_rows, num_oversize, num_truncated, optimizer_steps and TRL's last metrics. Raises
     UserError, before workers start, for a trainer or an argument that TRL does not know.
     """
+    from medray.model.adapter import check_targets
     from medray.tables.shards import run_remote
     from medray.train.launch import run_fixed
 
     model = inputs["model"].data / "model"
     run_remote(check, config)
+    if config.adapter:
+        run_remote(check_targets, model, config.adapter)
     kind = "examples" if "examples" in inputs else "pairs"
     dataset = workspace.scratch / "dataset"
     shutil.rmtree(dataset, ignore_errors=True)
