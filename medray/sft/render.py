@@ -150,8 +150,10 @@ class _Examples:
         return Rendered(ids.tolist(), mask.tolist(), int(self._prompts[part][row]))
 
 
-def pack_examples(config: SFTConfig, model: Path, shards: Sequence[Shard], workspace: Workspace) -> dict[str, Any]:
-    """Write the token store scratch/store and the page tokens.html.
+def pack_examples(
+    shard: Shard, *, config: SFTConfig, model: Path, parts: Sequence[Shard], workspace: Workspace
+) -> dict[str, Any]:
+    """Write the token store scratch/store of all rendered parts, and the page tokens.html.
 
     Facts: num_examples, num_blocks, num_cut (examples that a block end cuts), num_empty_blocks (left out: no token in
     the loss), padding_fraction. Memory: about 300 bytes an example, and a shard of the store.
@@ -160,7 +162,8 @@ def pack_examples(config: SFTConfig, model: Path, shards: Sequence[Shard], works
     from medray.model.tokenizer import tokenizer_digest
     from medray.tables.blocks import BlockWriter
 
-    examples = _Examples(workspace.scratch, shards)
+    workspace.fetch("scratch/*.arrow")
+    examples = _Examples(workspace.scratch, parts)
     lengths = examples.lengths()
     if config.packing == "best_fit":
         blocks = whole_pieces(lengths, best_fit(lengths, config.block_tokens))

@@ -43,25 +43,26 @@ def run(config: SFTConfig, inputs: dict[str, Artifact], workspace: Workspace) ->
     are fewer examples than wanted, too many bad ones, or an oversize one where that is an error.
     """
     from medray.model.adapter import check_targets
-    from medray.tables.shards import run_remote, run_shards
+    from medray.tables.shards import Shard, run_remote, run_shards
     from medray.train.launch import fit
     from medray.train.objective import CausalLM
 
     model, path = inputs["model"].data / "model", inputs["examples"].data / "examples.parquet"
     if config.adapter:
         run_remote(check_targets, model, config.adapter)
-    shards = parts_of(config, path)
+    parts = parts_of(config, path)
     render = partial(render_part, config=config, model=model, path=path, workspace=workspace)
-    rendered = run_shards(workspace, shards, render, unit="parts rendered")
-    if not workspace.is_done("pack"):
-        workspace.mark_done("pack", **run_remote(pack_examples, config, model, shards, workspace))
+    rendered = run_shards(workspace, parts, render, unit="parts rendered")
+    pack = partial(pack_examples, config=config, model=model, parts=parts, workspace=workspace)
+    packed = run_shards(workspace, [Shard("pack")], pack, unit="stores packed")
     trained = fit(
         objective=CausalLM(adapter=config.adapter),
         model=model,
         store=workspace.scratch / "store",
+        store_url=workspace.remote("scratch/store"),
         optimization=config.optimization,
         placement=config.placement,
         workspace=workspace,
     )
     counts = {name: sum(facts[name] for facts in rendered.values()) for name in ("num_oversize", "num_truncated")}
-    return {**workspace.marks()["pack"], **counts, **trained}
+    return {**packed["pack"], **counts, **trained}

@@ -17,6 +17,7 @@ from medray.sft.render import pack_examples, parts_of, render_part
 from medray.sft.train import SFTConfig
 from medray.tables.blocks import BlockStore
 from medray.tables.rendered import choose_rows
+from medray.tables.shards import Shard
 from medray.train.config import Optimization, TrainPlacement
 from medray.train.forward import ForwardRow, sequence_logprobs
 from medray.train.launch import fit
@@ -76,7 +77,7 @@ def render_examples(config, model, path, workspace):
     """What the stage does, without Ray: its facts."""
     shards = parts_of(config, path)
     counts = [render_part(s, config=config, model=model, path=path, workspace=workspace) for s in shards]
-    facts = pack_examples(config, model, shards, workspace)
+    facts = pack_examples(Shard("pack"), config=config, model=model, parts=shards, workspace=workspace)
     return {**facts, **{name: sum(part[name] for part in counts) for name in counts[0]}}
 
 
