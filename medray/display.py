@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from medray.core.artifact import Artifact
 from medray.core.stage import Stage
@@ -104,9 +105,19 @@ class StageDisplay:
 
 def pages(directory: Path) -> Iterator[tuple[str, Path]]:
     """What of an artifact a person can open in a browser: (what it is, where)."""
-    for name, file in (("report", "report.html"), ("data card", "data/card.html")):
+    files = {"report": "report.html", "data card": "data/card.html", "tokens in the loss": "tokens.html"}
+    for name, file in files.items():
         if (path := directory / file).exists():
             yield name, path.resolve()
+
+
+def show_tokens(console: Console, conversations: Sequence[Sequence[tuple[str, bool]]]) -> None:
+    """Print conversations; what is in the loss is green and stands between double brackets."""
+    for number, runs in enumerate(conversations, 1):
+        text = Text(f"{number}. ")
+        for part, in_loss in runs:
+            text.append(f"⟦{part}⟧" if in_loss else part, style="green" if in_loss else "dim")
+        console.print(text, soft_wrap=True)
 
 
 def show_estimate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from medray.core.artifact import Artifact, Manifest
@@ -16,6 +17,7 @@ from medray.plan import corpus as plan_corpus
 from medray.plan.corpus import CorpusEstimate
 from medray.plan.training import TrainingEstimate, adapter_flops, full_flops, state_bytes
 from medray.pretrain.train import PretrainConfig
+from medray.recipes.load import load_recipe, recipe_names
 from medray.recipes.recipe import Recipe
 from medray.recipes.unroll import unroll
 from medray.sft.train import SFTConfig
@@ -243,6 +245,21 @@ def find(root: Root, name: str) -> Manifest:
     raise UserError(
         f"{root.url}: {len(matching)} artifacts match {name!r}; give a longer id, or a label: {labels or 'none there'}"
     )
+
+
+def policy_of(root: Root, name: str) -> Path:
+    """The model directory of a sealed artifact, or of the base of a recipe, which must be sealed in the root."""
+    if ":" in name or name in recipe_names():
+        [base] = stages_of(load_recipe(name), only=("base",))
+        if not root.is_sealed(base.kind, base.id):
+            raise UserError(f"{name}: its base is not in {root.url}, expected it sealed there: run the recipe first")
+        directory = root.open(base.kind, base.id).data / "model"
+    else:
+        manifest = find(root, name)
+        directory = root.open(manifest.kind, manifest.id).data / "model"
+    if not directory.is_dir():
+        raise UserError(f"{name}: holds no model, expected an artifact with data/model: name another")
+    return directory
 
 
 def elapsed(seconds: float) -> str:

@@ -67,14 +67,15 @@ def load_adapted(directory: str | Path, dtype: str, adapter: Adapter) -> Any:
     _check(model, adapter)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        inject_adapter_in_model(_peft_config(adapter), model, adapter_name=_NAME)
+        inject_adapter_in_model(peft_config(adapter), model, adapter_name=_NAME)
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     return model
 
 
-def _peft_config(adapter: Adapter) -> Any:
+def peft_config(adapter: Adapter) -> Any:
+    """An adapter in PEFT's words."""
     from peft import LoraConfig
 
     return LoraConfig(
@@ -94,7 +95,7 @@ def save_adapter(model: Any, adapter: Adapter, directory: str | Path) -> None:
 
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    config = _peft_config(adapter)
+    config = peft_config(adapter)
     config.target_modules = sorted(adapter.targets)  # PEFT makes a set of them, whose order is not the same twice
     config.inference_mode = True
     config.save_pretrained(str(directory))
@@ -106,6 +107,13 @@ def save_adapter(model: Any, adapter: Adapter, directory: str | Path) -> None:
     save_file(tensors, directory / "adapter_model.safetensors", metadata={"format": "pt"})
     (directory / "adapter_model.safetensors").chmod(0o644)
     (directory / "README.md").write_text(model_card({"title": "LoRA adapter", **adapter.model_dump(mode="json")}))
+
+
+def load_saved_adapter(model: Any, directory: str | Path) -> Any:
+    """A model with the adapter of a PEFT directory put into it."""
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, str(directory)).base_model.model
 
 
 def merge(model: Any) -> Any:

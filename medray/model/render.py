@@ -44,11 +44,6 @@ class Rendered:
         """Ids of the last answer with its stop token."""
         return self.ids[self.prompt_length :]
 
-    def part(self, start: int, stop: int) -> Rendered:
-        """Tokens start to stop, as what a block end leaves of a conversation."""
-        prompt_length = min(max(self.prompt_length - start, 0), stop - start)
-        return Rendered(self.ids[start:stop], self.loss_mask[start:stop], prompt_length)
-
 
 def render(tokenizer: Any, messages: Messages) -> Rendered:
     """Ids and loss mask of a conversation that ends with the assistant; the last id is its stop token.

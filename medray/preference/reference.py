@@ -64,7 +64,8 @@ def add_reference(config: ReferenceConfig, model: Path, pairs_path: Path, worksp
     tokenizer = load_tokenizer(model)
     rows = [row for row in read_table(pairs_path, PAIR).to_pylist() if row["split"] == "train"]
     rows.sort(key=lambda row: (stable_hash("reference order", row["id"]), row["id"]))
-    pairs, counts = render_rows(rows, lambda row: render_pair(tokenizer, row), config, config.max_tokens, workspace)
+    usable, counts = render_rows(rows, lambda row: render_pair(tokenizer, row), config, config.max_tokens, workspace)
+    pairs = [pair for _, pair in usable]
     values = _logprobs(config, model, pairs, workspace)
     facts = write_store(workspace.data / "store", "pairs", model, pairs, references=values.tolist())
     return {

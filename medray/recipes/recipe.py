@@ -32,6 +32,7 @@ from medray.session import SessionPlacement
 from medray.sft.instructions import InstructionsConfig
 from medray.sft.train import SFTConfig
 from medray.synthesize.config import SynthesizeConfig
+from medray.train.trl_methods import TRLConfig
 
 
 class RewardModel(Config):
@@ -43,14 +44,15 @@ class RewardModel(Config):
 
 
 class Round(Config):
-    """One preference round: sample, judge, pairs, reference log-probs, DPO."""
+    """One preference round: sample, judge, pairs, reference log-probs, DPO; or any method of TRL on the pairs."""
 
     sample: SampleConfig
     pairs: PairsConfig
     reference_policy: Literal["initial", "previous"]
     """Whose log-probs DPO is measured against: the SFT model, or the policy the round starts from."""
     reference: ReferenceConfig
-    dpo: DPOConfig
+    """Left out where TRL trains: its trainers take their own."""
+    dpo: DPOConfig | TRLConfig
 
 
 class Evaluation(Config):

@@ -20,6 +20,8 @@ from medray.reward import train as reward_train
 from medray.sft import instructions
 from medray.sft import train as sft
 from medray.synthesize import build as synthesize
+from medray.train import trl_methods
+from medray.train.trl_methods import TRLConfig
 
 C = TypeVar("C", bound=Config)
 
@@ -136,6 +138,8 @@ def _round(
         f"{name}.judge", judge, recipe.judge, completions=completions, reward_model=reward_model, prompts=prompts
     )
     chosen = order.add(f"{name}.pairs", pairs, config.pairs, completions=completions, rewards=rewards, prompts=prompts)
+    if isinstance(config.dpo, TRLConfig):
+        return order.add(f"{name}.dpo", trl_methods, config.dpo, model=policy, pairs=chosen)
     reference_policy = initial if config.reference_policy == "initial" else policy
     ready = order.add(f"{name}.reference", reference, config.reference, reference=reference_policy, pairs=chosen)
     return order.add(f"{name}.dpo", dpo, config.dpo, model=policy, reference=ready)

@@ -59,6 +59,7 @@ def render_pairs(config: RewardConfig, model: Path, pairs_path: Path, workspace:
 
     tokenizer = load_tokenizer(model)
     rows = choose_rows(read_table(pairs_path, PAIR).to_pylist(), config.num_pairs, config.optimization.rng_seed, NAME)
-    pairs, counts = render_rows(rows, lambda row: render_pair(tokenizer, row), config, config.max_tokens, workspace)
+    usable, counts = render_rows(rows, lambda row: render_pair(tokenizer, row), config, config.max_tokens, workspace)
+    pairs = [pair for _, pair in usable]
     write_store(workspace.scratch / "store", "pairs", model, pairs)
     workspace.mark_done("render", num_pairs=len(pairs), **counts)

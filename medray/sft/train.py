@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import Field
 
 from medray.core.artifact import Artifact
-from medray.core.schema import EXAMPLE, read_table
 from medray.core.workspace import Workspace
 from medray.model.adapter import Adapter
-from medray.tables.rendered import RenderConfig, choose_rows, render_rows, write_store
-from medray.text.packing import best_fit, concatenate, padding_fraction, whole_pieces
+from medray.sft.render import pack_examples, parts_of, render_part
+from medray.tables.rendered import RenderConfig
 from medray.train.config import Optimization, TrainPlacement
 
 NAME = "sft"
-VERSION = 1
+VERSION = 2
 EQUALITY = "numeric"
-_SHOWN = 8
-"""Examples on the page tokens.html beside the journal: what the model is trained to say."""
 
 
 class SFTConfig(RenderConfig):
@@ -42,65 +39,31 @@ class SFTConfig(RenderConfig):
 def run(config: SFTConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, Any]:
     """inputs: model (data/model), examples (data/examples.parquet).
 
-    The result is data/model, a plain model; of an adapter, data/adapter too. Counters: those of `render_examples` and
-    of training. Raises UserError when the adapter's targets are not in the model, there are fewer examples than
-    wanted, too many bad ones, or an oversize one where that is an error.
+    The result is data/model, a plain model; of an adapter, data/adapter too. Counters: num_oversize, num_truncated,
+    those of `pack_examples` and of training. Raises UserError when the adapter's targets are not in the model, there
+    are fewer examples than wanted, too many bad ones, or an oversize one where that is an error.
     """
     from medray.model.adapter import check_targets
-    from medray.tables.shards import run_remote
+    from medray.tables.shards import Shard, run_remote, run_shards
     from medray.train.launch import fit
     from medray.train.objective import CausalLM
 
-    model = inputs["model"].data / "model"
+    model, path = inputs["model"].data / "model", inputs["examples"].data / "examples.parquet"
     if config.adapter:
         run_remote(check_targets, model, config.adapter)
-    if not workspace.is_done("render"):
-        run_remote(render_examples, config, model, inputs["examples"].data / "examples.parquet", workspace)
+    parts = parts_of(config, path)
+    render = partial(render_part, config=config, model=model, path=path, workspace=workspace)
+    rendered = run_shards(workspace, parts, render, unit="parts rendered")
+    pack = partial(pack_examples, config=config, model=model, parts=parts, workspace=workspace)
+    packed = run_shards(workspace, [Shard("pack")], pack, unit="stores packed")
     trained = fit(
         objective=CausalLM(adapter=config.adapter),
         model=model,
         store=workspace.scratch / "store",
+        store_url=workspace.remote("scratch/store"),
         optimization=config.optimization,
         placement=config.placement,
         workspace=workspace,
     )
-    return {**workspace.marks()["render"], **trained}
-
-
-def render_examples(config: SFTConfig, model: Path, examples_path: Path, workspace: Workspace) -> None:
-    """Render, pack and write the token store into scratch/store.
-
-    Facts of the mark "render": num_examples, num_oversize, num_truncated, num_blocks, num_cut (examples that a block
-    end cuts), num_empty_blocks (left out: no token in the loss), padding_fraction.
-    """
-    from medray.model.load import load_tokenizer
-    from medray.model.render import render, tokens_page
-
-    tokenizer = load_tokenizer(model)
-    rows = read_table(examples_path, EXAMPLE).to_pylist()
-    rows = choose_rows(rows, config.num_examples, config.optimization.rng_seed, NAME)
-    rendered, counts = render_rows(
-        rows, lambda row: [render(tokenizer, row["messages"])], config, config.block_tokens, workspace
-    )
-    examples = [example for [example] in rendered]
-    lengths = [len(example.ids) for example in examples]
-    if config.packing == "concatenate":
-        blocks = concatenate(lengths, config.block_tokens)
-    else:
-        is_packed = config.packing == "best_fit"
-        whole = best_fit(lengths, config.block_tokens) if is_packed else [[i] for i in range(len(lengths))]
-        blocks = whole_pieces(lengths, whole)
-    units = [[examples[index].part(start, stop) for index, start, stop in block] for block in blocks]
-    taught = [unit for unit in units if any(any(piece.loss_mask[1:]) for piece in unit)]
-    write_store(workspace.scratch / "store", "sft", model, taught, block_tokens=config.block_tokens)
-    page = tokens_page(tokenizer, examples[:_SHOWN], f"{workspace.label}: what is in the loss")
-    (workspace.local / "tokens.html").write_text(page)
-    workspace.mark_done(
-        "render",
-        num_examples=len(examples),
-        **counts,
-        num_blocks=len(taught),
-        num_cut=len({index for block in blocks for index, start, _ in block if start}),
-        num_empty_blocks=len(units) - len(taught),
-        padding_fraction=padding_fraction(blocks, config.block_tokens),
-    )
+    counts = {name: sum(facts[name] for facts in rendered.values()) for name in ("num_oversize", "num_truncated")}
+    return {**packed["pack"], **counts, **trained}

@@ -14,8 +14,8 @@ from medray.model.template import TEMPLATES, chat_template
 from tests.golden.tokenizers import CONVERSATIONS, messages_of, tokenizer_of
 
 # Meta: llama/generation.py of facebookresearch/llama (B_INST, B_SYS, one BOS and EOS an exchange); the model cards of
-# Llama 3 and Gemma; OpenAI's ChatML note; Qwen 2.5's tokenizer_config.json; Mistral's cookbook "Tokenization", tokenizer
-# V3; PROMPT_DICT in train.py of tatsu-lab/stanford_alpaca.
+# Llama 3 and Gemma; OpenAI's ChatML note; Qwen 2.5's tokenizer_config.json; Mistral's cookbook "Tokenization", V3;
+# PROMPT_DICT in train.py of tatsu-lab/stanford_alpaca.
 PUBLISHED = {
     "llama2": (
         "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nWhich organ makes bile? [/INST] The liver. </s>"
@@ -117,7 +117,7 @@ def test_templates_write_what_the_families_own_do(name: str, own: str, tmp_path:
 def test_sentencepiece_ids_are_those_of_mistral_common(
     name: str, version: str, conversation: str, tmp_path: Path
 ) -> None:
-    """mistral_common is the reference: v3 for our template, v1 for Llama 2's (the same but for its space before </s>)."""
+    """mistral_common is the reference: v3 for our template, v1 for Llama 2's, all but its space before </s>."""
     from mistral_common.protocol.instruct.messages import AssistantMessage, UserMessage
     from mistral_common.protocol.instruct.request import ChatCompletionRequest
     from mistral_common.tokens.tokenizers.mistral import MistralTokenizer

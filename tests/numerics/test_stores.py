@@ -2,6 +2,7 @@
 
 import shutil
 
+import pyarrow.parquet as pq
 import pytest
 
 from medray.core.config import UserError
@@ -12,9 +13,11 @@ from medray.model.load import load_tokenizer
 from medray.model.render import render, render_completion
 from medray.preference.reference import ReferenceConfig, add_reference
 from medray.reward.train import RewardConfig, render_pairs
-from medray.sft.train import SFTConfig, render_examples
+from medray.sft.render import pack_examples, parts_of, render_part
+from medray.sft.train import SFTConfig
 from medray.tables.blocks import BlockStore
 from medray.tables.rendered import choose_rows
+from medray.tables.shards import Shard
 from medray.train.config import Optimization, TrainPlacement
 from medray.train.forward import ForwardRow, sequence_logprobs
 from medray.train.launch import fit
@@ -57,11 +60,10 @@ def test_sft_store_holds_every_example_once(tiny_model, workspace, tmp_path):
     rows.append({**rows[0], "id": "long", "messages": [*question(99), {"role": "assistant", "content": "lung " * 200}]})
     write_table(tmp_path / "examples.parquet", rows, EXAMPLE)
     config = CONFIG
-    render_examples(config, tiny_model, tmp_path / "examples.parquet", workspace)
+    facts = render_examples(config, tiny_model, tmp_path / "examples.parquet", workspace)
     store, found = stored(workspace)
     rendered = [render(load_tokenizer(tiny_model), row["messages"]) for row in rows[:20]]
     assert sorted(found) == sorted((r.ids, r.loss_mask) for r in rendered)
-    facts = workspace.marks()["render"]
     assert facts["num_examples"] == 20 and facts["num_oversize"] == 1 and facts["num_blocks"] == len(store)
     with pytest.raises(UserError, match="row long is .* tokens, expected at most 160"):
         strict = config.model_copy(update={"oversize": "error"})
@@ -69,6 +71,14 @@ def test_sft_store_holds_every_example_once(tiny_model, workspace, tmp_path):
     with pytest.raises(UserError, match="sft: 22 rows wanted, 21"):
         more = config.model_copy(update={"num_examples": 22})
         render_examples(more, tiny_model, tmp_path / "examples.parquet", workspace)
+
+
+def render_examples(config, model, path, workspace):
+    """What the stage does, without Ray: its facts."""
+    shards = parts_of(config, path)
+    counts = [render_part(s, config=config, model=model, path=path, workspace=workspace) for s in shards]
+    facts = pack_examples(Shard("pack"), config=config, model=model, parts=shards, workspace=workspace)
+    return {**facts, **{name: sum(part[name] for part in counts) for name in counts[0]}}
 
 
 def stored(workspace):
@@ -87,9 +97,8 @@ def test_concatenated_examples_lie_end_to_end_and_cut_ones_go_on_alone(tiny_mode
     long = [{"role": "user", "content": "lung " * 200}, {"role": "assistant", "content": "Yes."}]
     write_table(tmp_path / "examples.parquet", [*rows, {**rows[0], "id": "long", "messages": long}], EXAMPLE)
     config = CONFIG.model_copy(update={"block_tokens": 100, "packing": "concatenate"})
-    render_examples(config, tiny_model, tmp_path / "examples.parquet", workspace)
+    facts = render_examples(config, tiny_model, tmp_path / "examples.parquet", workspace)
     store, found = stored(workspace)
-    facts = workspace.marks()["render"]
     assert all(store.num_tokens(i) == 100 for i in range(len(store) - 1))
     order = choose_rows(rows, None, OPTIMIZATION.rng_seed, "sft")
     rendered = [render(load_tokenizer(tiny_model), row["messages"]) for row in order]
@@ -101,6 +110,26 @@ def test_concatenated_examples_lie_end_to_end_and_cut_ones_go_on_alone(tiny_mode
     assert facts["num_cut"] == len(found) - 20 > 0
 
 
+@pytest.mark.parametrize("num_examples", [None, 17])
+def test_parts_are_packed_as_if_they_were_one(tiny_model, workspace, tmp_path, monkeypatch, num_examples):
+    config, rows = CONFIG.model_copy(update={"num_examples": num_examples}), examples(20)
+    rows[4]["split"] = "heldout"
+    write_table(tmp_path / "examples.parquet", rows, EXAMPLE)
+    whole = render_examples(config, tiny_model, tmp_path / "examples.parquet", workspace)
+    before = (workspace.scratch / "store" / "part-00000.arrow").read_bytes()
+    assert whole["num_examples"] == (num_examples or 19)
+    order = choose_rows(rows, num_examples, OPTIMIZATION.rng_seed, "sft")
+    rendered = [render(load_tokenizer(tiny_model), row["messages"]) for row in order]
+    assert sorted(stored(workspace)[1]) == sorted((r.ids, r.loss_mask) for r in rendered)
+    monkeypatch.setattr("medray.sft.render._ROWS_PER_PART", 6)
+    pq.write_table(pq.read_table(tmp_path / "examples.parquet"), tmp_path / "groups.parquet", row_group_size=3)
+    assert [shard.payload["groups"] for shard in parts_of(config, tmp_path / "groups.parquet")] == [
+        [0, 1], [2, 3], [4, 5], [6],
+    ]  # fmt: skip
+    assert render_examples(config, tiny_model, tmp_path / "groups.parquet", workspace) == whole
+    assert (workspace.scratch / "store" / "part-00000.arrow").read_bytes() == before
+
+
 def test_blocks_without_an_answer_are_left_out_and_counted(tiny_model, workspace, tmp_path):
     rows = examples(2)
     for row in rows:
@@ -109,8 +138,7 @@ def test_blocks_without_an_answer_are_left_out_and_counted(tiny_model, workspace
     rendered = render(load_tokenizer(tiny_model), rows[0]["messages"])
     # of the second block only a stop token is left, with nothing before it
     config = CONFIG.model_copy(update={"block_tokens": 2 * len(rendered.ids) - 1, "packing": "concatenate"})
-    render_examples(config, tiny_model, tmp_path / "examples.parquet", workspace)
-    facts = workspace.marks()["render"]
+    facts = render_examples(config, tiny_model, tmp_path / "examples.parquet", workspace)
     assert (facts["num_blocks"], facts["num_empty_blocks"], facts["num_cut"]) == (1, 1, 1)
 
 
@@ -127,9 +155,8 @@ def test_the_oldest_exchanges_leave_until_the_rest_fits(tiny_model, workspace, t
     tokenizer = load_tokenizer(tiny_model)
     kept = render(tokenizer, [*system, *turns[2], *turns[3]])
     config = CONFIG.model_copy(update={"block_tokens": len(kept.ids), "oversize": "truncate_history"})
-    render_examples(config, tiny_model, tmp_path / "examples.parquet", workspace)
+    facts = render_examples(config, tiny_model, tmp_path / "examples.parquet", workspace)
     assert stored(workspace)[1] == [(kept.ids, kept.loss_mask)]
-    facts = workspace.marks()["render"]
     assert (facts["num_examples"], facts["num_truncated"], facts["num_oversize"]) == (1, 1, 1)
 
 

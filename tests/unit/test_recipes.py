@@ -9,6 +9,7 @@ from medray.recipes.demo import demo
 from medray.recipes.open_corpus import BENCHMARKS, PLACES, open_corpus
 from medray.recipes.tiny import tiny
 from medray.recipes.unroll import located, unroll
+from medray.train.trl_methods import TRLConfig
 
 CORPUS = ["sources", "base", "clean", "decontaminate", "deidentify", "dedup", "corpus"]
 
@@ -38,6 +39,23 @@ def test_each_group_may_be_the_last():
     assert [name for name in measured if name.startswith(("evaluate", "fresh"))] == [
         "evaluate.base", "evaluate.pretrained", "evaluate.sft",
     ]  # fmt: skip
+
+
+def test_a_round_may_be_trained_by_a_method_of_trl():
+    recipe = without(tiny(), "report")
+    kto = TRLConfig(
+        trainer="KTOTrainer", arguments={"beta": 0.1}, num_workers=2, max_tokens=256, oversize="drop", num_rows=None,
+        rng_seed=7, dtype="fp32",
+    )  # fmt: skip
+    first = recipe.rounds[0].model_copy(update={"dpo": kto})
+    changed = type(recipe).model_validate({**dict(recipe), "rounds": (first, *recipe.rounds[1:])})
+    stages = {stage.label: stage for stage in unroll(changed)}
+    assert "round_1.reference" not in stages and "round_2.reference" in stages
+    trained = stages["round_1.dpo"]
+    assert trained.kind == "trl" and {role: s.label for role, s in trained.inputs.items()} == {
+        "model": "sft", "pairs": "round_1.pairs",
+    }  # fmt: skip
+    assert stages["round_2.dpo"].inputs["model"] is trained
 
 
 def test_stages_that_stay_keep_their_ids():
