@@ -138,8 +138,8 @@ class CheckpointReader:
         self._parts: dict[tuple[str, str], list[tuple[int, int, str, int, torch.dtype]]] = {}
         for rank in range(marker.world_size):
             self._fs, path = file_system(rank_file(directory, rank, marker.world_size))
-            header_bytes = struct.unpack("<Q", self._fs.cat_file(path, 0, 8))[0]
-            header = json.loads(self._fs.cat_file(path, 8, 8 + header_bytes))
+            header_bytes = struct.unpack("<Q", self._fs.cat_file(path, start=0, end=8))[0]
+            header = json.loads(self._fs.cat_file(path, start=8, end=8 + header_bytes))
             for full_name, entry in header.items():
                 name, start, key = full_name.rsplit("|", 2)
                 dtype, (begin, end) = _DTYPES[entry["dtype"]], entry["data_offsets"]
@@ -164,7 +164,7 @@ class CheckpointReader:
             low, high = max(start, part_start), min(start + length, part_start + part_length)
             if low < high:
                 begin = offset + (low - part_start) * dtype.itemsize
-                data = self._fs.cat_file(path, begin, begin + (high - low) * dtype.itemsize)
+                data = self._fs.cat_file(path, start=begin, end=begin + (high - low) * dtype.itemsize)
                 result[low - start : high - start] = torch.frombuffer(bytearray(data), dtype=dtype)
                 found += high - low
         if found != length:

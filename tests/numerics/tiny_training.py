@@ -26,7 +26,7 @@ OPTIMIZATION = Optimization(
     betas=(0.9, 0.99), weight_decay=0.1, gradient_clip=1.0, global_batch=8, epochs=2.0, dtype="fp32", rng_seed=1,
 )  # fmt: skip
 PLACEMENT = TrainPlacement(threads_per_worker=1, checkpoint_every_steps=1, keep_checkpoints=3)
-_PHASE_TIMEOUT_S = 60
+_PHASE_TIMEOUT_S = 180
 
 
 class Killed(Exception):
