@@ -18,7 +18,7 @@ from medray.train.ranks import Ranks
 _GPU_FRACTION = 0.85  # of all its memory; fragments and other processes have the rest
 _CPU_FRACTION = 0.5  # of what is available when training begins, shared by all workers
 _CPU_MAX_TOKENS = 4096
-"""More in one pass make a CPU no faster (LOG.md), and a limit in tokens, unlike a clock's, is the same every time."""
+"""Choices: not tuned. A limit in tokens, unlike tokens/s by a clock, is the same every time."""
 
 
 class MicroBatch:
