@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,13 @@ from medray.train.objective import Objective
 
 OnStep = Callable[[int, int, dict[str, float]], None]
 """Called on rank 0 after each step with (steps done, steps in all, metrics)."""
+OnRows = Callable[[int, list[int]], None]
+"""Called on rank 0 after each step with (steps done, rows of the store whose gradients the ranks summed in it)."""
+Interrupt = Callable[[], str | None]
+"""Asked on every rank in each step: why to stop after it, or None."""
+
+
+_INTERRUPT, _CONSUMED = "interrupt", "consumed"
 
 
 class NonFiniteLoss(UserError):
@@ -95,11 +103,14 @@ def train(
     checkpoints: Path,
     ranks: Ranks,
     on_step: OnStep = lambda done, total, metrics: None,
+    on_rows: OnRows = lambda done, rows: None,
+    interrupt: Interrupt = lambda: None,
 ) -> checkpoint.TrainState:
     """Train a model on a token store to the end, from the newest whole checkpoint if there is one.
 
     Every rank calls it with the whole model. The last checkpoint holds the final fp32 parameters alone and is finished;
-    where there is one already, nothing is trained. Raises NonFiniteLoss, and UserError for a store that does not fit.
+    where there is one already, nothing is trained. When any rank's `interrupt` gives a reason, all save after that step
+    and return an unfinished state. Raises NonFiniteLoss, and UserError for a store that does not fit.
     """
     objective.check_store(store)
     found = ranks.agreed(checkpoint.newest_whole(checkpoints) if ranks.rank == 0 else None)
@@ -123,7 +134,8 @@ def train(
             warmup_fraction=optimization.warmup_fraction, min_fraction=optimization.min_learning_rate_fraction,
         )  # fmt: skip
         rows = step_rows(step, store, optimization)
-        metrics = _accumulate(engine, store, rows, step, objective, optimization, placement, ranks)
+        metrics = _accumulate(engine, store, rows, step, objective, optimization, placement, ranks, interrupt)
+        is_interrupted = metrics.pop(_INTERRUPT) > 0
         metrics["grad_norm"] = zero.optimizer_step(engine, rate)
         if not math.isfinite(metrics["grad_norm"]):
             raise NonFiniteLoss(_diagnosis(step, "gradient norm", metrics["grad_norm"], rows))
@@ -132,9 +144,13 @@ def train(
         done, is_finished = step + 1, step + 1 == num_steps
         state = checkpoint.TrainState(done, step * optimization.global_batch + len(rows), is_finished, metrics=metrics)
         if ranks.rank == 0:
+            on_rows(done, rows)
             on_step(done, num_steps, metrics)
-        if is_finished or (placement.checkpoint_every_steps and done % placement.checkpoint_every_steps == 0):
+        is_due = placement.checkpoint_every_steps and done % placement.checkpoint_every_steps == 0
+        if is_finished or is_interrupted or is_due:
             state = _save(engine, state, checkpoints, placement.keep_checkpoints, ranks)
+        if is_interrupted:
+            break
     engine.destroy()
     return state
 
@@ -148,6 +164,7 @@ def _accumulate(
     optimization: Optimization,
     placement: TrainPlacement,
     ranks: Ranks,
+    interrupt: Interrupt,
 ) -> dict[str, float]:
     """Forward and backward over one step's rows; the step's loss and metrics over the global batch.
 
@@ -157,6 +174,7 @@ def _accumulate(
     micro_steps = rank_rows(rows, store, ranks.rank, ranks.world_size, placement.micro_batch)
     totals: dict[str, Tensor] = {}
     bad_rows: list[int] = []
+    consumed = 0
     for index, micro_rows in enumerate(micro_steps):
         batch = load_batch(store, micro_rows, ranks.device, idle_row=rows[0])
         torch.manual_seed(stable_hash("dropout", optimization.rng_seed, step, list(batch.rows)) >> 1)
@@ -168,13 +186,23 @@ def _accumulate(
             totals[name] = totals.get(name, 0) + value.double() * (batch.weight / num_units)
         if not math.isfinite(sums["loss"]):
             bad_rows += batch.rows
+        consumed += _checksum(batch.rows)
+    # two numbers more in the one message of a step: whether somebody wants to stop, and what was really consumed
+    for name, number in ((_INTERRUPT, interrupt() is not None), (_CONSUMED, consumed)):
+        totals[name] = torch.tensor(float(number), dtype=torch.float64, device=ranks.device)
     names = sorted(totals)
     values = ranks.sum(torch.stack([totals[name] for name in names])).tolist()
     metrics = dict(zip(names, values, strict=True))
     if not math.isfinite(metrics["loss"]):
         bad_rows = sorted(sum(ranks.gathered(bad_rows), []))
         raise NonFiniteLoss(_diagnosis(step, "loss", metrics["loss"], bad_rows))
+    assert metrics.pop(_CONSUMED) == _checksum(rows), f"step {step}: the ranks' rows are not those of the step"
     return metrics
+
+
+def _checksum(rows: Iterable[int]) -> int:
+    """A sum over rows, exact in fp64 for up to 2^21 of them: equal sums are, but for chance, equal multisets."""
+    return sum(zlib.crc32(row.to_bytes(8, "little")) for row in rows)
 
 
 def _diagnosis(step: int, what: str, value: float, rows: list[int]) -> str:
