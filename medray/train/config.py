@@ -60,6 +60,8 @@ class TrainPlacement(Placement):
     """disk of a node for shards of a token store on an object store; the last used ones stay"""
     max_failures: int = Field(default=2, ge=-1)
     """worker failures survived in one run; -1 is without limit"""
+    step_timeout_s: float = Field(default=1800, gt=0)
+    """a group of workers that gets nowhere for so long has hung: who keeps it is ended, which counts as a failure"""
     log_every_steps: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")

@@ -10,7 +10,9 @@ from typing import Any
 
 from medray.core.config import UserError
 from medray.core.workspace import Workspace
+from medray.train import pulse
 from medray.train.config import Optimization, TrainPlacement
+from medray.train.ledger import Ledger
 from medray.train.objective import Objective
 
 MISTAKE = "user_error.json"
@@ -51,24 +53,15 @@ def _work(job: Job) -> dict[str, Any] | None:
 
     torch.set_num_threads(job.placement.threads_per_worker)
 
+    from medray.train.elastic import Interrupted
     from medray.train.loop import Ranks, train
 
     context = ray.train.get_context()
     device = ray.train.torch.get_device() if job.placement.use_gpu else torch.device("cpu")
     ranks = Ranks(context.get_world_rank(), context.get_world_size(), device)
-    journal, is_first = job.workspace.journal, True
-
-    def on_step(done: int, num_steps: int, metrics: dict[str, float]) -> None:
-        nonlocal is_first
-        if is_first:
-            journal.rewind(done)  # steps after the checkpoint were logged by a killed attempt
-            is_first = False
-        if done % job.placement.log_every_steps == 0 or done == num_steps:
-            journal.log(done, **metrics)
-        note = f"loss {metrics['loss']:.4f}, {metrics['tokens_per_s']:.0f} tokens/s, {ranks.world_size} workers"
-        journal.progress(done, num_steps, "steps", note)
-
     model, store = _loaded(job, ranks)
+    pulse.watch(model)
+    recorder = _Recorder(job, store, ranks.world_size)
     state = train(
         model,
         store,
@@ -77,12 +70,48 @@ def _work(job: Job) -> dict[str, Any] | None:
         placement=job.placement,
         checkpoints=job.workspace.checkpoints,
         ranks=ranks,
-        on_step=on_step,
+        on_rows=recorder.rows,
+        on_step=recorder.step,
+        interrupt=pulse.stop_reason,
     )
+    if not state.is_finished:
+        raise Interrupted(f"asked to stop, saved after step {state.optimizer_step}")
     if ranks.rank != 0:
         return None
     _export(job)
     return {"optimizer_steps": state.optimizer_step, "rows": state.position, **state.metrics}
+
+
+class _Recorder:
+    """Writes what rank 0 hears of each step: journal, progress, ledger."""
+
+    def __init__(self, job: Job, store: Any, world_size: int) -> None:
+        self._job, self._store, self._world_size = job, store, world_size
+        self._journal, self._ledger = job.workspace.journal, ledger_of(job.workspace)
+        self._rows: list[int] = []
+        self._is_first = True
+
+    def rows(self, done: int, rows: list[int]) -> None:
+        """The loop's on_rows, called before `step`."""
+        self._rows = rows
+
+    def step(self, done: int, num_steps: int, metrics: dict[str, float]) -> None:
+        """The loop's on_step."""
+        if self._is_first:  # steps after the checkpoint were logged by an earlier group
+            self._journal.rewind(done)
+            self._ledger.open_group(done - 1, self._world_size)
+            self._is_first = False
+        step_s = sum(map(self._store.num_tokens, self._rows)) / metrics["tokens_per_s"]
+        self._ledger.record(done, self._rows, step_s)
+        if done % self._job.placement.log_every_steps == 0 or done == num_steps:
+            self._journal.log(done, **metrics)
+        note = f"loss {metrics['loss']:.4f}, {metrics['tokens_per_s']:.0f} tokens/s, {self._world_size} workers"
+        self._journal.progress(done, num_steps, "steps", note)
+
+
+def ledger_of(workspace: Workspace) -> Ledger:
+    """The ledger of a training stage, beside its journal."""
+    return Ledger(workspace.journal.directory / "ledger.jsonl")
 
 
 def _loaded(job: Job, ranks: Any) -> tuple[Any, Any]:

@@ -27,7 +27,7 @@ HOMES = {
     "deepspeed": ("medray/train/zero.py",),
     "trl": ("medray/train/trl_methods.py",),
     "ray.data": ("medray/tables/", "medray/generate/engine.py"),
-    "ray.train": ("medray/train/launch.py", "medray/train/worker.py"),
+    "ray.train": ("medray/train/launch.py", "medray/train/worker.py", "medray/train/elastic.py"),
     "ray.serve": ("medray/serve/",),
     "typer": ("medray/cli.py",),
     "matplotlib": ("medray/page/", "medray/report/plots.py", "medray/corpus/plots.py"),
