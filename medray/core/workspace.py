@@ -26,6 +26,8 @@ from medray.core.files import written_whole
 from medray.core.journal import Journal, Trackers
 from medray.core.lease import hold_lease
 
+_CHECKPOINTS = "checkpoints"
+
 
 @dataclass(frozen=True)
 class Root:
@@ -69,6 +71,16 @@ class Root:
         """Path of a stage's file on the root's own file system."""
         return "/".join(part for part in (self.path, kind, id, name) if part)
 
+    def url_of(self, kind: str, id: str, name: str) -> str:
+        """Where something of a stage lies under the root itself: a local path, or a URL."""
+        return f"{self.url.rstrip('/')}/{kind}/{id}/{name}"
+
+    def remove(self, kind: str, id: str, name: str) -> None:
+        """Remove a directory of a stage from the root itself."""
+        path = self.remote(kind, id, name)
+        if self._fs.exists(path):
+            self._fs.rm(path, recursive=True)
+
     def prepare(self) -> None:
         """Create the root and prove that it can be written. Raises UserError where it cannot."""
         probe = f"{self.path}/.write-probe-{os.getpid()}"
@@ -108,7 +120,7 @@ class Root:
     def _url(self, kind: str, id: str) -> str:
         return "" if self.is_local else f"{self.url.rstrip('/')}/{kind}/{id}"
 
-    def download(self, kind: str, id: str, leave: str = "") -> None:
+    def download(self, kind: str, id: str, leave: str = f"{_CHECKPOINTS}/*") -> None:
         """Mirror a remote stage's files locally, but those of the pattern; files there of the same size are kept."""
         base, directory = self.remote(kind, id), self.directory(kind, id)
         if self.is_local or not self._fs.exists(base):
@@ -179,9 +191,9 @@ class Workspace:
         return self._made("data")
 
     @property
-    def checkpoints(self) -> Path:
-        """Directory of training checkpoints; removed when the stage is sealed."""
-        return self._made("checkpoints")
+    def checkpoints(self) -> str:
+        """Directory or URL of training checkpoints, under the root itself; removed when the stage is sealed."""
+        return self.root.url_of(self.kind, self.id, _CHECKPOINTS)
 
     @property
     def scratch(self) -> Path:
@@ -245,8 +257,8 @@ class Workspace:
 
     def clean(self) -> None:
         """Remove what a seal does not keep: checkpoints, scratch, temporary files of killed attempts."""
-        for name in ("checkpoints", "scratch"):
-            shutil.rmtree(self.local / name, ignore_errors=True)
+        self.root.remove(self.kind, self.id, _CHECKPOINTS)
+        shutil.rmtree(self.local / "scratch", ignore_errors=True)
         for path in self.local.rglob(".*"):
             if path.is_file():
                 path.unlink()

@@ -29,7 +29,7 @@ class Optimization(Config):
     global_batch: int = Field(ge=1)
     """rows of the token store per optimizer step, over all workers and micro-batches"""
     epochs: float = Field(gt=0)
-    dtype: Literal["bf16", "fp32"]
+    dtype: Literal["bf16", "fp16", "fp32"]
     """of weights and activations in forward and backward; master weights and optimizer state are fp32"""
     rng_seed: int
 
@@ -48,13 +48,17 @@ class TrainPlacement(Placement):
     num_workers: tuple[int, int] = (1, 1)
     """(min, max): equal is fixed, else elastic; set checkpoint_every_steps then, a resize restarts from a checkpoint"""
     threads_per_worker: int = Field(default=2, ge=1)
-    micro_batch: int = Field(default=1, ge=1)
-    """rows per forward pass"""
+    micro_batch: int | None = Field(default=1, ge=1)
+    """rows per forward pass; None: the most that the memory holds, found on the first step"""
     zero_stage: Literal[0, 1, 2, 3] = 1
+    offload: Literal["optimizer", "parameters"] | None = None
+    """to host memory: the optimizer's state and fp32 weights (zero_stage 1 to 3), or the working weights too (3)"""
     use_gpu: bool = False
     checkpoint_every_steps: int = Field(default=0, ge=0)
     """0: only at the end"""
     keep_checkpoints: int = Field(default=2, ge=1)
+    keep_best: bool = False
+    """and the checkpoint with the lowest mean loss over the steps since the one before it"""
     gradient_checkpointing: bool = False
     store_cache_bytes: int = Field(default=64 * 2**30, ge=1)
     """disk of a node for shards of a token store on an object store; the last used ones stay"""
@@ -69,4 +73,11 @@ class TrainPlacement(Placement):
         low, high = self.num_workers
         if not 1 <= low <= high:
             raise ValueError(f"num_workers {self.num_workers} must be (min, max) with 1 <= min <= max")
+        return self
+
+    @model_validator(mode="after")
+    def _offload_has_its_stage(self) -> TrainPlacement:
+        lowest = {None: 0, "optimizer": 1, "parameters": 3}[self.offload]
+        if self.zero_stage < lowest:
+            raise ValueError(f"offload {self.offload!r} needs zero_stage >= {lowest}, got {self.zero_stage}: raise it")
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch.distributed as dist
 from medray.tables.blocks import BlockStore, BlockWriter
 from medray.train.checkpoint import CheckpointReader, newest_whole
 from medray.train.config import Optimization, TrainPlacement
+from medray.train.marker import read_marker, step_directory
 from medray.train.objective import CausalLM, Objective
 
 OPTIMIZATION = Optimization(
@@ -76,10 +78,15 @@ def run(
     torch.set_num_threads(1)
     ranks = Ranks.alone() if world_size == 1 else Ranks(rank, world_size)
     losses: dict[int, float] = {}
+    first = 0
 
     def on_step(done: int, num_steps: int, metrics: dict[str, float]) -> None:
+        nonlocal first
+        first = first or done
         losses[done] = metrics["loss"]
         if done == kill_after:
+            if done > first and (done - 1) % (placement.checkpoint_every_steps or done) == 0:
+                _await_checkpoint(checkpoints, done - 1)  # a kill may come before it is written: not in these tests
             raise Killed
 
     try:
@@ -92,11 +99,17 @@ def run(
     return losses
 
 
+def _await_checkpoint(checkpoints: Path, step: int) -> None:
+    until = time.monotonic() + _PHASE_TIMEOUT_S
+    while read_marker(step_directory(checkpoints, step)) is None:
+        assert time.monotonic() < until, f"{checkpoints}: no checkpoint of step {step}"
+        time.sleep(0.01)
+
+
 def parameters(checkpoints: Path) -> dict[str, torch.Tensor]:
     """fp32 parameters of the newest whole checkpoint."""
-    reader = CheckpointReader(newest_whole(checkpoints))
-    sizes = {name: sum(length for _, length, _ in parts) for name, parts in reader._where.items()}
-    return {name: reader.read(name, 0, size, "fp32") for name, size in sizes.items()}
+    reader = CheckpointReader(newest_whole(str(checkpoints)))
+    return {name: reader.read(name, 0, size, "fp32") for name, size in reader.sizes.items()}
 
 
 @functools.cache
