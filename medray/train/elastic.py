@@ -143,8 +143,9 @@ class Watch:
     def look(self) -> None:
         """Collect what came, ask again, judge."""
         self._collect()
-        self._end_hung()
-        self._name_stragglers()
+        if not any(p.is_done for p in self._pulses.values()):
+            self._end_hung()
+            self._name_stragglers()
 
     def ask_to_stop(self, reason: str, **facts: Any) -> None:
         """Have all workers save after the step they are in, and stop."""

@@ -47,8 +47,8 @@ def fit(
     """Train `model` (a model directory) on a token store; the result is workspace.data/"model".
 
     store_url: where the shards of the store lie, if not all in its directory: each node fetches them as it needs them.
-    Returns counters: optimizer_steps, rows, tokens of the store, the last step's metrics but its speed, and what
-    restarts cost (num_restarts, num_resizes, restart_lost_s, goodput: clock readings, unlike the rest). Raises
+    Returns counters: optimizer_steps, rows, tokens of the store, the last step's metrics and what restarts cost
+    (num_restarts, num_resizes, restart_lost_s, goodput: clock readings, unlike the rest). Raises
     UserError for a store of the wrong kind or of another tokenizer than the model's. A UserError of a worker is raised
     here as itself; any other failure, after placement.max_failures retries, as RuntimeError.
     """
@@ -70,8 +70,7 @@ def fit(
         raise RuntimeError(_first_failure(workspace.label, error)) from error
     _raise_mistake(run_directory)
     shutil.rmtree(run_directory, ignore_errors=True)
-    metrics = dict(result.return_value)
-    metrics.pop("tokens_per_s", None)  # a clock's reading; the journal has it
+    metrics = result.return_value
     store_facts = {"store_tokens": facts["num_tokens"], "store_loss_tokens": facts["num_loss_tokens"]}
     return {**metrics, **store_facts, **_audited(ledger, facts["num_rows"], metrics["rows"])}
 

@@ -68,4 +68,8 @@ class MicroBatchSearch:
 
     def _peak_bytes(self) -> int:
         # a process' own peak cannot be reset, but each pass is larger than those before
-        return torch.cuda.max_memory_allocated() if self._is_gpu else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return (
+            torch.cuda.max_memory_allocated()
+            if self._is_gpu
+            else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        )

@@ -26,6 +26,7 @@ class Pulse:
     is_in_forward: bool = False
     num_tokens: int = 0
     forward_s: float = 0.0
+    is_done: bool = False
 
     @property
     def progress(self) -> tuple[int, int, bool]:
@@ -35,7 +36,9 @@ class Pulse:
 
 _now = Pulse()
 _reason: str | None = None
-_timers: list[tuple[Any, Any, int]] = []
+_started: Any = None
+_timed: list[tuple[Any, Any, int]] = []
+"""(begin, end, tokens) of forward passes whose time is not known yet."""
 
 
 def watch(model: Any) -> None:
@@ -62,18 +65,23 @@ def stop_reason() -> str | None:
     return _reason
 
 
-def _enter(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+def done() -> None:
+    """No steps come any more: what this process does now is not judged."""
     global _now
+    _now = replace(_now, is_done=True)
+
+
+def _enter(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+    global _now, _started
     _now = replace(_now, num_forwards=_now.num_forwards + 1, is_in_forward=True)
-    _timers.append((_mark(kwargs["input_ids"]), None, kwargs["input_ids"].numel()))
+    _started = _mark(kwargs["input_ids"])
 
 
 def _leave(module: Any, args: Any, kwargs: dict[str, Any], output: Any) -> None:
     global _now
-    start, _, num_tokens = _timers.pop()
-    _timers.append((start, _mark(kwargs["input_ids"]), num_tokens))
-    while _timers and (seconds := _elapsed(*_timers[0][:2])) is not None:
-        _now = replace(_now, forward_s=_now.forward_s + seconds, num_tokens=_now.num_tokens + _timers.pop(0)[2])
+    _timed.append((_started, _mark(kwargs["input_ids"]), kwargs["input_ids"].numel()))
+    while _timed and (seconds := _elapsed(*_timed[0][:2])) is not None:
+        _now = replace(_now, forward_s=_now.forward_s + seconds, num_tokens=_now.num_tokens + _timed.pop(0)[2])
     _now = replace(_now, is_in_forward=False)
 
 

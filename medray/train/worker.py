@@ -74,6 +74,7 @@ def _work(job: Job) -> dict[str, Any] | None:
         on_step=recorder.step,
         interrupt=pulse.stop_reason,
     )
+    pulse.done()
     if not state.is_finished:
         raise Interrupted(f"asked to stop, saved after step {state.optimizer_step}")
     if ranks.rank != 0:
