@@ -45,19 +45,19 @@ class Paced(CausalLM):
     slow-RANK (a second more in the backbone), stuck-RANK (forever; once). Workers leave their pid there."""
 
     pause_s: float
-    directory: Path
+    directory: str
 
     def load(self, model: Path, dtype: str) -> Any:
         """The model, with the pause in its first layer."""
         loaded = super().load(model, dtype)
         rank = os.environ.get("RANK", "0")
-        (self.directory / f"pid-{rank}").write_text(str(os.getpid()))
+        (Path(self.directory) / f"pid-{rank}").write_text(str(os.getpid()))
         loaded.base_model.layers[0].register_forward_pre_hook(lambda *_: self._pause(rank))
         return loaded
 
     def _pause(self, rank: str) -> None:
-        time.sleep(self.pause_s + (self.directory / f"slow-{rank}").exists())
-        stuck = self.directory / f"stuck-{rank}"
+        time.sleep(self.pause_s + (Path(self.directory) / f"slow-{rank}").exists())
+        stuck = Path(self.directory) / f"stuck-{rank}"
         if stuck.exists():
             stuck.unlink()
             threading.Event().wait()
@@ -88,13 +88,14 @@ class ElasticRun:
         self.directory, self._inputs = directory, inputs
         directory.mkdir(parents=True)
         os.environ["RAY_AUTH_MODE"] = "disabled"
+        os.environ["RAY_worker_niceness"] = "0"  # 15 more than its own otherwise: too little on a shared machine
         os.environ["DS_ACCELERATOR"] = "cpu"
         self._temporary = tempfile.mkdtemp(prefix=f"medray-ray-{os.getpid()}-", dir="/tmp")
         head = {**_NODE, "include_dashboard": False, "temp_dir": self._temporary}
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
         self.nodes = [self._cluster.add_node(**_NODE) for _ in range(num_nodes - 1)]
         ray.init(address=self._cluster.address, log_to_driver=False, logging_level="ERROR")
-        self.objective = Paced(pause_s=pause_s, directory=directory)
+        self.objective = Paced(pause_s=pause_s, directory=str(directory))
         self.workspace = Workspace(Root(str(directory / "root")), "train", "one", "elastic")
         self.counters: dict[str, Any] | None = None
         self.error: BaseException | None = None
@@ -185,7 +186,7 @@ class ElasticRun:
 
     def pid(self, rank: int) -> int:
         """Of a worker."""
-        return int((self.directory / f"pid-{rank}").read_text())
+        return int((Path(self.directory) / f"pid-{rank}").read_text())
 
     def kill(self, rank: int, number: int = signal.SIGKILL) -> None:
         """Send a worker a signal."""
