@@ -23,8 +23,8 @@ from medray.core.config import UserError
 from medray.core.identity import stable_hash
 from medray.math.schedule import learning_rate
 from medray.tables.blocks import BlockStore
-from medray.train import checkpoint, zero
-from medray.train.batches import Batch, Step, StepLoader
+from medray.train import checkpoint, spike, zero
+from medray.train.batches import Batch, Step, StepLoader, first_position
 from medray.train.config import Optimization, TrainPlacement
 from medray.train.marker import TrainState, check_recipe, recipe_of
 from medray.train.micro_batch import MicroBatchSearch
@@ -74,7 +74,7 @@ def train(
 
     Every rank calls it with the whole model. The last checkpoint holds the final fp32 parameters alone and is finished;
     where there is one already, nothing is trained. When any rank's `interrupt` gives a reason, all save after that step
-    and return an unfinished state. Raises NonFiniteLoss, and UserError for a store or a checkpoint that does not fit.
+    and return an unfinished state; so they do after a loss spike, to be called again. Raises NonFiniteLoss, and UserError for a store or a checkpoint that does not fit.
     """
     objective.check_store(store)
     recipe = recipe_of(objective, optimization, store)
@@ -92,14 +92,17 @@ def train(
     if reader:
         zero.load_slices(engine, reader.read, reader.state_keys, reader.scalars)
     num_steps, losses = optimization.num_steps(len(store)), []
+    last_step, rewound_to = optimization.num_steps(len(store), state.skipped), 0
+    save_every = placement.checkpoint_every_steps, optimization.rewind_steps
     micro_batch = placement.micro_batch
     attempt = ranks.agreed(uuid.uuid4().hex)
     writer = CheckpointWriter(
-        str(checkpoints), recipe, ranks, attempt, placement.keep_checkpoints, placement.keep_best
+        str(checkpoints), recipe, ranks, attempt, placement.keep_checkpoints, placement.keep_best,
+        optimization.rewind_steps,
     )  # fmt: skip
-    with closing(StepLoader(store, objective.num_units, optimization, ranks)) as loader, writer:
+    with closing(StepLoader(store, objective.num_units, optimization, ranks, state.skipped)) as loader, writer:
         clock.restart()
-        for step in range(state.optimizer_step, num_steps):
+        for step in range(state.optimizer_step, last_step):
             data = loader.take(step, micro_batch or 1)
             clock.lap("data")
             if not data.num_units:
@@ -122,14 +125,18 @@ def train(
             zero.grow_loss_scale(engine, step)
             metrics["learning_rate"] = rate
             losses.append(metrics["loss"])
-            done, is_finished = step + 1, step + 1 == num_steps
-            position, mean_loss = step * optimization.global_batch + len(data.rows), sum(losses) / len(losses)
-            state = TrainState(done, position, is_finished, mean_loss, metrics)
+            done, is_finished = step + 1, step + 1 == last_step
+            recent_losses, rewound_to = spike.judge(optimization.loss_spike, state.recent_losses, metrics["loss"], done)
+            position = first_position(step, optimization.global_batch, state.skipped) + len(data.rows)
+            mean_loss = sum(losses) / len(losses)
+            state = TrainState(done, position, is_finished, mean_loss, metrics, state.skipped, recent_losses)
             if ranks.rank == 0:
                 on_rows(done, data.rows)
                 on_step(done, num_steps, metrics | clock.read(data.num_tokens) | {"micro_batch": micro_batch})
+            if rewound_to:
+                break
             clock.restart()
-            is_due = placement.checkpoint_every_steps and done % placement.checkpoint_every_steps == 0
+            is_due = any(every and done % every == 0 for every in save_every)
             if is_finished or is_interrupted or is_due:
                 losses = []
                 writer.save(engine, state)
@@ -138,6 +145,8 @@ def train(
             if is_interrupted:
                 break
     engine.destroy()
+    if rewound_to:  # all that was saved counts by now
+        return ranks.agreed(ranks.rank == 0 and spike.rewind(checkpoints, rewound_to, len(store), optimization))
     return state
 
 

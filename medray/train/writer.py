@@ -39,6 +39,7 @@ class CheckpointWriter:
     attempt: str
     num_kept: int
     keep_best: bool
+    rewind_steps: int = 0
     _buffers: dict[str, Tensor] = field(default_factory=dict)
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
     _pending: Future | None = None
@@ -92,7 +93,7 @@ class CheckpointWriter:
             if all(found):
                 first = next((facts["scalars"] for facts in found if facts["scalars"]), {})
                 write_marker(directory, Marker(state, self.recipe, self.attempt, world_size, first))
-                prune(self.root, self.num_kept, keep_best=self.keep_best)
+                prune(self.root, self.num_kept, keep_best=self.keep_best, rewind_steps=self.rewind_steps)
 
     def _awaited(self, directory: str, rank: int) -> dict[str, Any] | None:
         """The facts of a rank's file, once it is written; None if this run ends before."""
