@@ -76,11 +76,13 @@ def _work(job: Job) -> dict[str, Any] | None:
     )
     pulse.done()
     if not state.is_finished:
+        recorder.note_spike(state)
         raise Interrupted(f"asked to stop, saved after step {state.optimizer_step}")
     if ranks.rank != 0:
         return None
     _export(job)
-    return {"optimizer_steps": state.optimizer_step, "rows": state.position, **state.metrics}
+    left_out = {"rows_left_out": sum(rows for _, rows in state.skipped)} if state.skipped else {}
+    return {"optimizer_steps": state.optimizer_step, "rows": state.position, **left_out, **state.metrics}
 
 
 class _Recorder:
@@ -90,7 +92,7 @@ class _Recorder:
         self._job, self._store, self._world_size = job, store, world_size
         self._journal, self._ledger = job.workspace.journal, ledger_of(job.workspace)
         self._rows: list[int] = []
-        self._is_first = True
+        self._last: tuple[int, float] | None = None
 
     def rows(self, done: int, rows: list[int]) -> None:
         """The loop's on_rows, called before `step`."""
@@ -98,16 +100,35 @@ class _Recorder:
 
     def step(self, done: int, num_steps: int, metrics: dict[str, float]) -> None:
         """The loop's on_step."""
-        if self._is_first:  # steps after the checkpoint were logged by an earlier group
+        if self._last is None:  # steps after the checkpoint were logged by an earlier group
             self._journal.rewind(done)
-            self._ledger.open_group(done - 1, self._world_size)
-            self._is_first = False
+            self._ledger.open_group(done - 1, self._world_size, self._left_out(done - 1))
+        self._last = done, metrics["loss"]
         step_s = sum(map(self._store.num_tokens, self._rows)) / metrics["tokens_per_s"]
         self._ledger.record(done, self._rows, step_s)
         if done % self._job.placement.log_every_steps == 0 or done == num_steps:
             self._journal.log(done, **metrics)
         note = f"loss {metrics['loss']:.4f}, {metrics['tokens_per_s']:.0f} tokens/s, {self._world_size} workers"
         self._journal.progress(done, num_steps, "steps", note)
+
+
+    def note_spike(self, state: Any) -> None:
+        """Say it if the loop went back; `state` is what it goes on from."""
+        if self._last and state.optimizer_step < self._last[0]:
+            (step, loss), (after_step, num_rows) = self._last, state.skipped[-1]
+            self._journal.event("loss_spike", step=step, loss=loss, back_to=after_step, rows_left_out=num_rows)
+
+    def _left_out(self, after_step: int) -> list[int]:
+        """Rows that a loss spike leaves out right after a step, as its checkpoint says."""
+        from medray.train.batches import first_position, rows_at
+        from medray.train.marker import read_marker, step_directory
+
+        marker = read_marker(step_directory(self._job.workspace.checkpoints, after_step))
+        skipped = marker.state.skipped if marker else []
+        count = sum(rows for step, rows in skipped if step == after_step)
+        before = [(step, rows) for step, rows in skipped if step < after_step]
+        begin = first_position(after_step, self._job.optimization.global_batch, before)
+        return rows_at(range(begin, begin + count), self._store, self._job.optimization)
 
 
 def ledger_of(workspace: Workspace) -> Ledger:
