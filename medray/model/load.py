@@ -21,7 +21,7 @@ transformers_logging.disable_progress_bar()
 # its load report is checked below and raised, not printed
 transformers_logging.set_verbosity_error()
 
-DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 _PAD_CANDIDATES = ("<|endoftext|>", "<|finetune_right_pad_id|>", "<|pad|>", "<pad>", "[PAD]", "<unk>")
 
 
@@ -51,7 +51,7 @@ def load_tokenizer(directory: str | Path) -> Any:
 
 
 def load_policy(directory: str | Path, dtype: str) -> Any:
-    """A causal language model in evaluation mode, sdpa attention. dtype: "bf16" or "fp32"."""
+    """A causal language model in evaluation mode, sdpa attention. dtype: a key of DTYPES."""
     config = AutoConfig.from_pretrained(_with_config(directory), local_files_only=True)
     return _load(AutoModelForCausalLM, Path(directory), config, dtype, may_miss=())
 

@@ -16,7 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from medray.train.marker import (
-    directories, discard_after, file_system, read_json, read_marker, whole_file, write_json,
+    directories,
+    discard_after,
+    file_system,
+    read_json,
+    read_marker,
+    whole_file,
+    write_json,
 )  # fmt: skip
 from medray.train.ranks import Ranks
 from medray.train.zero import PARAMETER, Slice

@@ -27,8 +27,8 @@ class LossSpike(Config):
     def _skips_the_spike(self) -> LossSpike:
         if self.skip_steps < 2 * self.rewind_steps:
             raise ValueError(
-                f"skip_steps {self.skip_steps} must be at least 2 rewind_steps, {2 * self.rewind_steps}: a spike can be "
-                "so many steps after the checkpoint, and would come again"
+                f"skip_steps {self.skip_steps} must be at least 2 rewind_steps, {2 * self.rewind_steps}: a spike can "
+                "be so many steps after the checkpoint, and would come again"
             )
         return self
 

@@ -15,6 +15,8 @@ from typing import Any
 
 from medray.core.config import UserError
 from medray.core.workspace import Workspace
+from medray.tables.blocks import BlockStore
+from medray.train.checks import check_run
 from medray.train.config import Optimization, TrainPlacement
 from medray.train.ledger import Ledger, costs, first_fault
 from medray.train.objective import Objective
@@ -56,6 +58,7 @@ def fit(
 
     place = (store, store_url, placement.store_cache_bytes)
     facts = _checked_store(objective, model, place, workspace.label)
+    check_run(objective, optimization, placement, BlockStore(*place), workspace.checkpoints, workspace.label)
     run_directory = workspace.local / "ray_train"
     shutil.rmtree(run_directory, ignore_errors=True)
     run_directory.mkdir(parents=True)
@@ -114,7 +117,6 @@ def _audited(ledger: Ledger, num_rows: int, num_positions: int) -> dict[str, int
 def _checked_store(objective: Objective, model: Path, store: tuple[Path, str, int], label: str) -> dict[str, Any]:
     """The store's facts, after every check that does not need a worker."""
     from medray.model.tokenizer import tokenizer_digest
-    from medray.tables.blocks import BlockStore
 
     opened = BlockStore(*store)
     objective.check_store(opened)

@@ -9,9 +9,8 @@ and a run's state is its weights, its optimizer state and one integer.
 from __future__ import annotations
 
 import math
-import uuid
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,17 +18,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from medray.core.config import UserError
 from medray.core.identity import stable_hash
 from medray.math.schedule import learning_rate
+from medray.model.attention import use_packed_attention
 from medray.tables.blocks import BlockStore
 from medray.train import checkpoint, spike, zero
 from medray.train.batches import Batch, Step, StepLoader, first_position
 from medray.train.config import Optimization, TrainPlacement
 from medray.train.marker import TrainState, check_recipe, recipe_of
-from medray.train.micro_batch import MicroBatchSearch
+from medray.train.micro_batch import MicroBatch
 from medray.train.objective import Objective
-from medray.train.ranks import Ranks
+from medray.train.ranks import RaisedOnAllRanks, Ranks
 from medray.train.speed import StepClock
 from medray.train.writer import CheckpointWriter
 
@@ -41,8 +40,8 @@ Interrupt = Callable[[], str | None]
 """Asked on every rank in each step: why to stop after it, or None."""
 
 
-class NonFiniteLoss(UserError):
-    """The loss or the gradient of a step is NaN or infinite; raised on every rank, before the optimizer step."""
+class NonFiniteLoss(RaisedOnAllRanks):
+    """The loss or the gradient of a step is NaN or infinite; raised before the optimizer step."""
 
 
 class _Forward(nn.Module):
@@ -74,7 +73,8 @@ def train(
 
     Every rank calls it with the whole model. The last checkpoint holds the final fp32 parameters alone and is finished;
     where there is one already, nothing is trained. When any rank's `interrupt` gives a reason, all save after that step
-    and return an unfinished state; so they do after a loss spike, to be called again. Raises NonFiniteLoss, and UserError for a store or a checkpoint that does not fit.
+    and return an unfinished state; so they do after a loss spike, to be called again. Raises NonFiniteLoss, and
+    UserError for a store or a checkpoint that does not fit.
     """
     objective.check_store(store)
     recipe = recipe_of(objective, optimization, store)
@@ -84,6 +84,7 @@ def train(
     if state.is_finished:
         return state
     model.train()
+    use_packed_attention(model)
     if placement.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     clock = StepClock(model, ranks)  # before ZeRO 3 cuts the parameters up, which it counts
@@ -94,36 +95,32 @@ def train(
     num_steps, losses = optimization.num_steps(len(store)), []
     last_step, rewound_to = optimization.num_steps(len(store), state.skipped), 0
     save_every = placement.checkpoint_every_steps, optimization.rewind_steps
-    micro_batch = placement.micro_batch
-    attempt = ranks.agreed(uuid.uuid4().hex)
-    writer = CheckpointWriter(
-        str(checkpoints), recipe, ranks, attempt, placement.keep_checkpoints, placement.keep_best,
-        optimization.rewind_steps,
-    )  # fmt: skip
-    with closing(StepLoader(store, objective.num_units, optimization, ranks, state.skipped)) as loader, writer:
+    micro_batch = MicroBatch(placement.micro_batch, ranks)
+    writing = CheckpointWriter(str(checkpoints), recipe, ranks, placement, optimization.rewind_steps)
+    with (
+        closing(StepLoader(store, objective.num_units, optimization, ranks, state.skipped)) as loader,
+        writing as writer,
+    ):
         clock.restart()
         for step in range(state.optimizer_step, last_step):
-            data = loader.take(step, micro_batch or 1)
+            data = loader.take(step, micro_batch.size)
             clock.lap("data")
             if not data.num_units:
-                raise UserError(_diagnosis(step, "number of loss tokens", 0, data.rows, "a loss"))
+                raise RaisedOnAllRanks(_diagnosis(step, "number of loss tokens", 0, data.rows, "at least one"))
             rate = learning_rate(
                 step, num_steps, peak=optimization.learning_rate, schedule=optimization.schedule,
                 warmup_fraction=optimization.warmup_fraction, min_fraction=optimization.min_learning_rate_fraction,
             )  # fmt: skip
             while True:
-                search = None if micro_batch else MicroBatchSearch(ranks)
-                micro_steps = search.micro_steps(loader, data) if search else _in_turn(data)
+                micro_steps = micro_batch.micro_steps(loader, data)
                 metrics, is_interrupted = _accumulate(engine, micro_steps, data, step, optimization, ranks, interrupt)
-                micro_batch = search.size if search else micro_batch
-                metrics["grad_norm"] = zero.optimizer_step(engine, rate)
+                metrics |= {"grad_norm": zero.optimizer_step(engine, rate), "learning_rate": rate}
                 # an fp16 gradient beyond its range: the same step once more, with a smaller loss scale
                 if math.isfinite(metrics["grad_norm"]) or not zero.halve_loss_scale(engine):
                     break
             if not math.isfinite(metrics["grad_norm"]):
                 raise NonFiniteLoss(_diagnosis(step, "gradient norm", metrics["grad_norm"], data.rows))
             zero.grow_loss_scale(engine, step)
-            metrics["learning_rate"] = rate
             losses.append(metrics["loss"])
             done, is_finished = step + 1, step + 1 == last_step
             recent_losses, rewound_to = spike.judge(optimization.loss_spike, state.recent_losses, metrics["loss"], done)
@@ -132,7 +129,7 @@ def train(
             state = TrainState(done, position, is_finished, mean_loss, metrics, state.skipped, recent_losses)
             if ranks.rank == 0:
                 on_rows(done, data.rows)
-                on_step(done, num_steps, metrics | clock.read(data.num_tokens) | {"micro_batch": micro_batch})
+                on_step(done, num_steps, metrics | clock.read(data.num_tokens) | {"micro_batch": micro_batch.size})
             if rewound_to:
                 break
             clock.restart()
@@ -150,14 +147,9 @@ def train(
     return state
 
 
-def _in_turn(step: Step) -> Iterator[tuple[Batch, bool]]:
-    for index, batch in enumerate(step.batches):
-        yield batch, index == len(step.batches) - 1
-
-
 def _accumulate(
     engine: Any,
-    micro_steps: Iterator[tuple[Batch, bool]],
+    micro_steps: Iterable[tuple[Batch, bool]],
     data: Step,
     step: int,
     optimization: Optimization,

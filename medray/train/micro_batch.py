@@ -21,35 +21,36 @@ _CPU_MAX_TOKENS = 4096
 """More in one pass make a CPU no faster (LOG.md), and a limit in tokens, unlike a clock's, is the same every time."""
 
 
-class MicroBatchSearch:
-    """Groups the rows of the first step; `size` is what was found, the same on all ranks."""
+class MicroBatch:
+    """Rows per forward pass: those given, or else found in the first step; `size` is the same on all ranks."""
 
-    def __init__(self, ranks: Ranks):
-        self.size = 1
-        self._ranks = ranks
-        self._is_gpu = ranks.device.type == "cuda"
-        self._before = self._held_bytes()
-        if self._is_gpu:
-            self._limit = int(_GPU_FRACTION * torch.cuda.mem_get_info(ranks.device)[1])
-        else:
-            share = psutil.virtual_memory().available / ranks.world_size
-            self._limit = int(self._before + _CPU_FRACTION * share)
+    def __init__(self, given: int | None, ranks: Ranks):
+        self.size, self._is_found = given or 1, given is not None
+        self._ranks, self._is_gpu = ranks, ranks.device.type == "cuda"
 
     def micro_steps(self, loader: StepLoader, step: Step) -> Iterator[tuple[Batch, bool]]:
-        """Batches of a step of micro-batch 1, and whether each is the last; grows after each that was computed."""
+        """The batches of a step that was loaded with the present size, and whether each is the last one."""
+        if self._is_found:
+            yield from zip(step.batches, [False] * (len(step.batches) - 1) + [True], strict=True)
+            return
         mine = [row for rows in step.mine for row in rows]
         position, used, is_growing = 0, 0, True
+        self._before, self._limit = self._held_bytes(), self._limit_bytes()
         while position < len(step.mine):
-            rows = mine[position : position + self.size]
-            batch = loader.batch(step, rows)
+            batch = loader.batch(step, mine[position : position + self.size])
             position += self.size
             self._reset_peak()
             yield batch, position >= len(step.mine)
             if is_growing and position < len(step.mine):
                 peak = self._peak_bytes() - self._before
-                tokens = batch.input_ids.numel()
-                is_growing = all(self._ranks.gathered(self._fits_twice(used, peak, tokens)))
+                is_growing = all(self._ranks.gathered(self._fits_twice(used, peak, batch.input_ids.numel())))
                 used, self.size = peak, 2 * self.size if is_growing else self.size
+        self._is_found = True
+
+    def _limit_bytes(self) -> int:
+        if self._is_gpu:
+            return int(_GPU_FRACTION * torch.cuda.mem_get_info(self._ranks.device)[1])
+        return self._before + int(_CPU_FRACTION * psutil.virtual_memory().available / self._ranks.world_size)
 
     def _fits_twice(self, half: int, whole: int, num_tokens: int) -> bool:
         """Whether a pass twice as large fits, from the bytes that half of this one and this one took.
@@ -68,8 +69,6 @@ class MicroBatchSearch:
 
     def _peak_bytes(self) -> int:
         # a process' own peak cannot be reset, but each pass is larger than those before
-        return (
-            torch.cuda.max_memory_allocated()
-            if self._is_gpu
-            else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        )
+        if self._is_gpu:
+            return torch.cuda.max_memory_allocated()
+        return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

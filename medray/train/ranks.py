@@ -9,6 +9,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from medray.core.config import UserError
+
+
+class RaisedOnAllRanks(UserError):
+    """A mistake that every rank sees in the same place, so that no rank waits for another."""
+
 
 @dataclass(frozen=True)
 class Ranks:

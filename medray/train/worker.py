@@ -53,6 +53,8 @@ def _work(job: Job) -> dict[str, Any] | None:
 
     torch.set_num_threads(job.placement.threads_per_worker)
 
+    from medray.model.attention import kernel
+    from medray.model.head import loss_kernel
     from medray.train.elastic import Interrupted
     from medray.train.loop import Ranks, train
 
@@ -82,7 +84,10 @@ def _work(job: Job) -> dict[str, Any] | None:
         return None
     _export(job)
     left_out = {"rows_left_out": sum(rows for _, rows in state.skipped)} if state.skipped else {}
-    return {"optimizer_steps": state.optimizer_step, "rows": state.position, **left_out, **state.metrics}
+    kernels = {"attention": kernel(device, model.dtype), "cross_entropy": loss_kernel(device)}
+    return {
+        "optimizer_steps": state.optimizer_step, "rows": state.position, **left_out, **kernels, **state.metrics,
+    }  # fmt: skip
 
 
 class _Recorder:
@@ -110,7 +115,6 @@ class _Recorder:
             self._journal.log(done, **metrics)
         note = f"loss {metrics['loss']:.4f}, {metrics['tokens_per_s']:.0f} tokens/s, {self._world_size} workers"
         self._journal.progress(done, num_steps, "steps", note)
-
 
     def note_spike(self, state: Any) -> None:
         """Say it if the loop went back; `state` is what it goes on from."""

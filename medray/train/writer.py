@@ -6,6 +6,7 @@ The thread uses no collective: rank 0's waits until the files of all ranks are t
 from __future__ import annotations
 
 import threading
+import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -13,10 +14,10 @@ from typing import Any
 
 from torch import Tensor
 
-from medray.core.config import UserError
 from medray.train import checkpoint, zero
+from medray.train.config import TrainPlacement
 from medray.train.marker import Marker, TrainState, prune, step_directory, write_marker
-from medray.train.ranks import Ranks
+from medray.train.ranks import RaisedOnAllRanks, Ranks
 
 _MAX_POLL_S = 1.0
 
@@ -29,21 +30,23 @@ class CheckpointFailed(RuntimeError):
 class CheckpointWriter:
     """Writes a run's checkpoints below `root`, one at a time: a save waits for the one before it.
 
-    attempt: unlike any other worker group's, the same on all ranks. Leaving the `with` block without an error waits
-    until the last checkpoint counts, on every rank.
+    Leaving the `with` block without an error waits until the last checkpoint counts, on every rank.
     """
 
     root: str
     recipe: dict[str, Any]
     ranks: Ranks
-    attempt: str
-    num_kept: int
-    keep_best: bool
+    placement: TrainPlacement
     rewind_steps: int = 0
+    """checkpoints at multiples of it stay while a loss spike may go back to them"""
     _buffers: dict[str, Tensor] = field(default_factory=dict)
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
     _pending: Future | None = None
     _is_stopped: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        # the same on all ranks, and unlike any other worker group's, whose files may still lie, or arrive, here
+        self._attempt = self.ranks.agreed(uuid.uuid4().hex)
 
     def save(self, engine: Any, state: TrainState) -> None:
         """Take a snapshot and return; all ranks call it. A finished state is saved as parameters only."""
@@ -69,8 +72,8 @@ class CheckpointWriter:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        # a UserError is raised on all ranks alike, so what was saved before it still counts
-        is_orderly = error is None or isinstance(error, UserError)
+        # what was saved before an error still counts, if all ranks get here
+        is_orderly = error is None or isinstance(error, RaisedOnAllRanks)
         try:
             # rank 0 comes last: its thread waits for the others' files, and for ever for one that could not be written
             for turn in (self.ranks.rank > 0, self.ranks.rank == 0) if is_orderly else ():
@@ -87,18 +90,19 @@ class CheckpointWriter:
         rank, world_size = self.ranks.rank, self.ranks.world_size
         directory = step_directory(self.root, state.optimizer_step)
         path = checkpoint.rank_file(directory, rank, world_size)
-        checkpoint.write_rank(path, tensors, attempt=self.attempt, scalars=scalars)
+        checkpoint.write_rank(path, tensors, attempt=self._attempt, scalars=scalars)
         if rank == 0:
             found = [self._awaited(directory, other) for other in range(world_size)]
             if all(found):
                 first = next((facts["scalars"] for facts in found if facts["scalars"]), {})
-                write_marker(directory, Marker(state, self.recipe, self.attempt, world_size, first))
-                prune(self.root, self.num_kept, keep_best=self.keep_best, rewind_steps=self.rewind_steps)
+                write_marker(directory, Marker(state, self.recipe, self._attempt, world_size, first))
+                kept, best = self.placement.keep_checkpoints, self.placement.keep_best
+                prune(self.root, kept, keep_best=best, rewind_steps=self.rewind_steps)
 
     def _awaited(self, directory: str, rank: int) -> dict[str, Any] | None:
         """The facts of a rank's file, once it is written; None if this run ends before."""
         pause_s, is_stopped = 0.01, False
-        while not (facts := checkpoint.written_facts(directory, rank, self.ranks.world_size, self.attempt)):
+        while not (facts := checkpoint.written_facts(directory, rank, self.ranks.world_size, self._attempt)):
             if is_stopped:
                 return None
             is_stopped = self._is_stopped.wait(pause_s)

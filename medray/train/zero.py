@@ -21,6 +21,7 @@ from medray.train.config import Optimization, TrainPlacement
 PARAMETER = "fp32"
 """The key of a parameter's fp32 value; other keys are the optimizer's own (exp_avg, square_avg, ...)."""
 
+_LOSS_SCALE = "loss_scale"
 FIRST_LOSS_SCALE = 2.0**16
 _LARGEST_LOSS_SCALE = 2.0**24
 _STEPS_TO_DOUBLE = 1000
@@ -78,7 +79,7 @@ def build_engine(module: nn.Module, optimization: Optimization, placement: Train
 
 def _settings(optimization: Optimization, placement: TrainPlacement) -> dict[str, Any]:
     """DeepSpeed's config."""
-    dtype, offload = optimization.dtype, {"device": "cpu"}
+    dtype, offload = optimization.dtype, {"device": "cpu", "pin_memory": placement.use_gpu}
     zero: dict[str, Any] = {"stage": placement.zero_stage if dtype == "fp32" else max(placement.zero_stage, 1)}
     if placement.offload:
         zero |= {"offload_optimizer": offload}
@@ -215,10 +216,13 @@ def _flat_partitions(optimizer: Any) -> list[Tensor]:
 
 
 def scalars(engine: Any) -> dict[str, float]:
-    """The optimizer's scalar state, such as Adam's step; one value, since all parameters step together."""
+    """The optimizer's scalar state, such as Adam's step (all parameters step together), and an fp16 loss scale."""
+    found = {} if loss_scale(engine) is None else {_LOSS_SCALE: loss_scale(engine)}
     for state in _inner_optimizer(engine).state.values():
-        return {key: float(value) for key, value in state.items() if not torch.is_tensor(value) or value.numel() == 1}
-    return {}
+        return found | {
+            key: float(value) for key, value in state.items() if not torch.is_tensor(value) or value.numel() == 1
+        }
+    return found
 
 
 def load_slices(
@@ -228,6 +232,9 @@ def load_slices(
 
     The optimizer's own state is made where it does not exist yet. All ranks must call this (the refresh communicates).
     """
+    scalar_state = dict(scalar_state)
+    if _LOSS_SCALE in scalar_state:
+        engine.optimizer.cur_scale = scalar_state.pop(_LOSS_SCALE)
     state = _inner_optimizer(engine).state
     replicated = engine.optimizer is _inner_optimizer(engine)
     for name, start, parameter, owner, offset in _every_fragment(engine, replicated):

@@ -111,6 +111,7 @@ def test_third_party_imports_are_declared():
     elsewhere = {"fastapi", "jsonschema"}  # with ray
     elsewhere |= {"pydantic_core", "markupsafe", "yaml", "packaging"}  # with pydantic, jinja2, pyyaml, pytest
     elsewhere |= {"wandb", "mlflow"}  # trackers, when configured
+    elsewhere |= {"flash_attn", "liger_kernel"}  # kernels of a GPU, where installed
     problems = set()
     for module in modules("medray") + modules("tests") + modules("jobs"):
         for name, line in module.imports():

@@ -6,6 +6,7 @@ import functools
 import multiprocessing
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from medray.model.load import DTYPES
 from medray.tables.blocks import BlockStore, BlockWriter
 from medray.train.checkpoint import CheckpointReader, newest_whole
 from medray.train.config import Optimization, TrainPlacement
@@ -40,7 +42,7 @@ def tiny_model(*, dtype: str = "fp32", num_layers: int = 2) -> Any:
         vocab_size=67, hidden_size=20, intermediate_size=27, num_hidden_layers=num_layers, num_attention_heads=2,
         num_key_value_heads=1, max_position_embeddings=256, tie_word_embeddings=True,
     )  # fmt: skip
-    return LlamaForCausalLM(config).to(torch.bfloat16 if dtype == "bf16" else torch.float32)
+    return LlamaForCausalLM(config).to(DTYPES[dtype])
 
 
 def tiny_store(directory: Path, *, kind: str = "causal_lm", num_rows: int = 40) -> BlockStore:
@@ -62,7 +64,7 @@ def tiny_store(directory: Path, *, kind: str = "causal_lm", num_rows: int = 40) 
 
 def run(
     store: BlockStore,
-    checkpoints: Path,
+    checkpoints: Path | str,
     *,
     rank: int = 0,
     world_size: int = 1,
@@ -71,6 +73,8 @@ def run(
     placement: TrainPlacement = PLACEMENT,
     kill_after: int | None = None,
     model: Any = None,
+    on_step: Callable[[int, int, dict[str, float]], None] = lambda done, num_steps, metrics: None,
+    **hooks: Any,
 ) -> dict[int, float]:
     """Train until the end, or until after the loss of step `kill_after` (its checkpoint unwritten): losses by step."""
     from medray.train.loop import Ranks, train
@@ -80,10 +84,11 @@ def run(
     losses: dict[int, float] = {}
     first = 0
 
-    def on_step(done: int, num_steps: int, metrics: dict[str, float]) -> None:
+    def record(done: int, num_steps: int, metrics: dict[str, float]) -> None:
         nonlocal first
         first = first or done
         losses[done] = metrics["loss"]
+        on_step(done, num_steps, metrics)
         if done == kill_after:
             if done > first and (done - 1) % (placement.checkpoint_every_steps or done) == 0:
                 _await_checkpoint(checkpoints, done - 1)  # a kill may come before it is written: not in these tests
@@ -92,21 +97,21 @@ def run(
     try:
         train(
             model or tiny_model(dtype=optimization.dtype), store, objective=objective, optimization=optimization,
-            placement=placement, checkpoints=checkpoints, ranks=ranks, on_step=on_step,
+            placement=placement, checkpoints=checkpoints, ranks=ranks, on_step=record, **hooks,
         )  # fmt: skip
     except Killed:
         pass
     return losses
 
 
-def _await_checkpoint(checkpoints: Path, step: int) -> None:
+def _await_checkpoint(checkpoints: Path | str, step: int) -> None:
     until = time.monotonic() + _PHASE_TIMEOUT_S
     while read_marker(step_directory(checkpoints, step)) is None:
         assert time.monotonic() < until, f"{checkpoints}: no checkpoint of step {step}"
         time.sleep(0.01)
 
 
-def parameters(checkpoints: Path) -> dict[str, torch.Tensor]:
+def parameters(checkpoints: Path | str) -> dict[str, torch.Tensor]:
     """fp32 parameters of the newest whole checkpoint."""
     reader = CheckpointReader(newest_whole(str(checkpoints)))
     return {name: reader.read(name, 0, size, "fp32") for name, size in reader.sizes.items()}
@@ -122,6 +127,7 @@ def _processes() -> Any:
 
 
 def _rank(queue: Any, rank: int, world_size: int, directory: Path, store: Path, arguments: dict[str, Any]) -> None:
+    os.environ.update(arguments.pop("environment", {}))
     dist.init_process_group("gloo", init_method=f"file://{directory}", rank=rank, world_size=world_size)
     losses = run(BlockStore(store), rank=rank, world_size=world_size, **arguments)
     if rank == 0:
