@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from pydantic import ValidationError
 
+from medray.core.workspace import Root, Workspace
 from medray.train import spike
 from medray.train.batches import rows_at, step_rows
 from medray.train.config import LossSpike
+from medray.train.ledger import first_fault
 from medray.train.objective import CausalLM
+from medray.train.worker import _Recorder, ledger_of
 from tests.numerics.tiny_training import OPTIMIZATION, PLACEMENT, parameters, tiny_model, tiny_store
 
 RULE = LossSpike(window=8, num_sigmas=6.0, rewind_steps=5, skip_steps=10)
@@ -58,6 +62,31 @@ def test_a_spike_is_left_out_with_the_batches_around_it(tmp_path):
     steps = [*range(1, 19), *range(11, 21)]
     batches = [*range(18), *range(20, 30)]  # 10 to 19 are left out
     assert heard == [(step, order[4 * b : 4 * b + 4]) for step, b in zip(steps, batches, strict=True)]
+
+
+def test_the_ledger_says_what_was_left_out(tmp_path):
+    from medray.train.loop import Ranks, train
+
+    store = tiny_store(tmp_path / "store", num_rows=120)
+    order = rows_at(range(120), store, SPIKED)
+    workspace = Workspace(Root(str(tmp_path / "root")), "train", "one", "spiky")
+    job = SimpleNamespace(workspace=workspace, optimization=SPIKED, placement=PLACEMENT)
+    state = SimpleNamespace(is_finished=False)
+    while not state.is_finished:
+        recorder = _Recorder(job, store, 1)
+        state = train(
+            tiny_model(), store, objective=Spiky(bad_row=order[17 * 4]), optimization=SPIKED, placement=PLACEMENT,
+            checkpoints=workspace.checkpoints, ranks=Ranks.alone(), on_rows=recorder.rows, on_step=recorder.step,
+        )  # fmt: skip
+        recorder.note_spike(state)
+    groups = ledger_of(workspace).groups()
+    assert [(group.after_step, len(group.steps), group.skipped.tolist()) for group in groups] == [
+        (0, 18, []), (10, 10, order[40:80]),
+    ]  # fmt: skip
+    assert first_fault(groups, 120, 120) is None and state.position == 120
+    [event] = workspace.journal.events()
+    assert (event["event"], event["step"], event["back_to"], event["rows_left_out"]) == ("loss_spike", 18, 10, 40)
+    assert [record["step"] for record in workspace.journal.history()] == list(range(1, 21))
 
 
 def test_rows_are_a_pure_function_of_the_step_and_what_was_left_out(tmp_path):
