@@ -7,7 +7,6 @@ only be added on the main thread, so the training is driven by another.
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -76,6 +75,26 @@ def write_inputs(directory: Path, num_rows: int) -> tuple[Path, Path]:
         writer.add(ids, [len(ids)], np.ones(len(ids), int))
     writer.close()
     return directory / "model", directory / "store"
+
+
+def plain_run(inputs: tuple[Path, Path], checkpoints: Path) -> tuple[list[list[int]], list[float], dict]:
+    """Rows and losses of each step, and the final weights, of one process without Ray."""
+    import torch
+
+    from medray.tables.blocks import BlockStore
+    from medray.train.checkpoint import CheckpointReader, newest_whole
+    from medray.train.loop import Ranks, train
+
+    torch.set_num_threads(1)
+    rows, losses = [], []
+    train(
+        CausalLM().load(inputs[0], "fp32"), BlockStore(inputs[1]), objective=CausalLM(), optimization=OPTIMIZATION,
+        placement=PLACEMENT, checkpoints=checkpoints, ranks=Ranks.alone(),
+        on_rows=lambda done, consumed: rows.append(consumed),
+        on_step=lambda done, num_steps, metrics: losses.append(metrics["loss"]),
+    )  # fmt: skip
+    reader = CheckpointReader(newest_whole(checkpoints))
+    return rows, losses, {name: reader.read(name, 0, size, "fp32") for name, size in reader.sizes.items()}
 
 
 class ElasticRun:
@@ -211,8 +230,3 @@ class ElasticRun:
             ],
             check=True, capture_output=True, timeout=120,
         )  # fmt: skip
-
-
-def random_moment(rng_seed: int, longest_s: float) -> float:
-    """Seconds, the same for the same seed."""
-    return random.Random(rng_seed).uniform(0, longest_s)

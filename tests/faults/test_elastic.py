@@ -13,32 +13,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-import torch
 from safetensors.torch import load_file
 
-from benchmarks.elastic_cluster import OPTIMIZATION, PLACEMENT, ElasticRun, write_inputs
-from medray.tables.blocks import BlockStore
-from medray.train.objective import CausalLM
+from benchmarks.elastic_cluster import ElasticRun, plain_run, write_inputs
 
 pytestmark = pytest.mark.timeout(1500)
 NUM_ROWS = {"short": 120, "long": 720}
-
-
-def plain_run(inputs: tuple[Path, Path], checkpoints: Path) -> tuple[list[list[int]], list[float], dict]:
-    """Rows and losses of each step, and the final weights, of one process without Ray."""
-    from medray.train.checkpoint import CheckpointReader, newest_whole
-    from medray.train.loop import Ranks, train
-
-    torch.set_num_threads(1)
-    rows, losses = [], []
-    train(
-        CausalLM().load(inputs[0], "fp32"), BlockStore(inputs[1]), objective=CausalLM(), optimization=OPTIMIZATION,
-        placement=PLACEMENT, checkpoints=checkpoints, ranks=Ranks.alone(),
-        on_rows=lambda done, consumed: rows.append(consumed),
-        on_step=lambda done, num_steps, metrics: losses.append(metrics["loss"]),
-    )  # fmt: skip
-    reader = CheckpointReader(newest_whole(checkpoints))
-    return rows, losses, {name: reader.read(name, 0, size, "fp32") for name, size in reader.sizes.items()}
 
 
 @pytest.fixture(scope="module")
