@@ -23,15 +23,19 @@ from typing import Any
 
 from benchmarks.elastic_cluster import ElasticRun, plain_run, write_inputs
 
+_SETTLED_S = 12
+
 
 def time_events(directory: Path, num_rounds: int, plot: Path | None) -> dict[str, float]:
     """Medians of the rounds, seconds."""
-    inputs = write_inputs(directory, 180 + 300 * num_rounds)
+    inputs = write_inputs(directory, 360 + 900 * num_rounds)
     found: dict[str, list[float]] = {"kill_s": [], "add_s": [], "lose_s": []}
     with ElasticRun(directory / "run", inputs, num_nodes=1) as run:
         run.start()
         for name in ("add_s", "kill_s", "lose_s") * num_rounds:
             before = run.wait_steps(6, 1 if name == "add_s" else 2)
+            if name == "add_s":  # a group is left alone at first
+                time.sleep(max(0.0, before.steps[0].at + _SETTLED_S - time.time()))
             node = run.add_node() if name == "add_s" else run.nodes[-1]
             began_at = time.time()
             if name == "kill_s":
@@ -107,9 +111,7 @@ def save_stall(directory: Path, num_steps: int) -> float:
     )  # fmt: skip
     steady = spent[10:]
     saved_s, all_s = (sum(column) for column in zip(*steady, strict=True))
-    print(
-        f"{len(steady)} steps of 25M parameters, {all_s / len(steady):.2f} s each, {saved_s:.2f} s waited for checkpoints"
-    )
+    print(f"{len(steady)} steps of {all_s / len(steady):.2f} s with 25M parameters, {saved_s:.2f} s waited for saves")
     return round(saved_s / all_s, 4)
 
 
