@@ -139,6 +139,7 @@ class Watch:
         self._progress_at = time.monotonic()
         self._window: tuple[float, dict[int, Pulse]] | None = None
         self._slow: set[int] = set()
+        journal.event("group", workers=[self._who(rank) for rank in range(len(workers))])
 
     def look(self) -> None:
         """Collect what came, ask again, judge."""
@@ -199,8 +200,11 @@ class Watch:
         self._slow, self._window = set(slow), (now, dict(self._pulses))
 
     def _note(self, name: str, rank: int, **facts: Any) -> None:
-        metadata = self.workers[rank].metadata
-        self._journal.event(name, rank=rank, node=metadata.node_ip, node_id=metadata.node_id, pid=metadata.pid, **facts)
+        self._journal.event(name, **self._who(rank), **facts)
+
+    def _who(self, rank: int) -> dict[str, Any]:
+        its = self.workers[rank].metadata
+        return {"rank": rank, "pid": its.pid, "host": its.hostname, "node": its.node_ip, "node_id": its.node_id}
 
 
 def _end(worker: Any) -> None:

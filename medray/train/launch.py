@@ -108,6 +108,9 @@ def _trainer(job: Job) -> Any:
 def _audited(ledger: Ledger, num_rows: int, num_positions: int) -> dict[str, int | float]:
     """What restarts cost, once the ledger proves that no row was repeated and none left out."""
     groups = ledger.groups()
+    begins_after = groups[0].after_step if groups else num_positions
+    if begins_after:  # another machine, with a ledger of its own, took the steps before
+        return {**costs(groups), "ledger_begins_after_step": begins_after}
     fault = first_fault(groups, num_rows, num_positions)
     if fault:
         raise RuntimeError(f"{ledger.path}: {fault}: the data order is broken, the model is not to be used")

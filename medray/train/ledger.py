@@ -151,7 +151,7 @@ def costs(groups: Sequence[Group]) -> dict[str, int | float]:
         if number:
             lost_s += group.steps[0].at - group.steps[0].step_s - begin
     return {
-        "num_restarts": len(groups) - 1,
+        "num_restarts": max(0, len(groups) - 1),
         "num_resizes": sum(one != other for one, other in zip(sizes, sizes[1:], strict=False)),
         "restart_lost_s": round(max(lost_s, 0.0), 1),
         "goodput": round(useful_s / wall_s, 4) if wall_s > 0 else 1.0,
