@@ -173,11 +173,15 @@ class ElasticRun:
     def said(self) -> str:
         """Where the run is, for messages."""
         groups = [(g.after_step, g.world_size, len(g.steps)) for g in self.groups()]
-        return f"groups (after step, workers, steps) {groups}; events {self.workspace.journal.events()}"
+        return f"groups (after step, workers, steps) {groups}; events {self.events('grow', 'drain', 'hung')}"
 
     def groups(self) -> list[Group]:
         """The ledger's groups so far."""
         return ledger_of(self.workspace).groups()
+
+    def events(self, *names: str) -> list[dict[str, Any]]:
+        """What the journal holds of these kinds."""
+        return [event for event in self.workspace.journal.events() if event["event"] in names]
 
     def rows(self) -> list[list[int]]:
         """Rows of each step of the surviving trajectory."""
