@@ -48,7 +48,7 @@ def check_same(run: ElasticRun, plain: tuple[list[list[int]], list[float], dict]
 
 
 def newest(run: ElasticRun, pattern: str) -> str:
-    return max((str(path) for path in run.workspace.checkpoints.glob(pattern)), default="")
+    return max((str(path) for path in Path(run.workspace.checkpoints).glob(pattern)), default="")
 
 
 def kill_some_worker(run: ElasticRun, rng: random.Random) -> None:
