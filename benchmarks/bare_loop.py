@@ -77,8 +77,9 @@ class _Bare:
         self.optimizer = torch.optim.AdamW(groups, lr=optimization.learning_rate, betas=optimization.betas, fused=True)
 
     def step(self, ids_BT: Tensor) -> float:
-        logits_NV = self.model(input_ids=ids_BT, use_cache=False).logits[:, :-1].flatten(0, 1)
-        loss = F.cross_entropy(logits_NV.float(), ids_BT[:, 1:].flatten())
+        logits_NV = self.model(input_ids=ids_BT, use_cache=False).logits.flatten(0, 1)
+        target_N = F.pad(ids_BT[:, 1:], (0, 1), value=-100).flatten()
+        loss = F.cross_entropy(logits_NV.float(), target_N)
         loss.backward()
         if self.masters is not self.weights:
             for master, weight in zip(self.masters, self.weights, strict=True):
@@ -89,7 +90,7 @@ class _Bare:
         if self.masters is not self.weights:
             with torch.no_grad():
                 torch._foreach_copy_(self.weights, self.masters)
-        return float(loss)
+        return float(loss.detach())
 
 
 def measure(

@@ -51,7 +51,7 @@ def load_tokenizer(directory: str | Path) -> Any:
 
 
 def load_policy(directory: str | Path, dtype: str) -> Any:
-    """A causal language model in evaluation mode, sdpa attention. dtype: a key of DTYPES."""
+    """A causal language model in evaluation mode, sdpa attention. dtype: "bf16" or "fp32"."""
     config = AutoConfig.from_pretrained(_with_config(directory), local_files_only=True)
     return _load(AutoModelForCausalLM, Path(directory), config, dtype, may_miss=())
 

@@ -114,13 +114,14 @@ def train(
             while True:
                 micro_steps = micro_batch.micro_steps(loader, data)
                 metrics, is_interrupted = _accumulate(engine, micro_steps, data, step, optimization, ranks, interrupt)
-                metrics |= {"grad_norm": zero.optimizer_step(engine, rate), "learning_rate": rate}
+                metrics["grad_norm"] = zero.optimizer_step(engine, rate, optimization.gradient_clip)
                 # an fp16 gradient beyond its range: the same step once more, with a smaller loss scale
                 if math.isfinite(metrics["grad_norm"]) or not zero.halve_loss_scale(engine):
                     break
             if not math.isfinite(metrics["grad_norm"]):
                 raise NonFiniteLoss(_diagnosis(step, "gradient norm", metrics["grad_norm"], data.rows))
             zero.grow_loss_scale(engine, step)
+            metrics["learning_rate"] = rate
             losses.append(metrics["loss"])
             done, is_finished = step + 1, step + 1 == last_step
             recent_losses, rewound_to = spike.judge(optimization.loss_spike, state.recent_losses, metrics["loss"], done)

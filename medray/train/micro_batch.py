@@ -35,7 +35,8 @@ class MicroBatch:
             return
         mine = [row for rows in step.mine for row in rows]
         position, used, is_growing = 0, 0, True
-        self._before, self._limit = self._held_bytes(), self._limit_bytes()
+        self._before = self._held_bytes()
+        self._limit = self._limit_bytes()
         while position < len(step.mine):
             batch = loader.batch(step, mine[position : position + self.size])
             position += self.size

@@ -7,6 +7,7 @@ learning rate, data and checkpoints are the loop's.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -80,7 +81,8 @@ def build_engine(module: nn.Module, optimization: Optimization, placement: Train
 def _settings(optimization: Optimization, placement: TrainPlacement) -> dict[str, Any]:
     """DeepSpeed's config."""
     dtype, offload = optimization.dtype, {"device": "cpu", "pin_memory": placement.use_gpu}
-    zero: dict[str, Any] = {"stage": placement.zero_stage if dtype == "fp32" else max(placement.zero_stage, 1)}
+    stage = placement.zero_stage if dtype == "fp32" else max(placement.zero_stage, 1)
+    zero: dict[str, Any] = {"stage": stage}
     if placement.offload:
         zero |= {"offload_optimizer": offload}
     if placement.offload == "parameters":
@@ -89,7 +91,7 @@ def _settings(optimization: Optimization, placement: TrainPlacement) -> dict[str
         # micro-batches are the loop's: with 1 and 1 DeepSpeed has nothing left to scale by
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
-        "gradient_clipping": optimization.gradient_clip,
+        "gradient_clipping": optimization.gradient_clip if stage else 0.0,  # at stage 0 `optimizer_step` does it
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,  # its own has to be compiled and knows Adam only
@@ -127,18 +129,22 @@ def backward(engine: Any, loss: Tensor) -> None:
     engine.backward(loss * engine.dp_world_size, scale_wrt_gas=False)
 
 
-def optimizer_step(engine: Any, learning_rate: float) -> float:
+def optimizer_step(engine: Any, learning_rate: float, gradient_clip: float) -> float:
     """Clip, step, and return the global gradient norm before clipping; a non-finite norm is returned *without* a step.
 
-    After a non-finite norm the weights are those of the step before and the gradients are dropped, on every rank.
+    After a non-finite norm the weights are those of the step before, on every rank, and partitioned gradients are
+    dropped.
     """
     for group in _inner_optimizer(engine).param_groups:
         group["lr"] = learning_rate
-    if engine.optimizer is _inner_optimizer(engine):  # zero_stage 0: DeepSpeed does not look at the norm
-        norm = float(torch.nn.utils.get_total_norm([p.grad for p in engine.module.parameters() if p.grad is not None]))
-        if norm == norm and norm != float("inf"):
+    if engine.optimizer is _inner_optimizer(engine):  # zero_stage 0: DeepSpeed would step whatever the norm
+        parameters = [p for p in engine.module.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
+        if math.isfinite(norm):
+            if gradient_clip:
+                torch.nn.utils.clip_grads_with_norm_(parameters, gradient_clip, norm)
             engine.step()
-        return norm
+        return float(norm)
     engine.step()
     return float(engine.get_global_grad_norm()) if engine.was_step_applied() else float("nan")
 

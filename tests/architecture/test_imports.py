@@ -109,9 +109,9 @@ def test_third_party_imports_are_declared():
     names = "".join(f" {r} " for r in wanted).lower().replace("-", "_")
     ours = {"medray", "tests", "jobs", "benchmarks"}
     elsewhere = {"fastapi", "jsonschema"}  # with ray
+    elsewhere |= {"flash_attn", "liger_kernel"}  # kernels of a GPU, where installed
     elsewhere |= {"pydantic_core", "markupsafe", "yaml", "packaging"}  # with pydantic, jinja2, pyyaml, pytest
     elsewhere |= {"wandb", "mlflow"}  # trackers, when configured
-    elsewhere |= {"flash_attn", "liger_kernel"}  # kernels of a GPU, where installed
     problems = set()
     for module in modules("medray") + modules("tests") + modules("jobs"):
         for name, line in module.imports():

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from medray.core.config import UserError
+from medray.model.attention import use_packed_attention
 from medray.tables.blocks import BlockStore, BlockWriter
 from medray.train import launch, worker, zero
 from medray.train.batches import StepLoader, load_batch, rank_rows, step_rows
@@ -54,7 +55,7 @@ def test_packed_equals_unpacked_loss_and_gradient(store: BlockStore) -> None:
     found = []
     for packed in (True, False):
         model = tiny_model().train()
-        if packed:
+        if packed:  # by transformers' own attention; by ours: test_kernels.py
             loss, _ = CausalLM().loss(model, load_batch(store, rows, CPU))
         else:
             loss = -_separate_logprobs(model, store, rows).sum()
@@ -82,6 +83,7 @@ def test_pairs_share_a_prompt_and_nothing_else(pairs: BlockStore) -> None:
     for shared in (True, False):
         model = tiny_model().train()
         if shared:
+            use_packed_attention(model)  # which leaves a mask of ours alone
             loss, _ = DPO(beta=0.1, label_smoothing=0.0).loss(model, batch)
         else:
             margin_S = _separate_logprobs(model, pairs, rows) - batch.reference_S

@@ -90,8 +90,9 @@ def run(
         losses[done] = metrics["loss"]
         on_step(done, num_steps, metrics)
         if done == kill_after:
-            if done > first and (done - 1) % (placement.checkpoint_every_steps or done) == 0:
-                _await_checkpoint(checkpoints, done - 1)  # a kill may come before it is written: not in these tests
+            every = placement.checkpoint_every_steps or done
+            if (last := (done - 1) // every * every) >= first:
+                _await_checkpoint(checkpoints, last)  # a kill may come before it is written: not in these tests
             raise Killed
 
     try:
