@@ -215,22 +215,36 @@ def _ids(path: Path) -> list[str]:
     return pq.read_table(path, columns=["id"])["id"].to_pylist()
 
 
-def main() -> None:
-    """Print each step's seconds and, last, one JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="40 MB instead of 200")
-    parser.add_argument("--megabytes", type=float, help="of input, any number")
+def parser_for(description: str, of: str, quick: float, whole: float) -> argparse.ArgumentParser:
+    """What the benchmarks of the corpus are told; of: what has so many megabytes, whole or with --quick."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.set_defaults(megabytes=whole)
+    parser.add_argument(
+        "--quick", dest="megabytes", action="store_const", const=quick, help=f"{quick} MB of {of} instead of {whole}"
+    )
+    parser.add_argument("--megabytes", type=float, help=f"of {of}, any number")
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[1] / "../shared/data/corpus")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "medray-benchmarks")
-    parser.add_argument("--without-peer", action="store_true", help="only medray and the tokenizer")
+    return parser
+
+
+def begin(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The arguments; the process is bound to NUM_CORES cores, and the cache is there."""
     arguments = parser.parse_args()
-    num_megabytes = arguments.megabytes or (40 if arguments.quick else 200)
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:NUM_CORES])
     arguments.cache.mkdir(parents=True, exist_ok=True)
+    return arguments
+
+
+def main() -> None:
+    """Print each step's seconds and, last, one JSON line."""
+    parser = parser_for(__doc__, "input", quick=40, whole=200)
+    parser.add_argument("--without-peer", action="store_true", help="only medray and the tokenizer")
+    arguments = begin(parser)
     with tempfile.TemporaryDirectory(prefix="medray-corpus-") as name:
         work = Path(name)
         inputs = work / "input"
-        write_input(inputs, arguments.data, num_megabytes * MEGABYTE)
+        write_input(inputs, arguments.data, arguments.megabytes * MEGABYTE)
         cached = Root(str(arguments.cache / "root"))
         model = cached_model(cached, inputs)
         tokens, raw_s = run_raw(model, inputs)

@@ -3,17 +3,17 @@
 time_slope is the slope of log(seconds) over log(input), from clean's start to the sealed corpus; rss_ratio the peak
 memory at 16x over that at 1x: the proportional set size of all of the run's processes, which share the object store's
 pages among them. The largest input is at least five times the object store; driver_ratio is the growth of this
-process' own peak. Files, shards and files of the token store have the same size at every scale, as more input means
-more files. Ray and its workers are started, and warm from a small input, before the clock starts.
+process' own peak. anonymous_ratio is of what no file backs: the whole counts libraries and mapped files too, more of
+them on a quiet machine, where no other process has them mapped. Files, shards and files of the token store have the
+same size at every scale, as more input means more files. Ray and its workers are started, and warm from a small input,
+before the clock starts.
 
     python benchmarks/corpus_growth.py [--quick | --megabytes N] [--data ../shared/data/corpus] [--cache DIR]
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import tempfile
 import threading
 import time
@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from corpus import MEGABYTE, NUM_CORES, NUM_FILES, cached_model, link_model, stages, write_input
+from corpus import MEGABYTE, NUM_CORES, NUM_FILES, begin, cached_model, link_model, parser_for, stages, write_input
 
-from medray.core.placement import run_memory_bytes
+from medray.core.placement import run_memory_bytes, run_processes
 from medray.core.stage import execute
 from medray.core.workspace import Root
 from medray.session import SessionPlacement, ray_session
@@ -45,7 +45,7 @@ class Peaks:
 
     def reset(self) -> None:
         """Begin new peaks."""
-        self.run = self.driver = 0
+        self.run = self.anonymous = self.driver = 0
 
     def stop(self) -> None:
         """Stop sampling."""
@@ -55,7 +55,17 @@ class Peaks:
         own = psutil.Process()
         while not self._stop.wait(0.5):
             self.run = max(self.run, run_memory_bytes(self._session))
+            self.anonymous = max(self.anonymous, sum(map(anonymous_bytes, run_processes(self._session))))
             self.driver = max(self.driver, own.memory_info().rss)
+
+
+def anonymous_bytes(process: psutil.Process) -> int:
+    """Proportional set size of a process' memory that no file backs; 0 where it has ended."""
+    try:
+        lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss_Anon:")), 0)
 
 
 def measure(inputs: Path, root: Root, cached: Root, num_shards: int) -> float:
@@ -71,18 +81,12 @@ def measure(inputs: Path, root: Root, cached: Root, num_shards: int) -> float:
 
 def main() -> None:
     """Print a line for each scale and, last, one JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="25 MB instead of 150 at 1x")
-    parser.add_argument("--megabytes", type=float, help="of input at 1x, any number")
-    parser.add_argument("--data", type=Path, default=Path(__file__).parents[1] / "../shared/data/corpus")
-    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "medray-benchmarks")
-    arguments = parser.parse_args()
-    num_megabytes = arguments.megabytes or (25 if arguments.quick else 150)
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:NUM_CORES])
-    arguments.cache.mkdir(parents=True, exist_ok=True)
-    seconds, run_peaks, driver_peaks = [], [], []
-    with tempfile.TemporaryDirectory(prefix="medray-growth-") as name:
-        work, cached = Path(name), Root(str(arguments.cache / "root"))
+    arguments = begin(parser_for(__doc__, "input at 1x", quick=25, whole=150))
+    num_megabytes = arguments.megabytes
+    seconds: list[float] = []
+    found: dict[str, list[int]] = {"run": [], "anonymous": [], "driver": []}
+    with tempfile.TemporaryDirectory(prefix="medray-growth-") as where:
+        work, cached = Path(where), Root(str(arguments.cache / "root"))
         for scale in (0, *SCALES):
             size = scale * num_megabytes if scale else 1
             write_input(work / f"input-{scale}", arguments.data, size * MEGABYTE, NUM_FILES * max(scale, 1))
@@ -97,18 +101,15 @@ def main() -> None:
                 )
                 if scale:
                     seconds.append(took)
-                    run_peaks.append(peaks.run)
-                    driver_peaks.append(peaks.driver)
-                    print(f"{scale:3}x {scale * num_megabytes:7.0f} MB {took:7.1f} s", end="", flush=True)
-                    print(f", peak {peaks.run / MEGABYTE:,.0f} MB, driver {peaks.driver / MEGABYTE:,.0f} MB")
+                    for name, values in found.items():
+                        values.append(getattr(peaks, name))
+                    shown = ", ".join(f"{name} {values[-1] / MEGABYTE:,.0f} MB" for name, values in found.items())
+                    print(f"{scale:3}x {scale * num_megabytes:7.0f} MB {took:7.1f} s, peak of {shown}", flush=True)
             peaks.stop()
     print(f"the last input is {SCALES[-1] * num_megabytes / OBJECT_STORE_MB:.1f} times the object store")
     slope = np.polyfit(np.log(SCALES), np.log(seconds), 1)[0]
-    result = {
-        "time_slope": slope,
-        "rss_ratio": run_peaks[-1] / run_peaks[0],
-        "driver_ratio": driver_peaks[-1] / driver_peaks[0],
-    }
+    ratios = {name: values[-1] / values[0] for name, values in found.items()}
+    result = {"time_slope": slope, "rss_ratio": ratios.pop("run")} | {f"{n}_ratio": r for n, r in ratios.items()}
     print(json.dumps({name: round(float(value), 3) for name, value in result.items()}))
 
 

@@ -55,7 +55,7 @@ def main() -> None:
     root, repeats = Root(arguments.root), 1 if arguments.quick else 3
     sealed = {
         name: _open(root, name)
-        for name in ("sources", "base", "clean", "deidentify", "dedup", "decontaminate", "corpus")
+        for name in ("sources", "base", "clean", "decontaminate", "deidentify", "dedup", "corpus")
     }
     with tempfile.TemporaryDirectory() as directory:
         found = measure(sealed, Root(directory), repeats)
@@ -71,7 +71,7 @@ def measure(sealed: dict[str, Artifact], root: Root, repeats: int) -> dict[str, 
     files = files_with_documents(sealed["sources"].data)
     where = {name: Workspace(root, name, "0", name) for name in ("clean", "dedup", "corpus")}
     (part,) = _one_part(sealed["deidentify"], where["dedup"].scratch / "part-0.parquet")
-    (last,) = _one_part(sealed["decontaminate"], where["corpus"].scratch / "part-0.parquet")
+    (last,) = _one_part(sealed["dedup"], where["corpus"].scratch / "part-0.parquet")
     texts = pq.read_table(part, columns=["text"])["text"].to_pylist()
     num_bytes = _text_bytes(part)
     pieces = [(Piece(path), origin) for path, origin in files.items()]

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from medray import pipeline
 from medray.core.config import UserError, explain
+from medray.core.digests import NotReadError, unread_at_most
 from medray.core.workspace import Root
 from medray.display import StageDisplay, pages, show_estimate
 from medray.recipes.load import load_recipe
@@ -25,6 +26,9 @@ app = typer.Typer(
     help="From raw biomedical text to a judged medical language model. For research, not for clinical decisions.",
 )
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+
+_MAX_UNREAD_BYTES = 1e9
+"""What `plan` reads for digests, in a few seconds; a run reads whatever it must."""
 
 RecipeArgument = Annotated[
     str | None, typer.Argument(help="demo, tiny, open_corpus, me_llama, or file.py:function", show_default=False)
@@ -60,9 +64,10 @@ def plan(
     if expected:
         show_estimate(console, config, *expected)
     try:
-        stages = pipeline.stages_of(config)
+        with unread_at_most(_MAX_UNREAD_BYTES):
+            stages = pipeline.stages_of(config)
     except UserError as error:
-        if not expected:
+        if not expected and not isinstance(error, NotReadError):
             raise
         console.print(f"The stages have no ids yet: {error}", soft_wrap=True)
         return

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from medray.core.workspace import Root
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -77,3 +79,28 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory, medray: Callable) -> Pat
     done = medray("run", "tiny", "--root", root, timeout=900)
     assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
     return root
+
+
+@pytest.fixture
+def s3_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Root]:
+    """A root on moto's real S3 server; processes that are started meanwhile find it too."""
+    moto_server, s3fs = pytest.importorskip("moto.server"), pytest.importorskip("s3fs")
+    import httpx
+
+    server = moto_server.ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "MEDRAY_CACHE": str(tmp_path / "cache"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    httpx.post(f"http://127.0.0.1:{port}/moto-api/reset")
+    s3fs.S3FileSystem().mkdir("medray-test")
+    yield Root("s3://medray-test/runs")
+    server.stop()
+    s3fs.S3FileSystem.clear_instance_cache()

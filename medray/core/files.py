@@ -1,7 +1,8 @@
-"""Files that are whole or not there, on a local disk."""
+"""Files on a local disk: written whole or not at all, and those that installed packages bring."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,3 +15,9 @@ def written_whole(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     yield partial
     partial.rename(path)
+
+
+def package_directory(name: str) -> Path | None:
+    """Where an installed package lies, which is not imported for it; None if it is not installed, or no directory."""
+    spec = importlib.util.find_spec(name)
+    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None

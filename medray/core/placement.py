@@ -19,18 +19,23 @@ def memory_bytes() -> int:
     return psutil.virtual_memory().total
 
 
-def run_memory_bytes(session: str | None) -> int:
-    """Summed memory of this process, its descendants and the processes of a Ray session, in bytes.
-
-    Proportional set size where the platform has it (shared pages are counted once), else resident set size.
-    """
+def run_processes(session: str | None) -> list[psutil.Process]:
+    """This process, its descendants and the processes of a Ray session."""
     own = psutil.Process()
     processes = {own.pid: own, **{p.pid: p for p in own.children(recursive=True)}}
-    total = 0
     for process in psutil.process_iter(["cmdline"]) if session else ():
         if any(session in part for part in process.info["cmdline"] or ()):
             processes[process.pid] = process
-    for process in processes.values():
+    return list(processes.values())
+
+
+def run_memory_bytes(session: str | None) -> int:
+    """Summed memory of the run's processes, in bytes.
+
+    Proportional set size where the platform has it (shared pages are counted once), else resident set size.
+    """
+    total = 0
+    for process in run_processes(session):
         try:
             facts = process.memory_full_info()
             total += getattr(facts, "pss", 0) or facts.rss

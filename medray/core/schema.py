@@ -38,8 +38,9 @@ PROVENANCE = _schema(
 )  # fmt: skip
 """What a source states of a document beside DOCUMENT's fields, empty where it does not.
 
-date: YYYY, YYYY-MM or YYYY-MM-DD; language: as stated, of papers ISO 639-1; document_types: publication types, the
-article's type, the kind of note; standing: retracted | withdrawn | retraction_notice, "" for none of them.
+date: YYYY, YYYY-MM or YYYY-MM-DD; language: as stated, of papers ISO 639-1, else as `clean` identified it;
+document_types: publication types, the article's type, the kind of note; standing: retracted | withdrawn |
+retraction_notice, "" for none of them.
 """
 
 QUESTION = _schema(

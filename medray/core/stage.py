@@ -120,6 +120,7 @@ def _manifest(
     stage: Stage, inputs: dict[str, Artifact], workspace: Workspace, counters: Counters,
     started: float, wall_s: float, num_attempts: int, meter: MemoryMeter | None,
 ) -> Manifest:  # fmt: skip
+    workspace.fetch("data/*", "marks/*", "quarantine/*")
     workspace.clean()
     digest, parts = digest_directory(workspace.data)
     terms = [artifact.passed_terms for artifact in inputs.values()]

@@ -1,12 +1,12 @@
 """Roots and workspaces: where stages write, resume and seal; local directories or object stores through fsspec.
 
 A stage's directory is `<root>/<kind>/<id>/`. Without manifest.json it is unfinished and resumable; the manifest is
-written last. On an object store the directory is mirrored locally, and `publish` uploads what is new.
+written last. Of a directory on an object store every machine has a mirror: finished shards are sent, and a shard
+fetches what others have written (`medray/core/mirror.py`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -14,7 +14,6 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from medray.core.config import UserError
 from medray.core.files import written_whole
 from medray.core.journal import Journal, Trackers
 from medray.core.lease import hold_lease
+from medray.core.mirror import LEDGER, Mirror, mirrored, remove
 
 _CHECKPOINTS = "checkpoints"
 
@@ -64,8 +64,7 @@ class Root:
         """Local directory of a stage: the real one, or the mirror of a remote one (under $MEDRAY_CACHE)."""
         if self.is_local:
             return Path(self.path) / kind / id
-        cache = Path(os.environ.get("MEDRAY_CACHE", Path.home() / ".cache" / "medray"))
-        return cache / hashlib.blake2b(self.url.encode(), digest_size=8).hexdigest() / kind / id
+        return mirrored(self.url) / kind / id
 
     def remote(self, kind: str, id: str, name: str = "") -> str:
         """Path of a stage's file on the root's own file system."""
@@ -74,12 +73,6 @@ class Root:
     def url_of(self, kind: str, id: str, name: str) -> str:
         """Where something of a stage lies under the root itself: a local path, or a URL."""
         return f"{self.url.rstrip('/')}/{kind}/{id}/{name}"
-
-    def remove(self, kind: str, id: str, name: str) -> None:
-        """Remove a directory of a stage from the root itself."""
-        path = self.remote(kind, id, name)
-        if self._fs.exists(path):
-            self._fs.rm(path, recursive=True)
 
     def prepare(self) -> None:
         """Create the root and prove that it can be written. Raises UserError where it cannot."""
@@ -122,31 +115,17 @@ class Root:
 
     def download(self, kind: str, id: str, leave: str = f"{_CHECKPOINTS}/*") -> None:
         """Mirror a remote stage's files locally, but those of the pattern; files there of the same size are kept."""
-        base, directory = self.remote(kind, id), self.directory(kind, id)
-        if self.is_local or not self._fs.exists(base):
-            return
-        for path, facts in self._fs.find(base, detail=True).items():
-            name = path.removeprefix(base).lstrip("/")
-            target = directory / name
-            if fnmatch(name, leave):
-                continue
-            if not target.exists() or target.stat().st_size != facts["size"]:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                self._fs.get_file(path, str(target))
+        if not self.is_local:
+            self.mirror(kind, id).pull(leave=leave)
 
     def upload(self, kind: str, id: str) -> None:
-        """Upload a stage's local files that the remote root lacks (by size; the journal always)."""
-        if self.is_local:
-            return
-        base, directory = self.remote(kind, id), self.directory(kind, id)
-        there = self._fs.find(base, detail=True) if self._fs.exists(base) else {}
-        for file in sorted(p for p in directory.rglob("*") if p.is_file() and not p.name.startswith(".")):
-            relative = file.relative_to(directory).as_posix()
-            remote = f"{base}/{relative}"
-            if relative in (MANIFEST, "lease.json"):
-                continue
-            if relative.startswith("journal/") or there.get(remote, {}).get("size") != file.stat().st_size:
-                self._fs.put_file(str(file), remote)
+        """Send a stage's local files that are new or have changed to the remote root."""
+        if not self.is_local:
+            self.mirror(kind, id).push(leave=(MANIFEST, "lease.json"))
+
+    def mirror(self, kind: str, id: str) -> Mirror:
+        """A remote stage's directory and its local copy."""
+        return Mirror(self._fs, self.remote(kind, id), self.directory(kind, id))
 
     def seal(self, manifest: Manifest) -> Artifact:
         """Write a manifest, last of all: by rename locally, by one conditional PUT on an object store."""
@@ -172,7 +151,7 @@ class Root:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where one stage writes. Picklable: workers on the same file system use it too."""
+    """Where one stage writes. Picklable: workers on any machine use it, what they read of it they `fetch`."""
 
     root: Root
     kind: str
@@ -210,17 +189,26 @@ class Workspace:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
+    def fetch(self, *names: str) -> None:
+        """Have here what other machines have written of a remote stage, by patterns of names; own changes stay."""
+        if not self.root.is_local:
+            self.root.mirror(self.kind, self.id).pull(names, keep_changes=True)
+
+    def publish(self) -> None:
+        """Have the other machines see what was written here."""
+        self.root.upload(self.kind, self.id)
+
     def is_done(self, mark: str) -> bool:
         """Whether `mark_done(mark)` was called in this or an earlier attempt."""
         return (self.local / "marks" / f"{mark}.json").exists()
 
     def mark_done(self, mark: str, **facts: Any) -> None:
-        """Record that a shard's output is whole; on a remote root the output is uploaded first."""
-        self.root.upload(self.kind, self.id)
+        """Record that a shard's output is whole; on a remote root the output is sent first, what is new of it."""
+        self.publish()
         path = self._made("marks") / f"{mark}.json"
         with written_whole(path) as partial:
             partial.write_text(json.dumps(facts))
-        self.root.upload(self.kind, self.id)
+        self.publish()
 
     def marks(self) -> dict[str, dict[str, Any]]:
         """Facts of every finished shard by mark, in name order."""
@@ -242,7 +230,7 @@ class Workspace:
         """Forget the bad rows of other shards: those of an attempt that shared the work out otherwise."""
         for path in (self.local / "quarantine").glob("*.jsonl"):
             if path.stem not in marks:
-                path.unlink()
+                remove(path)
 
     def check_quarantine(self, num_rows: int, max_fraction: float) -> None:
         """Raises UserError when more than `max_fraction` of `num_rows` were set aside, with the first reason."""
@@ -257,10 +245,12 @@ class Workspace:
 
     def clean(self) -> None:
         """Remove what a seal does not keep: checkpoints, scratch, temporary files of killed attempts."""
-        self.root.remove(self.kind, self.id, _CHECKPOINTS)
-        shutil.rmtree(self.local / "scratch", ignore_errors=True)
+        for name in (_CHECKPOINTS, "scratch"):
+            shutil.rmtree(self.local / name, ignore_errors=True)
+            if not self.root.is_local:
+                self.root.mirror(self.kind, self.id).drop(name)
         for path in self.local.rglob(".*"):
-            if path.is_file():
+            if path.is_file() and path.name != LEDGER:
                 path.unlink()
 
     def add_time(self, name: str, seconds: float) -> tuple[float, int]:
@@ -269,5 +259,5 @@ class Workspace:
         attempts = json.loads(path.read_text()) if path.exists() else []
         attempts.append({"outcome": name, "seconds": round(seconds, 3), "at": round(time.time(), 3)})
         path.write_text(json.dumps(attempts))
-        self.root.upload(self.kind, self.id)
+        self.publish()
         return sum(a["seconds"] for a in attempts), len(attempts)

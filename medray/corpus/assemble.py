@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import heapq
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from medray.core.schema import DOCUMENT, write_table
+from medray.core.schema import DOCUMENT, TableWriter, write_table
 from medray.core.workspace import Workspace
-from medray.corpus.tokenise import STATED, read_mapped
+from medray.corpus.tokenise import HELDOUT_ORDER, STATED, read_mapped
 from medray.tables.shards import Shard
 from medray.text.mixture import num_pieces
 
@@ -34,6 +36,7 @@ ORDER = pa.schema(
 epoch: how often the unit was used before; a document that an evidence policy repeats is used several times in a pass.
 """
 
+_MERGED_ROWS = 16
 _SHOWN = {"licence": "licences", "access": "access", "language": "languages", "date": "years"}
 _NUMBERS = (
     "train", "heldout", "used", "unused", "low_evidence", "extra_copies", "tokens", "tokens_available",
@@ -41,9 +44,16 @@ _NUMBERS = (
 
 
 def write_heldout(parts: Sequence[Path], path: Path) -> None:
-    """One table of the held-out documents of all parts, in order of name. Memory: all of them."""
-    table = pa.concat_tables(pq.read_table(part).cast(DOCUMENT) for part in parts)
-    write_table(path, table.sort_by([("source", "ascending"), ("id", "ascending")]), DOCUMENT)
+    """One table of the held-out documents of all parts, in order of name. Memory: a few documents of each part."""
+    with TableWriter(path, DOCUMENT) as writer:
+        for document in heapq.merge(*map(_documents, parts), key=itemgetter(*HELDOUT_ORDER)):
+            writer.add(document)
+
+
+def _documents(part: Path) -> Iterator[dict[str, Any]]:
+    with pq.ParquetFile(part) as parquet:
+        for batch in parquet.iter_batches(_MERGED_ROWS):
+            yield from batch.to_pylist()
 
 
 def pack_file(
@@ -57,6 +67,7 @@ def pack_file(
 
     number = shard.payload["number"]
     size = config.block_tokens * config.blocks_per_file
+    workspace.fetch("scratch/order.arrow", "scratch/*.documents.arrow", "scratch/*.tokens")
     places = read_mapped(workspace.scratch / "order.arrow")
     starts = places["start"].chunk(0).to_numpy()
     end = int(starts[-1]) + places["num_tokens"][-1].as_py()

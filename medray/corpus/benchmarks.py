@@ -11,6 +11,7 @@ from pydantic import Field
 
 from medray.core.access import Access
 from medray.core.config import Config, Placement, UserError
+from medray.core.digests import remembered_digest
 from medray.core.identity import digest_file
 from medray.tables.formats import table_rows
 from medray.tables.streams import TORN, kind_of, open_streams
@@ -46,7 +47,7 @@ class BenchmarkFile(Config):
 def resolve(file: BenchmarkFile) -> BenchmarkFile:
     """The file with its digest, where that is empty, taken from what lies there. Raises UserError if it is missing."""
     place = BenchmarkPlacement(path=str(Path(file.placement.path).absolute()))  # workers run in other directories
-    return file.model_copy(update={"placement": place, "digest": file.digest or digest_file(_found(file))})
+    return file.model_copy(update={"placement": place, "digest": file.digest or remembered_digest(_found(file))})
 
 
 def read_items(file: BenchmarkFile) -> list[Item]:

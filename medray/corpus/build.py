@@ -10,6 +10,7 @@ gathers its own tokens: each is a shard that a stopped run goes on from.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -69,7 +70,8 @@ class CorpusConfig(Config):
 
 
 def run(config: CorpusConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
-    """Build the corpus of inputs["documents"] for the tokenizer of inputs["model"]; other inputs: steps before.
+    """Build the corpus of inputs["documents"] for the tokenizer of inputs["model"]; other inputs: steps before, and
+    `sources` where the evidence policy asks for citations.
 
     Raises UserError where no document is left, or a category cannot fill its part. Counters: documents in, used or held
     out, unused; tokens; and per source how many documents and tokens were used.
@@ -81,7 +83,8 @@ def run(config: CorpusConfig, inputs: dict[str, Artifact], workspace: Workspace)
     documents, model = inputs["documents"], inputs["model"].data / "model"
     shared = {"concurrency": config.placement.concurrency}
     shards = [Shard(f"tokens-{path.stem}", {"path": path}) for path in parts_of(documents)]
-    work = partial(tokenise_part, model=model, evidence=config.evidence, workspace=workspace)
+    cited = _cited(config, inputs, workspace)
+    work = partial(tokenise_part, model=model, evidence=config.evidence, cited=cited, workspace=workspace)
     parts = run_shards(workspace, shards, work, **shared, unit="parts")
     work = partial(_plan, config=config, keys=list(parts), model=model, workspace=workspace)
     (order,) = run_shards(workspace, [Shard(f"order-of-{len(parts)}")], work, unit="orders").values()
@@ -97,12 +100,27 @@ def run(config: CorpusConfig, inputs: dict[str, Artifact], workspace: Workspace)
     return _account(card_of(list(parts.values()), order, store), config, inputs, workspace)
 
 
+def _cited(
+    config: CorpusConfig, inputs: dict[str, Artifact], workspace: Workspace
+) -> Callable[[list[str]], list[float | None]] | None:
+    """Groups of documents -> citations, by a table made of the sources; None where no evidence policy asks for them."""
+    from medray.corpus.citations import read_citations, write_citations
+
+    if not (config.evidence and config.evidence.citations):
+        return None
+    path = workspace.scratch / "citations.arrow"
+    work = partial(write_citations, sources=inputs["sources"].data, path=path)
+    run_shards(workspace, [Shard("citations")], work, unit="tables")
+    return partial(read_citations, path)
+
+
 def _plan(shard: Shard, *, config: CorpusConfig, keys: list[str], model: Path, workspace: Workspace) -> dict[str, Any]:
     """Plan the order, and write what is held out; facts: those of the order, the tokenizer's digest."""
     from medray.corpus.assemble import write_heldout
     from medray.corpus.order import plan_order
     from medray.model.tokenizer import tokenizer_digest
 
+    workspace.fetch("scratch/*.documents.arrow", "scratch/*.heldout.parquet")
     facts = plan_order(config, workspace.scratch, keys)
     heldout = [workspace.scratch / f"{key}.heldout.parquet" for key in keys]
     write_heldout(heldout, workspace.data / "heldout.parquet")
@@ -123,7 +141,9 @@ def _account(
             | {f"dropped.{reason}": number for reason, number in dropped.items()}
         )
     found = write_account(workspace, NAME, [counts], inputs["documents"])
-    run_remote(write_card, card, config.proportions, inputs, workspace.data)
+    workspace.fetch("data/order/*")
+    steps = {role: artifact for role, artifact in inputs.items() if role != "sources"}
+    run_remote(write_card, card, config.proportions, steps, workspace.data)
     return found | _counters(card)
 
 

@@ -32,9 +32,10 @@ def write_card(
     already. Reads the tables of what was dropped: run it in a worker.
     """
     steps = [artifact for role, artifact in inputs.items() if role != "model"]
-    is_hidden, closed = hidden_sources(card["sources"]), _closed_benchmarks(inputs["documents"])
+    checks = [step for step in steps if (step.data / "certificates.json").exists()]
+    is_hidden, closed = hidden_sources(card["sources"]), _closed_benchmarks(checks)
     sample, duplicates = gather(sorted(steps, key=lambda step: step.kind), data / "dropped.parquet", is_hidden, closed)
-    certificates = _certificates(inputs["documents"])
+    certificates = [c for step in checks for c in json.loads((step.data / "certificates.json").read_text())]
     account, order = read_account(data), sorted(data.glob("order/part-*.parquet"))
     card = card | {
         "proportions": dict(proportions),
@@ -59,12 +60,6 @@ def write_card(
     return card
 
 
-def _certificates(documents: Artifact) -> list[dict[str, Any]]:
-    """What was looked for in the documents and found."""
-    path = documents.data / "certificates.json"
-    return json.loads(path.read_text()) if path.exists() else []
-
-
 def _identifiers(steps: Iterable[Artifact]) -> dict[str, Any]:
     """By source and kind: identifiers that gave way to surrogates, and the documents they stood in."""
     paths = [step.data / "replaced.json" for step in steps]
@@ -74,10 +69,10 @@ def _identifiers(steps: Iterable[Artifact]) -> dict[str, Any]:
     return found
 
 
-def _closed_benchmarks(documents: Artifact) -> set[str]:
+def _closed_benchmarks(checks: Iterable[Artifact]) -> set[str]:
     """Benchmarks whose own text must not be shown: what quotes them would be bound by their terms."""
-    files, (_, licences) = documents.manifest.config.get("benchmarks", []), documents.passed_terms
-    return {file["name"] for file in files if file["access"] != "public" or file["licence"] not in licences}
+    files = ((file, step.passed_terms[1]) for step in checks for file in step.manifest.config.get("benchmarks", []))
+    return {file["name"] for file, licences in files if file["access"] != "public" or file["licence"] not in licences}
 
 
 def _examples(

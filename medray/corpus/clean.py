@@ -1,4 +1,4 @@
-"""Stage `clean`: every source read in shards, bad rows set aside, texts normalised and filtered by their shape.
+"""Stage `clean`: every source read in shards, bad rows set aside, texts normalised, rid of boilerplate and filtered.
 
 Content: `data/documents` (CLEANED), `data/dropped` (DROPPED: what went, and why) and `data/account.json`. The number of
 shards changes nothing.
@@ -17,6 +17,7 @@ from pydantic import Field
 
 from medray.core.artifact import Artifact
 from medray.core.config import Config, UserError
+from medray.core.mirror import url_of
 from medray.core.schema import DOCUMENT, PROVENANCE, TableWriter
 from medray.core.workspace import Workspace
 from medray.corpus.readers.formats import reader_of
@@ -28,7 +29,7 @@ from medray.tables.shards import Shard, run_shards
 from medray.text.normalize import CleanRules, clean, duplicate_key
 
 NAME = "clean"
-VERSION = 1
+VERSION = 2
 
 DROPPED = pa.schema([(name, pa.string()) for name in ("id", "source", "where", "reason", "start")])
 """A row that was sound but not wanted: where it stood (file:row), why it went, its first characters."""
@@ -100,7 +101,8 @@ def _files(inputs: dict[str, Artifact]) -> dict[str, Origin]:
         found |= files_with_documents(inputs["sources"].data)
     if not found:
         raise UserError("clean: no input with documents, expected synthesised ones or a source of documents: add one")
-    return found
+    # of a remote root the files are read where they lie: a shard of another machine needs no copy of them
+    return {url_of(path) or path: origin for path, origin in found.items()}
 
 
 def clean_shard(shard: Shard, *, rules: CleanRules, workspace: Workspace) -> dict[str, Any]:
@@ -118,9 +120,9 @@ def clean_shard(shard: Shard, *, rules: CleanRules, workspace: Workspace) -> dic
         TableWriter(workspace.data / "dropped" / name, DROPPED) as dropped,
     ):
         for batch in _batches(shard.payload["pieces"]):
-            reasons = _clean_in_place([one.document for one in batch if one.is_wanted], rules)
+            cleaned = _clean_in_place([one.document for one in batch if one.is_wanted], rules)
             for one in batch:
-                reason = (next(reasons) if one.is_wanted else "") or one.unwanted
+                reason, removed = next(cleaned) if one.is_wanted else (one.unwanted, {})
                 count = counts.setdefault(one.source, Counter())
                 count["in"] += 1
                 if reason:
@@ -131,6 +133,7 @@ def clean_shard(shard: Shard, *, rules: CleanRules, workspace: Workspace) -> dic
                     bad.append(quarantine_row(one.path, one.row, one.problem))
                 else:
                     count["out"] += 1
+                    count.update({f"removed.{rule}": number for rule, number in removed.items()})
                     kept.add(one.document)
     workspace.quarantine(shard.key, bad)
     return {"sources": {source: dict(count) for source, count in counts.items()}}
@@ -223,12 +226,15 @@ def _is_part(part: Any, size: int) -> bool:
     )
 
 
-def _clean_in_place(documents: list[dict[str, Any]], rules: CleanRules) -> Iterator[str]:
-    """Clean texts and parts; of each document the reason to drop it, or ""."""
+def _clean_in_place(documents: list[dict[str, Any]], rules: CleanRules) -> Iterator[tuple[str, Counter[str]]]:
+    """Clean texts and parts, fill in languages; of each document the reason to drop it, or "", and what was cut out."""
     spans = [[(part["start"], part["stop"]) for part in document["parts"]] for document in documents]
-    texts, moved, reasons = clean([document["text"] for document in documents], spans, rules)
-    for document, text, places in zip(documents, texts, moved, strict=True):
+    cleaned = clean([document["text"] for document in documents], spans, rules)
+    for document, text, places, language in zip(
+        documents, cleaned.texts, cleaned.spans, cleaned.languages, strict=True
+    ):
         document["text"] = text
+        document["language"] = document["language"] or language
         parts = zip(document["parts"], places, strict=True)
         document["parts"] = [{"kind": p["kind"], "start": start, "stop": stop} for p, (start, stop) in parts]
-    return iter(reasons)
+    return zip(cleaned.reasons, cleaned.removed, strict=True)

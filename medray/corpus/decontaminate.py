@@ -3,6 +3,9 @@
 Content: `data/documents` (CLEANED), `data/contaminated` (CONTAMINATED: every match), `data/instructions.parquet`
 (CONTAMINATED: those of the recipe's own examples and prompts), `data/certificates.json` (per benchmark the items
 checked and found, the documents dropped, the matching text) and `data/account.json`.
+
+It stands before `deidentify`, whose surrogates would hide an item. The documents have their identifiers still, so of
+their text only words of the item are quoted.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ from medray.tables.shards import Shard, run_shards
 from medray.text.contamination import ContaminationIndex, ContaminationRules, Item, Match, certificates, certify
 
 NAME = "decontaminate"
-VERSION = 2
+VERSION = 3
 PASSES_TERMS = False
 """The benchmarks' text stands in the certificates and in the tables of matches, never in the documents."""
 
@@ -56,8 +59,8 @@ CONTAMINATED = pa.schema(
         pa.field("dropped", pa.bool_()),
     ]
 )  # fmt: skip
-"""An item that stands in a document; text: the document's normalised words that are the item. Not dropped are held-out
-documents, those with quoted questions, and instructions (source: `examples` or `prompts`)."""
+"""An item that stands in a document; text: the item's own words as they stand there, none of the document's others. Not
+dropped are held-out documents, those with quoted questions, and instructions (source: `examples` or `prompts`)."""
 
 
 class DecontaminateConfig(Config):
@@ -145,6 +148,7 @@ def _build_index(
 
 
 def _index(workspace: Workspace) -> ContaminationIndex:
+    workspace.fetch("scratch/index.pickle")
     return pickle.loads((workspace.scratch / "index.pickle").read_bytes())
 
 
@@ -191,6 +195,7 @@ def _check_instructions(
 
 def _certify(shard: Shard, *, names: list[str], config: DecontaminateConfig, workspace: Workspace) -> dict[str, Any]:
     """Write certificates.json out of the tables of matches; facts: items checked and found, of all benchmarks."""
+    workspace.fetch("data/contaminated/*", "data/instructions.parquet")
     rows = [row for name in names for row in pq.read_table(workspace.data / "contaminated" / name).to_pylist()]
     instructions = pq.read_table(workspace.data / "instructions.parquet").to_pylist()
     dropped = Counter(name for name, *_ in {(row["benchmark"], *_place(row)) for row in rows if row["dropped"]})

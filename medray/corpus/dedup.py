@@ -28,8 +28,8 @@ VERSION = 1
 class DedupPlacement(StepPlacement):
     """How the work is shared out."""
 
-    rows_at_once: int = Field(1_000_000, ge=1)
-    """Documents whose keys are compared at a time: about 300 bytes each, in one task."""
+    rows_at_once: int = Field(250_000, ge=1)
+    """Documents whose hashes are compared at a time, in one task: about 60 bytes each, 700 if all have duplicates."""
 
 
 class DedupConfig(Config):
@@ -46,11 +46,11 @@ def run(config: DedupConfig, inputs: dict[str, Artifact], workspace: Workspace) 
     """Deduplicate the documents of inputs["documents"]. Counters: documents in, out and dropped by reason."""
     parts = parts_of(inputs["documents"])
     shared = {"concurrency": config.placement.concurrency, "unit": "parts"}
-    shards = [Shard(f"keys-{path.stem}", {"path": path}) for path in parts]
+    shards = [Shard(f"hashes-{path.stem}", {"path": path}) for path in parts]
     work = partial(fingerprint_part, source_priority=config.source_priority, near=config.near, workspace=workspace)
     keyed = run_shards(workspace, shards, work, **shared)
     work = partial(_decide, stems=[path.stem for path in parts], config=config, workspace=workspace)
-    run_shards(workspace, [Shard(f"fates-of-{len(parts)}")], work, unit="tables of keys")
+    run_shards(workspace, [Shard(f"fates-of-{len(parts)}")], work, unit="tables of hashes")
     stops = np.cumsum([fact["rows"] for fact in keyed.values()]).tolist()
     spans = zip([0, *stops], stops, strict=False)
     shards = [Shard(f"rows-{path.stem}", {"path": path, "span": span}) for path, span in zip(parts, spans, strict=True)]
@@ -60,6 +60,7 @@ def run(config: DedupConfig, inputs: dict[str, Artifact], workspace: Workspace) 
 
 
 def _decide(shard: Shard, *, stems: list[str], config: DedupConfig, workspace: Workspace) -> dict[str, Any]:
+    workspace.fetch("scratch/*")
     duplicates = workspace.data / "duplicates.parquet"
     return decide(workspace.scratch, stems, config.near, config.placement.rows_at_once, duplicates)
 
@@ -67,6 +68,7 @@ def _decide(shard: Shard, *, stems: list[str], config: DedupConfig, workspace: W
 def _without_duplicates(shard: Shard, *, workspace: Workspace) -> dict[str, Any]:
     """Write the part's documents that stay; facts: the counts of every source."""
     path, (start, stop) = shard.payload["path"], shard.payload["span"]
+    workspace.fetch("scratch/fates.npy")
     fates = np.load(workspace.scratch / "fates.npy", mmap_mode="r")[start:stop]
     pass_on(path, workspace.data / "documents" / path.name, fates == STAYS)
     return {"sources": count_sources(path, fates == STAYS, REASONS[fates])}

@@ -5,9 +5,10 @@ left out, and why), `data/replaced.json` (by source and kind: identifiers and th
 quoted) and `data/account.json`. A surrogate is a function of (rng_seed, patient, text): the number of parts changes
 nothing.
 
-It stands before `dedup`, so that only `clean` holds a patient's text, and no refused note can be the one that was kept
-of several. Copies of a note within a patient still get the same surrogates and meet there as equals; the same text
-under two patients meets as a near-duplicate.
+It stands after `decontaminate`, from which its surrogates would hide a benchmark's item, and before `dedup`: only what
+is before it holds a patient's text, and no refused note can be the one that was kept of several. Copies of a note
+within a patient still get the same surrogates and meet there as equals; the same text under two patients meets as a
+near-duplicate.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Which documents stay: equal ids and texts, then near-duplicates, each time the best of those that meet.
 
-In one task, range by range of the keys. In memory are the hashes and names of one range, a byte for every document, and
-a few numbers for every duplicate; never a text. The result is a function of the set of documents.
+In one task, range by range of the hashes. In memory are the hashes of one range and the names of those documents that
+meet in it, a byte for every document, and a few numbers for every duplicate; never a text. The result is a function of
+the set of documents.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ def decide(
     gone = [np.zeros((0, 2), np.int64)]
     for column in ("name", "number"):
         for place in range(num_ranges):
-            inside = (fates == STAYS) & rows.in_range(column, place, num_ranges)
-            gone.append(_equal(rows, fates, inside, column))
+            positions, _ = rows.meeting(column, place, num_ranges, fates == STAYS)
+            gone.append(_equal(rows, fates, positions, column))
     if near:
         gone.append(_near(rows, fates, near, num_ranges))
     np.save(directory / "fates.npy", fates)
@@ -52,10 +53,9 @@ def decide(
     return {reason or "stays": int((fates == fate).sum()) for fate, reason in enumerate(REASONS.tolist())}
 
 
-def _equal(rows: Fingerprints, fates: np.ndarray, inside: np.ndarray, column: str) -> np.ndarray:
+def _equal(rows: Fingerprints, fates: np.ndarray, positions: np.ndarray, column: str) -> np.ndarray:
     """Give their fates to all but one of the documents of each name (or number); int64 (gone, 2): which, kept."""
-    positions = np.flatnonzero(inside)
-    table = rows.take(inside, ["id", "source", "row", "priority", "date", "key"])
+    table = rows.take(positions, ["id", "source", "row", "priority", "date", "key"])
     names = table["key"] if column == "number" else pc.binary_join_element_wise(table["source"], table["id"], "\0")
     found = _lost(table, names.combine_chunks().dictionary_encode().indices, positions)
     keys = table["key"].take(pa.array(np.searchsorted(positions, found).ravel())).to_numpy().reshape(-1, 2)
@@ -80,35 +80,35 @@ def _lost(table: pa.Table, component: pa.Array, positions: np.ndarray) -> np.nda
 def _near(rows: Fingerprints, fates: np.ndarray, near: MinHashRules, num_ranges: int) -> np.ndarray:
     """Give their fates to all but one of the documents of each component of similar ones; int64 (gone, 2)."""
     alive = (fates == STAYS) & rows.has_words()
-    # each document of a component and the smallest of it: all that is kept of the pairs
+    # each document of a component and the smallest of it: all that is kept of the pairs, from band to band
     linked = np.zeros((0, 2), np.uint64)
     for band in range(near.bands):
+        found = [linked]
         for place in range(num_ranges):
-            inside = alive & rows.in_range(f"band_{band}", place, num_ranges)
-            pairs = _similar_pairs(rows, inside, f"band_{band}", near, linked)
-            if len(pairs):
-                linked = np.column_stack(components(np.concatenate([linked, pairs])))
-    members = alive & rows.among("number", linked[:, 0])
+            positions, keys = rows.meeting(f"band_{band}", place, num_ranges, alive)
+            found.append(_similar_pairs(rows, positions, keys, near, linked))
+        linked = np.column_stack(components(np.concatenate(found)))
+    members = rows.with_number(linked[:, 0])
+    members = members[alive[members]]
     table = rows.take(members, ["id", "source", "row", "priority", "date", "number"])
     component = linked[np.searchsorted(linked[:, 0], table["number"].to_numpy()), 1]
-    found = _lost(table, pa.array(component), np.flatnonzero(members))
-    fates[found[:, 0]] = NEAR_DUPLICATE
-    return found
+    gone = _lost(table, pa.array(component), members)
+    fates[gone[:, 0]] = NEAR_DUPLICATE
+    return gone
 
 
 def _similar_pairs(
-    rows: Fingerprints, inside: np.ndarray, band: str, near: MinHashRules, linked: np.ndarray
+    rows: Fingerprints, positions: np.ndarray, keys: np.ndarray, near: MinHashRules, linked: np.ndarray
 ) -> np.ndarray:
-    """The pairs of numbers that meet in a range of a band, and are no candidates only; none that `linked` joins."""
-    table = rows.take(inside, [band, "number"])
-    numbers = table["number"].to_numpy()
-    pairs = candidate_pairs(table[band].to_numpy(), numbers, _WINDOW if near.min_jaccard else 1)
+    """The pairs of numbers of documents with the same key, and are no candidates only; none that `linked` joins."""
+    numbers = rows.take(positions, ["number"])["number"].to_numpy()
+    pairs = candidate_pairs(keys, numbers, _WINDOW if near.min_jaccard else 1)
     roots = _roots(pairs, linked)
     pairs = pairs[roots[:, 0] != roots[:, 1]]
     if near.min_jaccard and len(pairs):
         order, wanted = np.argsort(numbers), np.unique(pairs)
-        positions = np.flatnonzero(inside)[order[np.searchsorted(numbers, wanted, sorter=order)]]
-        ngrams = rows.ngrams(dict(zip(wanted.tolist(), positions.tolist(), strict=True)))
+        places = positions[order[np.searchsorted(numbers, wanted, sorter=order)]]
+        ngrams = rows.ngrams(dict(zip(wanted.tolist(), places.tolist(), strict=True)))
         pairs = verified(pairs, ngrams, near.min_jaccard)
     return pairs
 
@@ -137,12 +137,6 @@ def _write_duplicates(rows: Fingerprints, fates: np.ndarray, gone: np.ndarray, r
     with TableWriter(path, DUPLICATES) as writer:
         for start in range(0, len(gone), rows_at_once):
             some = gone[start : start + rows_at_once]
-            lost, kept = _named(rows, some[:, 0]), _named(rows, some[:, 1])
+            lost, kept = (rows.take(positions, ["id", "source"]) for positions in some.T)
             columns = [lost["id"], lost["source"], pa.array(REASONS[fates[some[:, 0]]]), kept["id"], kept["source"]]
             writer.write(pa.table(columns, schema=DUPLICATES))
-
-
-def _named(rows: Fingerprints, positions: np.ndarray) -> pa.Table:
-    mask = np.zeros(len(rows), bool)
-    mask[positions] = True
-    return rows.take(mask, ["id", "source"]).take(np.searchsorted(np.flatnonzero(mask), positions))

@@ -34,26 +34,23 @@ PLACES = pa.schema(
 
 
 class Documents:
-    """The documents to train on, of all parts in their order: numbers as arrays, names in mapped files."""
+    """The documents to train on, of all parts in their order: numbers as arrays, names in files mapped in turn."""
 
     def __init__(self, directory: Path, keys: Sequence[str]) -> None:
-        self._tables = [read_mapped(directory / f"{key}.documents.arrow") for key in keys]
-        self._starts = np.cumsum([0, *map(len, self._tables)])
-        self.num_tokens = self._numbers("num_tokens", np.int32)
-        self.copies = self._numbers("copies", np.int32)
-        encoded = [_pairs(table).dictionary_encode() for table in self._tables]
-        spelled = sorted({pair for some in encoded for pair in some.dictionary.to_pylist()})
+        self._paths = [directory / f"{key}.documents.arrow" for key in keys]
+        parts = [_numbers(path) for path in self._paths]
+        self._starts = np.cumsum([0, *(len(part.num_tokens) for part in parts)])
+        self.num_tokens = np.concatenate([np.zeros(0, np.int32), *(part.num_tokens for part in parts)])
+        self.copies = np.concatenate([np.zeros(0, np.int32), *(part.copies for part in parts)])
+        spelled = sorted({pair for part in parts for pair in part.pairs})
         self.groups = [tuple(pair.split("\0")) for pair in spelled]
-        codes = [np.searchsorted(spelled, some.dictionary.to_pylist()).astype(np.int16) for some in encoded]
-        groups = (mine[some.indices.to_numpy()] for mine, some in zip(codes, encoded, strict=True))
-        self.group = np.concatenate([np.zeros(0, np.int16), *groups])
-
-    def _numbers(self, column: str, kind: type) -> np.ndarray:
-        return np.concatenate([np.zeros(0, kind), *(c.to_numpy() for t in self._tables for c in t[column].chunks)])
+        codes = [np.searchsorted(spelled, part.pairs).astype(np.int16)[part.pair] for part in parts]
+        self.group = np.concatenate([np.zeros(0, np.int16), *codes])
 
     def _names(self, part: int, rows: np.ndarray) -> list[list[str]]:
         """Sources and ids of rows of a part."""
-        return [column.to_pylist() for column in self._tables[part].select(["source", "id"]).take(rows).columns]
+        table = read_mapped(self._paths[part]).select(["source", "id"])
+        return [column.to_pylist() for column in table.take(rows).columns]
 
     def name(self, document: int) -> tuple[str, str]:
         """Source and id of a document."""
@@ -73,8 +70,20 @@ class Documents:
         return found
 
 
-def _pairs(table: pa.Table) -> pa.Array:
-    return pc.binary_join_element_wise(table["source"], table["category"], "\0").combine_chunks()
+class _Numbers(NamedTuple):
+    """Of the documents of a part; pair: which of `pairs`, source and category."""
+
+    num_tokens: np.ndarray
+    copies: np.ndarray
+    pairs: list[str]
+    pair: np.ndarray
+
+
+def _numbers(path: Path) -> _Numbers:
+    table = read_mapped(path)
+    pairs = pc.binary_join_element_wise(table["source"], table["category"], "\0").combine_chunks().dictionary_encode()
+    num_tokens, copies = (table[name].to_numpy().copy() for name in ("num_tokens", "copies"))
+    return _Numbers(num_tokens, copies, pairs.dictionary.to_pylist(), pairs.indices.to_numpy())
 
 
 def hashed(rng_seed: int, uses: list[int], sources: list[str], ids: list[str], pieces: list[int]) -> np.ndarray:

@@ -6,11 +6,11 @@ Content: `data/<name>/<file>` and `data/sources.json`. A source's identity is it
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -20,6 +20,8 @@ from pydantic import Field, model_validator
 from medray.core.access import Access, combined_licences, strictest
 from medray.core.artifact import Artifact
 from medray.core.config import Config, Placement, UserError
+from medray.core.digests import remembered_digest
+from medray.core.files import package_directory
 from medray.core.workspace import Workspace
 from medray.corpus.prose import README_PACKAGES, package_readme
 from medray.corpus.readers.rules import Origin, ReadRules
@@ -29,8 +31,10 @@ VERSION = 2
 
 Format = Literal[
     "hpo_obo", "hpoa", "icd10cm", "pydoc_topics", "package_readmes", "documents", "pile", "redpajama", "guidelines",
-    "pmc_jats", "pubmed_xml", "mimic3_noteevents", "mimic4_notes", "mimic_cxr",
+    "pmc_jats", "pubmed_xml", "mimic3_noteevents", "mimic4_notes", "mimic_cxr", "citations",
 ]  # fmt: skip
+
+CITATIONS: Format = "citations"
 
 _FILES = {
     "hpo_obo": "hp.obo", "hpoa": "phenotype.hpoa", "icd10cm": "icd10cm_tabular.xml",
@@ -45,9 +49,10 @@ class SourceConfig(Config):
     title: str
     category: Literal["medical", "clinical", "general"]
     format: Format
-    """hpo_obo, hpoa, icd10cm: ontology files, read by `synthesize`. pydoc_topics: Python's language reference.
-    package_readmes: prose of package descriptions, held out of the mix. documents: jsonl, csv, parquet or txt with a
-    `text` per row. The others as published; all may be compressed (.zst .gz .bz2) or in archives (.tar .zip)."""
+    """hpo_obo, hpoa, icd10cm: ontology files, read by `synthesize`. citations: how often articles are cited, read by
+    `corpus`. pydoc_topics: Python's language reference. package_readmes: prose of package descriptions, held out of the
+    mix. documents: jsonl, csv, parquet or txt with a `text` per row. The others as published; all may be compressed
+    (.zst .gz .bz2) or in archives (.tar .zip)."""
     reading: ReadRules = ReadRules()
     digest: str = ""
     """SHA-256 of the file (of the list of files when there are several); empty: taken from what is found."""
@@ -75,6 +80,11 @@ class SourcesPlacement(Placement):
     locations: tuple[SourceLocation, ...] = ()
 
 
+def places(paths: Mapping[str, str]) -> SourcesPlacement:
+    """Paths by name of the source as a placement."""
+    return SourcesPlacement(locations=tuple(SourceLocation(name=name, path=path) for name, path in paths.items()))
+
+
 class SourcesConfig(Config):
     """Everything adopted, with the places to find it."""
 
@@ -100,7 +110,7 @@ class SourcesConfig(Config):
 
 
 def resolve(config: SourcesConfig) -> SourcesConfig:
-    """The config with every empty digest taken from the files (~0.3 s for the demo's). Raises UserError if missing."""
+    """The config with every empty digest taken from the files, which are read once. Raises UserError if missing."""
     sources = tuple(
         s if s.digest else s.model_copy(update={"digest": _digest(s.name, _content(config, s))}) for s in config.sources
     )
@@ -145,9 +155,12 @@ def _digest(source: str, content: dict[str, bytes | str], directory: Path | None
     """The digest of a source's files, copied into the directory as they are read, if there is one."""
     digests = {}
     for name, item in content.items():
-        target = directory / name if directory else Path(os.devnull)
-        target.parent.mkdir(exist_ok=True)
         try:
+            if not directory and isinstance(item, str):
+                digests[name] = remembered_digest(item)
+                continue
+            target = directory / name if directory else Path(os.devnull)
+            target.parent.mkdir(exist_ok=True)
             with _opened(item) as stream, open(target, "wb") as copy:
                 digest = hashlib.sha256()
                 while chunk := stream.read(1 << 20):
@@ -194,7 +207,10 @@ def _name(source: SourceConfig, number: int, file: str) -> str:
 
 def _kinds(source: SourceConfig) -> tuple[str, ...]:
     from medray.corpus.readers.formats import reader_of
+    from medray.tables.formats import TABLE_KINDS
 
+    if source.format == CITATIONS:
+        return TABLE_KINDS
     return reader_of(source.format, source.reading).kinds
 
 
@@ -206,13 +222,12 @@ def _find(source: SourceConfig, place: SourceLocation) -> list[str]:
     from medray.tables.rows import list_files
 
     if place.package:
-        spec = importlib.util.find_spec(place.package)
-        if spec is None or not spec.submodule_search_locations:
+        base = package_directory(place.package)
+        if base is None:
             raise UserError(
                 f"sources.{source.name}: package {place.package} is not installed, but holds {place.file}: "
                 f"install it, or give a path in sources.placement.locations"
             )
-        base = Path(spec.submodule_search_locations[0])
         files, where = [str(path) for path in sorted(base.glob(place.file))], f"{place.package}/{place.file}"
     elif source.format in _FILES:
         fs, path = fsspec.core.url_to_fs(place.path)

@@ -22,6 +22,7 @@ from pydantic import Field
 from medray.core.artifact import Artifact
 from medray.core.config import Placement
 from medray.core.files import written_whole
+from medray.core.mirror import remove
 from medray.core.schema import DOCUMENT, PROVENANCE, TableWriter
 from medray.core.workspace import Workspace
 
@@ -31,7 +32,7 @@ CLEANED = pa.schema([*DOCUMENT, *PROVENANCE])
 BATCH_ROWS = 256
 
 Counts = dict[str, Counter[str]]
-"""By source: rows in and out, quarantined, and dropped as `dropped.<reason>`."""
+"""By source: rows in and out, quarantined, and dropped as `dropped.<reason>`; passages cut as `removed.<rule>`."""
 
 
 class StepPlacement(Placement):
@@ -49,7 +50,7 @@ def keep_parts(directory: Path, names: Collection[str]) -> None:
     """Remove what an attempt with another number of shards has left in a table's directory."""
     for path in directory.glob("part-*.parquet"):
         if path.name not in names:
-            path.unlink()
+            remove(path)
 
 
 def pass_on(source: Path, target: Path, keep: np.ndarray) -> None:
@@ -132,13 +133,17 @@ def joined(steps: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def counters(total: dict[str, Any]) -> dict[str, int]:
     """A step's total as the counters of its manifest."""
     dropped = {f"dropped_{reason}": number for reason, number in total["dropped"].items()}
+    removed = {f"removed_{rule}": number for rule, number in total.get("removed", {}).items()}
     flat = {name: total[name] for name in ("in", "out", "quarantined")}
-    return {**flat, "dropped": sum(dropped.values()), **dropped}
+    return {**flat, "dropped": sum(dropped.values()), **dropped, **removed}
 
 
 def _balanced(where: str, count: Counter[str]) -> dict[str, Any]:
-    dropped = {name.removeprefix("dropped."): n for name, n in sorted(count.items()) if name.startswith("dropped.")}
+    dropped, removed = (
+        {name.removeprefix(prefix): n for name, n in sorted(count.items()) if name.startswith(prefix)}
+        for prefix in ("dropped.", "removed.")
+    )
     found = {**{name: count[name] for name in ("in", "out", "quarantined")}, "dropped": dropped}
     left = found["in"] - found["out"] - found["quarantined"] - sum(dropped.values())
     assert not left, f"{where}: {left} rows are unaccounted for in {found}"
-    return found
+    return {**found, "removed": removed} if removed else found

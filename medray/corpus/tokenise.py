@@ -6,8 +6,9 @@ Of part `<key>` there stay in scratch: `<key>.tokens` (ids of all documents to t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +36,23 @@ one pass over its source."""
 STATED = ("licence", "access", "language", "date")
 """Of what documents state these are counted for the data card, of dates the year."""
 
+HELDOUT_ORDER = ("source", "id")
+
 _CHARACTERS_AT_ONCE = 1 << 20
 """The tokenizer takes about 100 bytes for every token that it has in hand."""
 
 
 def tokenise_part(
-    shard: Shard, *, model: Path, workspace: Workspace, evidence: EvidencePolicy | None = None
+    shard: Shard,
+    *,
+    model: Path,
+    workspace: Workspace,
+    evidence: EvidencePolicy | None = None,
+    cited: Callable[[list[str]], Iterable[float | None]] | None = None,
 ) -> dict[str, Any]:
     """Write the part's tokens, documents and held-out documents; facts: bytes of a token, and per source the counts.
 
+    cited: groups of documents -> how often their articles are cited, where the evidence policy asks for it.
     Memory: a batch of texts and its tokens, the names of the part's documents, its held-out documents.
     """
     encode, eos, kind = _encoder(model)
@@ -58,7 +67,7 @@ def tokenise_part(
         for batch in parquet.iter_batches(BATCH_ROWS, columns=[n for n in CLEANED.names if n != "standing"]):
             table = pa.Table.from_batches([batch])
             heldout.append(table.filter(pc.equal(table["split"], "heldout")).select(DOCUMENT.names).cast(DOCUMENT))
-            copies = _copies(table, evidence)
+            copies = _copies(table, evidence, cited)
             small.append(table.select(["source", "category", "split", *STATED]).append_column("copies", [copies]))
             table = table.filter(pa.array(copies > 0))
             lengths = [np.zeros(0, np.int32)]
@@ -74,7 +83,7 @@ def tokenise_part(
     documents = pa.concat_tables(kept)
     write_mapped(documents, Path(f"{base}.documents.arrow"))
     with TableWriter(Path(f"{base}.heldout.parquet"), DOCUMENT) as writer:
-        writer.write(pa.concat_tables(heldout))
+        writer.write(pa.concat_tables(heldout).sort_by([(name, "ascending") for name in HELDOUT_ORDER]))
     return {"token_bytes": kind().itemsize, "rows": len(documents), "sources": _counted(small, documents)}
 
 
@@ -110,13 +119,14 @@ def _encode(backend: Any, texts: list[str]) -> Iterator[list[list[int]]]:
         at = stop
 
 
-def _copies(table: pa.Table, evidence: EvidencePolicy | None) -> np.ndarray:
+def _copies(table: pa.Table, evidence: EvidencePolicy | None, cited: Callable[..., Any] | None) -> np.ndarray:
     """How often each document stands in one pass: 0 for held-out ones."""
     train = pc.equal(table["split"], "train").to_numpy().astype(np.int32)
     if evidence is None:
         return train
     columns = (table[name].to_pylist() for name in ("source", "id", "document_types", "date"))
-    return train * np.array([evidence.copies(*row) for row in zip(*columns, strict=True)], np.int32)
+    citations = cited(table["group"].to_pylist()) if cited else repeat(None, len(table))
+    return train * np.array([evidence.copies(*row) for row in zip(*columns, citations, strict=True)], np.int32)
 
 
 def _counted(small: list[pa.Table], documents: pa.Table) -> dict[str, dict[str, Any]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from pathlib import Path
 
 from medray.core.access import Access
 from medray.core.config import Config, Placement, UserError
+from medray.core.files import package_directory
 from medray.core.identity import digest_file
 from medray.text.dense import Embed
 
@@ -51,15 +51,13 @@ def load(file: VectorFile | None) -> Embed | None:
 
 
 def _found(file: VectorFile) -> list[Path]:
-    place, base = file.placement, Path()
-    if place.package:
-        spec = importlib.util.find_spec(place.package)
-        if spec is None or not spec.submodule_search_locations:
-            raise UserError(
-                f"decontaminate.vectors: package {place.package} is not installed, but holds {place.weights}: "
-                f"install it, or give paths in decontaminate.vectors.placement"
-            )
-        base = Path(spec.submodule_search_locations[0])
+    place = file.placement
+    base = package_directory(place.package) if place.package else Path()
+    if base is None:
+        raise UserError(
+            f"decontaminate.vectors: package {place.package} is not installed, but holds {place.weights}: "
+            f"install it, or give paths in decontaminate.vectors.placement"
+        )
     paths = [base / place.weights, base / place.tokenizer]
     for path in paths:
         if not path.is_file():

@@ -137,15 +137,15 @@ def _steps(expected: Expected, mix: Mix, budget: int) -> list[Step]:
     readings = ceil(mix.num_shards / sum(source.num_files for source in expected.sources))
     again = hours(text * (readings - 1), rates.read_mb_per_s)
     compressed, stored = round(text * rates.source_fraction), round(text * rates.stored_fraction)
-    keys = documents * (rates.key_bytes + 8 * mix.num_bands)
+    keys = documents * (rates.key_bytes + 12 * mix.num_bands)
     ngrams = round(text * rates.ngram_fraction) if mix.keeps_ngrams else 0
     tokenise, pack = tokens / rates.tokenise_tokens_per_s / 3600, budget / rates.pack_tokens_per_s / 3600
     return [
         Step("sources", hours(compressed, rates.copy_mb_per_s), compressed, 0),
         Step("clean", hours(text, rates.clean_mb_per_s) + again, stored, 0),
+        Step("decontaminate", hours(text, rates.decontaminate_mb_per_s), stored, 0),
         Step("deidentify", hours(clinical, rates.deidentify_mb_per_s), round(clinical * rates.stored_fraction), 0),
         Step("dedup", hours(text, rates.dedup_mb_per_s), stored, keys + ngrams),
-        Step("decontaminate", hours(text, rates.decontaminate_mb_per_s), stored, 0),
         Step(
             "corpus", tokenise + pack, round(budget * rates.store_bytes_per_token), tokens * rates.scratch_token_bytes
         ),

@@ -16,14 +16,16 @@ from medray.corpus.decontaminate import DecontaminateConfig
 from medray.corpus.dedup import DedupConfig
 from medray.corpus.deidentify import DeidentifyConfig
 from medray.corpus.readers.rules import ReadRules
-from medray.corpus.sources import SourceConfig, SourceLocation, SourcesConfig, SourcesPlacement
+from medray.corpus.sources import SourceConfig, SourcesConfig, places
 from medray.corpus.steps import StepPlacement
 from medray.plan.claims import Claim, check_claims
 from medray.plan.corpus import Expected, ExpectedSource
 from medray.plan.training import A100_FLOPS, H100_FLOPS, adapter_flops, full_flops, utilisation
 from medray.pretrain.train import PretrainConfig
 from medray.recipes.recipe import Recipe
+from medray.text.boilerplate import ALL_BOILERPLATE
 from medray.text.contamination import ContaminationRules
+from medray.text.language import ENGLISH
 from medray.text.minhash import FINEWEB
 from medray.text.normalize import CleanRules
 from medray.text.phi.gate import PhiRules
@@ -118,18 +120,14 @@ def me_llama() -> Recipe:
             format="huggingface", licence="Llama 2 Community License", access="restricted",
             placement=BaseLocation(hub_id="meta-llama/Llama-2-70b-hf"),
         ),
-        sources=SourcesConfig(
-            sources=SOURCES,
-            placement=SourcesPlacement(
-                locations=tuple(SourceLocation(name=name, path=path) for name, path in PLACES.items())
-            ),
-        ),
+        sources=SourcesConfig(sources=SOURCES, placement=places(PLACES)),
         clean=CleanConfig(
             # the paper states none. Gopher (Rae et al. 2021, section A1.1, table A1): 50 to 100,000 words, lines 0.30,
-            # 5-grams 0.15; Choices: 8 words, since radiology reports are short; symbols 0.35, for laboratory values
+            # 5-grams 0.15; Choices: 8 words, since radiology reports are short; symbols 0.35, for laboratory values;
+            # boilerplate: C4, RefinedWeb and publishers' notices; language: FineWeb's 0.65 (text/boilerplate, language)
             rules=CleanRules(
                 min_words=8, max_words=100_000, max_symbol_fraction=0.35, max_repeated_line_fraction=0.3,
-                max_repeated_ngram_fraction=0.15,
+                max_repeated_ngram_fraction=0.15, boilerplate=ALL_BOILERPLATE, language=ENGLISH,
             ),
             max_quarantine_fraction=0.001,
             placement=CleanPlacement(num_shards=920, concurrency=64),

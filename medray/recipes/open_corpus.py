@@ -11,11 +11,13 @@ from medray.corpus.clean import CleanConfig
 from medray.corpus.decontaminate import DecontaminateConfig
 from medray.corpus.dedup import DedupConfig
 from medray.corpus.deidentify import DeidentifyConfig
-from medray.corpus.sources import SourceConfig, SourceLocation, SourcesConfig, SourcesPlacement
+from medray.corpus.sources import SourceConfig, SourcesConfig, places
 from medray.plan.corpus import Expected, ExpectedSource
 from medray.recipes.demo import SEED, demo
 from medray.recipes.recipe import Recipe
+from medray.text.boilerplate import ALL_BOILERPLATE
 from medray.text.contamination import ContaminationRules
+from medray.text.language import ENGLISH
 from medray.text.minhash import FINEWEB
 from medray.text.normalize import CleanRules
 from medray.text.phi.gate import PhiRules
@@ -93,17 +95,13 @@ def open_corpus() -> Recipe:
     return Recipe(
         name="open_corpus",
         base=demo().base,
-        sources=SourcesConfig(
-            sources=SOURCES,
-            placement=SourcesPlacement(
-                locations=tuple(SourceLocation(name=name, path=path) for name, path in PLACES.items())
-            ),
-        ),
+        sources=SourcesConfig(sources=SOURCES, placement=places(PLACES)),
         clean=CleanConfig(
-            # Gopher (Rae et al. 2021, table A1) has 50 words and 0.30; a dictated note can be a line of its sections
+            # Gopher (Rae et al. 2021, table A1) has 50 words and 0.30; a dictated note can be a line of its sections.
+            # Boilerplate: C4, RefinedWeb and publishers' notices; language: FineWeb's 0.65 (text/boilerplate, language)
             rules=CleanRules(
                 min_words=8, max_words=100_000, max_symbol_fraction=0.35, max_repeated_line_fraction=0.3,
-                max_repeated_ngram_fraction=0.5,
+                max_repeated_ngram_fraction=0.5, boilerplate=ALL_BOILERPLATE, language=ENGLISH,
             ),
             max_quarantine_fraction=0.01,
         ),

@@ -14,7 +14,7 @@ from medray.corpus.clean import CleanConfig
 from medray.corpus.decontaminate import DecontaminateConfig
 from medray.corpus.dedup import DedupConfig
 from medray.corpus.deidentify import DeidentifyConfig
-from medray.corpus.sources import SourcesConfig
+from medray.corpus.sources import CITATIONS, SourcesConfig
 from medray.evaluate.fresh import FreshConfig
 from medray.evaluate.model import EvaluateConfig
 from medray.evaluate.reward import RewardEvaluationConfig
@@ -105,6 +105,12 @@ class Recipe(Config):
         for later, earlier in _RESTS_ON:
             if getattr(self, later) and not getattr(self, earlier):
                 raise ValueError(f"{later} rests on {earlier}, which is left out: give {earlier}, or leave {later} out")
+        evidence, formats = self.corpus.evidence, {source.format for source in self.sources.sources}
+        if evidence and evidence.citations and CITATIONS not in formats:
+            raise ValueError(
+                f"corpus.evidence.citations: no source of format {CITATIONS}, expected a table of them: add one to "
+                "sources, or leave corpus.evidence.citations empty"
+            )
         return self
 
 

@@ -34,12 +34,15 @@ def unroll(recipe: Recipe) -> list[Stage]:
     start = order.add("base", base, base.resolve(recipe.base), **tiny)
     made = recipe.synthesize and order.add("synthesize", synthesize, recipe.synthesize, sources=first)
     cleaned = order.add("clean", clean, recipe.clean, documents=made, sources=first)
-    nobodys = order.add("deidentify", deidentify, recipe.deidentify, documents=cleaned)
-    distinct = order.add("dedup", dedup, recipe.dedup, documents=nobodys)
     checks = decontaminate.resolve(recipe.decontaminate)
-    checked = order.add("decontaminate", decontaminate, checks, documents=distinct, questions=made)
-    before = {"cleaned": cleaned, "deidentified": nobodys, "distinct": distinct}  # what they dropped, the card shows
-    corpus = order.add("corpus", build, recipe.corpus, model=start, documents=checked, **before)
+    checked = order.add("decontaminate", decontaminate, checks, documents=cleaned, questions=made)
+    nobodys = order.add("deidentify", deidentify, recipe.deidentify, documents=checked)
+    distinct = order.add("dedup", dedup, recipe.dedup, documents=nobodys)
+    # what the steps before dropped, the card shows
+    before = {"cleaned": cleaned, "decontaminated": checked, "deidentified": nobodys}
+    if recipe.corpus.evidence and recipe.corpus.evidence.citations:
+        before["sources"] = first
+    corpus = order.add("corpus", build, recipe.corpus, model=start, documents=distinct, **before)
     if recipe.pretrain:
         _models(order, recipe, _Evaluated(order, recipe, corpus, made), start, corpus, made)
     if recipe.report:

@@ -83,7 +83,8 @@ def write_facts(
     directory: Path, kind: str, tokenizer_digest: str, block_tokens: int, shards: Sequence[dict[str, Any]],
     num_tokens: int, num_loss_tokens: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """Make a store of the shards that lie in a directory by writing store.json; the facts of the store."""
+    """Make a store of the shards that lie in a directory, here or elsewhere, by writing store.json; its facts."""
+    directory.mkdir(parents=True, exist_ok=True)
     facts = {
         "kind": kind, "tokenizer": tokenizer_digest, "block_tokens": block_tokens, "shards": list(shards),
         "num_rows": sum(shard["num_rows"] for shard in shards), "num_tokens": num_tokens,
@@ -189,6 +190,11 @@ class BlockStore:
             while len(self._open) > (2 if self._cache else _MAX_OPEN):
                 self._open.popitem(last=False)
         return self._open[number], index - (self._ends[number - 1] if number else 0)
+
+    def prefetch(self, index: int) -> None:
+        """Have the shard of a row fetched while others are read, where the shards lie on an object store."""
+        if self._cache:
+            self._cache.prefetch(self.facts["shards"][bisect.bisect_right(self._ends, index)])
 
     def _mapped(self, shard: dict[str, Any]) -> dict[str, Any]:
         if not self._cache:

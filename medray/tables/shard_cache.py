@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,17 +16,22 @@ import fsspec
 from medray.core.config import UserError
 from medray.core.identity import digest_file
 
+_MAX_COMING = 4
+"""Shards that are asked for ahead, at most."""
+
 
 class ShardCache:
     """What lies at `url`, file by file when it is needed. At most max_bytes of shards stay, the last used ones.
 
-    One lock per directory: of several processes that want a shard one fetches it, and none is removed while another
-    process opens it. A shard that is removed while it is mapped stays readable.
+    A lock per shard: of several processes that want it one fetches it, and nobody else waits. A lock per directory:
+    none is removed while another process opens it. A shard that is removed while it is mapped stays readable.
     """
 
     def __init__(self, url: str, directory: Path, max_bytes: int) -> None:
         self.url, self.directory, self.max_bytes = url.rstrip("/"), Path(directory), max_bytes
         self.directory.mkdir(parents=True, exist_ok=True)
+        self._fetcher: ThreadPoolExecutor | None = None
+        self._coming: dict[str, Future] = {}
 
     def fetch_facts(self) -> None:
         """Have store.json here. It is replaced whole: several processes may do so at once."""
@@ -38,16 +45,46 @@ class ShardCache:
         Raises UserError when it is not at the url, or its content is not that of store.json.
         """
         path = self.directory / facts["name"]
-        with open(self.directory / ".lock", "a") as lock:
+        while True:
+            with self._locked(f".lock.{path.name}"):
+                if not self._is_here(facts):
+                    self._fetch(facts["name"], facts["sha256"])
+            with self._locked(".lock"):
+                if not path.is_file():  # another process made room meanwhile
+                    continue
+                os.utime(path)
+                self._make_room(path)
+                yield path
+                return
+
+    def prefetch(self, facts: dict[str, Any]) -> None:
+        """Begin to fetch a shard, in a thread, if there is room for it beside what is in use; returns at once.
+
+        What fails fails again, and is told, when the shard is needed.
+        """
+        self._coming = {name: future for name, future in self._coming.items() if not future.done()}
+        no_room = (len(self._coming) + 2) * facts["num_bytes"] > self.max_bytes or len(self._coming) >= _MAX_COMING
+        if no_room or facts["name"] in self._coming or self._is_here(facts):
+            return
+        self._fetcher = self._fetcher or ThreadPoolExecutor(1, "prefetch")
+        self._coming[facts["name"]] = self._fetcher.submit(self._have, facts)
+
+    def _have(self, facts: dict[str, Any]) -> None:
+        with self.shard(facts):
+            pass
+
+    def _is_here(self, facts: dict[str, Any]) -> bool:
+        path = self.directory / facts["name"]
+        return path.is_file() and path.stat().st_size == facts["num_bytes"]
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        with open(self.directory / name, "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not path.is_file() or path.stat().st_size != facts["num_bytes"]:
-                self._fetch(facts["name"], facts["sha256"])
-            os.utime(path)
-            self._make_room(path)
-            yield path
+            yield
 
     def _fetch(self, name: str, sha256: str = "") -> None:
-        source, partial = f"{self.url}/{name}", self.directory / f".{name}.{os.getpid()}"
+        source, partial = f"{self.url}/{name}", self.directory / f".{name}.{os.getpid()}.{threading.get_ident()}"
         fs, path = fsspec.core.url_to_fs(source, use_listings_cache=False)
         try:
             fs.get_file(path, str(partial))
@@ -70,4 +107,5 @@ class ShardCache:
                 break
             if path != keep:
                 path.unlink()
+                path.with_name(f".lock.{path.name}").unlink(missing_ok=True)
                 too_much -= stat.st_size

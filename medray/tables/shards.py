@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import pickle
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from medray.core.config import UserError
+from medray.core.mirror import fetched, url_of
 from medray.core.workspace import Workspace
 
 R = TypeVar("R")
@@ -37,9 +40,10 @@ def run_shards(
 ) -> dict[str, dict[str, Any]]:
     """Facts of every shard by key, after `fn(shard)` ran on each unfinished one in Ray Data's workers.
 
-    `fn` runs at least once per shard: it must write its output whole or not at all and depend on nothing but the
-    shard. Its facts (JSON-ready) are kept in the mark. The first failing shard ends the pipeline with its own
-    exception; a shard whose worker dies is tried three times.
+    `fn` runs at least once per shard, on any machine: it must write its output whole or not at all, into its workspace,
+    and depend on nothing but the shard; what other shards have written it fetches (`workspace.fetch`), and paths into
+    the mirror of a remote root are given to it as those of its own machine. Its facts (JSON-ready) are kept in the
+    mark. The first failing shard ends the pipeline with its own exception; one whose worker dies is tried three times.
     """
     keys = [shard.key for shard in shards]
     assert len(set(keys)) == len(keys), f"{workspace.label}: two shards of one key"
@@ -47,9 +51,11 @@ def run_shards(
     done = len(shards) - len(pending)
     workspace.journal.progress(done, len(shards), unit)
     if pending:
+        workspace.publish()
         for _ in _results(workspace, pending, fn, num_cpus, concurrency):
             done += 1
             workspace.journal.progress(done, len(shards), unit)
+        workspace.fetch("marks/*", "quarantine/*")
     marks = workspace.marks()
     return {key: marks[key] for key in keys}
 
@@ -59,9 +65,9 @@ def _results(workspace: Workspace, pending: list[Shard], fn: Callable, num_cpus:
     from ray.exceptions import RayError
 
     def work(batch: dict[str, Any]) -> dict[str, Any]:
-        for packed in batch["shard"]:
-            shard = pickle.loads(packed)
-            workspace.mark_done(shard.key, **fn(shard))
+        for item in batch["shard"]:
+            function, shard = pickle.loads(item)
+            workspace.mark_done(shard.key, **function(shard))
         return {"done": batch["shard"]}
 
     # what fails is raised and progress is in the journal; Ray Data configures "ray.data" itself, not its children
@@ -70,7 +76,7 @@ def _results(workspace: Workspace, pending: list[Shard], fn: Callable, num_cpus:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.raise_original_map_exception = True
-    items = [{"shard": pickle.dumps(shard)} for shard in pending]
+    items = [{"shard": packed((fn, shard))} for shard in pending]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the only way to bound retries in Ray 2.60 is deprecated for 2.64
         pipeline = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
@@ -86,17 +92,36 @@ def _results(workspace: Workspace, pending: list[Shard], fn: Callable, num_cpus:
         raise own_error(error, workspace.label) from None
 
 
+def packed(value: Any) -> bytes:
+    """A value pickled; a path into the mirror of a remote root is a copy of its own wherever it is unpickled."""
+    from ray import cloudpickle
+
+    class Pickler(cloudpickle.CloudPickler):
+        def reducer_override(self, value: Any) -> Any:
+            if isinstance(value, Path) and (url := url_of(value)):
+                return fetched, (url,)
+            return super().reducer_override(value)
+
+    with io.BytesIO() as stream:
+        Pickler(stream).dump(value)
+        return stream.getvalue()
+
+
 def run_remote(fn: Callable[..., R], *args: Any, num_cpus: float = 1, num_gpus: float = 0, **kwargs: Any) -> R:
-    """The result of `fn(*args, **kwargs)`, run in a Ray task of its own process.
+    """The result of `fn(*args, **kwargs)`, run in a Ray task of its own process, without a GPU on this machine.
 
     What `fn` raises is raised here as itself. A function whose worker dies is tried three times: it must be safe to
     run again.
     """
     import ray
     from ray.exceptions import RayError
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     name = getattr(fn, "__name__", "function")
-    task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=_MAX_RETRIES)(_call).options(name=name)
+    # what it reads and writes lies here; a head that offers no CPU to others runs it too
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    where = {"num_cpus": num_cpus, "num_gpus": num_gpus} if num_gpus else {"num_cpus": 0, "scheduling_strategy": here}
+    task = ray.remote(max_retries=_MAX_RETRIES, **where)(_call).options(name=name)
     try:
         return ray.get(task.remote(fn, args, kwargs))
     except RayError as error:

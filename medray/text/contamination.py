@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from medray.text.answers import normalise_words
 from medray.text.dense import DenseItems, Embed, Near
 from medray.text.ngrams import Hashes, hash_spans, hash_words
 from medray.text.postings import Postings
+from medray.text.shared_words import SharedWords
 
 _BATCH = 256
 """Texts that are searched at a time."""
@@ -69,7 +71,8 @@ class Item(NamedTuple):
 
 
 class Match(NamedTuple):
-    """A document that holds an item: `text` is what was found, as normalised words of the document."""
+    """A document that holds an item. text: of the normalised words there those of the item; "…" stands for others,
+    which may be a patient's name."""
 
     benchmark: str
     item: str
@@ -101,7 +104,8 @@ class ContaminationIndex:
     first_option: np.ndarray
     """The options of item i are the texts first_option[i] to first_option[i + 1] of `options`."""
     postings: dict[int, Postings]
-    dense: DenseItems | None
+    dense: tuple[DenseItems, SharedWords] | None
+    """By row the vectors of the items that are compared so, and what says where."""
 
     @classmethod
     def build(cls, items: Iterable[Item], rules: ContaminationRules, embed: Embed | None = None) -> ContaminationIndex:
@@ -122,8 +126,11 @@ class ContaminationIndex:
         assert (embed is None) == (rules.dense is None), "vectors of words belong to dense rules"
         texts = {number: item.text for number, item in enumerate(items)} if rules.dense else {}
         long = {n: text for n, text in texts.items() if np.diff(words.offsets)[n] >= rules.dense.min_words}
-        dense = DenseItems.of(long, embed) if embed else None
-        index = cls(rules, names, words, _weights(words), options, first_option, {}, dense)
+        weights, dense = _weights(words), None
+        if embed and rules.dense:
+            vectors, least = DenseItems.of(long, embed), rules.dense.min_shared_fraction
+            dense = vectors, SharedWords.of(words, weights, list(long), vectors.lengths, least)
+        index = cls(rules, names, words, weights, options, first_option, {}, dense)
         checked = {benchmark for (benchmark, _), is_checked in zip(names, index.is_checked, strict=True) if is_checked}
         if blind := sorted({benchmark for benchmark, _ in names} - checked):
             raise UserError(
@@ -152,14 +159,16 @@ class ContaminationIndex:
             found = self._aligned(item, document, start, stop)
             if found[0] >= self.rules.min_aligned_fraction and self._has_options(item, document, start, stop):
                 best[text, item] = max(found, best.get((text, item), found))
-        for text, near in ((t, near) for t in range(len(texts)) for near in self._near(texts[t], embed)):
+        for text, near in self._near(words, texts, embed):
             if found := self._shared(near, words.of(text)):
                 best[text, near.item] = max(found, best.get((text, near.item), found))
         documents = {text: normalise_words(texts[text]) for text in {text for text, _ in best}}
-        return [
-            Match(*self.names[item], ids[text], round(fraction, 4), " ".join(documents[text][first:last]))
-            for (text, item), (fraction, first, last) in sorted(best.items())
-        ]
+        found = []
+        for (text, item), (fraction, first, last) in sorted(best.items()):
+            is_items = np.isin(words.of(text)[first:last], self.words.of(item))
+            quoted = _quoted(documents[text][first:last], is_items.tolist())
+            found.append(Match(*self.names[item], ids[text], round(fraction, 4), quoted))
+        return found
 
     def _candidates(self, words: Hashes) -> Iterator[_Candidate]:
         """Where items may stand: shared runs at about one distance between item and document are one candidate."""
@@ -195,9 +204,12 @@ class ContaminationIndex:
         aligned = sum(weights[block.a : block.a + block.size].sum() for block in blocks)
         return float(aligned / weights.sum()), start + blocks[0].b, start + blocks[-1].b + blocks[-1].size
 
-    def _near(self, text: str, embed: Embed | None) -> Iterator[Near]:
+    def _near(self, words: Hashes, texts: Sequence[str], embed: Embed | None) -> Iterator[tuple[int, Near]]:
         if self.dense and embed:
-            yield from self.dense.near(text, embed, self.rules.dense.min_cosine)
+            items, shared = self.dense
+            for text, places in groupby(shared.find(words), key=lambda place: place.text):
+                for near in items.near(texts[text], places, embed, self.rules.dense.min_cosine):
+                    yield text, near
 
     def _shared(self, near: Near, document: np.ndarray) -> tuple[float, int, int] | None:
         """The part of an item's weight in the words about a window, in any order, and the window; None: too little."""
@@ -270,6 +282,12 @@ def _weights(words: Hashes) -> np.ndarray:
     held = np.sort(vocabulary * num_items + items)
     num_holders = np.bincount(held[np.append(True, np.diff(held) != 0)[: len(held)]] // num_items)
     return (1 / num_holders[vocabulary]).astype(np.float32)
+
+
+def _quoted(words: Sequence[str], is_shown: Sequence[bool]) -> str:
+    """The words that are shown, one "…" for each run of others."""
+    runs = groupby(zip(words, is_shown, strict=True), key=lambda pair: pair[1])
+    return " ".join(" ".join(word for word, _ in run) if shown else "…" for shown, run in runs)
 
 
 def _contains(words: np.ndarray, run: np.ndarray) -> bool:

@@ -15,9 +15,10 @@ import pyarrow as pa
 from medray.text.ngrams import jaccard
 
 
-def key_ranges(keys: np.ndarray, num_ranges: int) -> np.ndarray:
-    """The range, 0 to num_ranges - 1 (below 2^32), in which each key of a band lies: equal shares of the key space."""
-    return ((keys >> np.uint64(32)) * np.uint64(num_ranges)) >> np.uint64(32)
+def sorted_range(keys: np.ndarray, place: int, num_ranges: int) -> slice:
+    """Where, of sorted keys, those of a range lie: number `place`, from 0, of equal shares of the key space."""
+    first, after = ((number << 64) // num_ranges for number in (place, place + 1))
+    return slice(np.searchsorted(keys, np.uint64(first)), np.searchsorted(keys, np.uint64(after - 1), "right"))
 
 
 def candidate_pairs(keys: np.ndarray, documents: np.ndarray, window: int = 1) -> np.ndarray:

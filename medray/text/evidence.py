@@ -1,11 +1,11 @@
 """Evidence weighting: how often a document stands in one pass over its source, by what kind of evidence it states.
 
-Points for the publication type and for the age are added and scaled to a factor, which is rounded to a whole number of
-copies by a hash of the document's name: a factor of 1.4 is 2 copies of 40% of such documents and 1 of the others.
-Source: Meditron's gap-replay/pubmed/upsample.py (SEEDS A5). Choices: its points for citations, for approved journals
-and for animal studies are left out: PubMed and JATS state neither the one nor the other two as medray reads them, and a
-point that is missing for every document changes nothing. A document without a date gets no points for it; Meditron
-drops it.
+Points for the publication type, the age and the citations are added and scaled to a factor, which is rounded to a whole
+number of copies by a hash of the document's name: a factor of 1.4 is 2 copies of 40% of such documents and 1 of the
+others.
+Source: Meditron's gap-replay/pubmed/upsample.py (SEEDS A5). Choices: its points for approved journals and for animal
+studies are left out: PubMed and JATS state neither as medray reads them, and a point that is missing for every document
+changes nothing. A document without a date, or whose citations are not known, gets no points for it; Meditron drops it.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ class EvidencePolicy(Config):
     ages: tuple[tuple[float, float], ...]
     """(years, points) by growing years: a document younger than so many years at `as_of` gets the points of the first
     pair that says so."""
+    citations: tuple[tuple[float, float], ...] = ()
+    """(least, points) by falling numbers: a document whose article has at least so many citations, in the measure of
+    the sources of format `citations`, gets the points of the first pair that says so. Empty: no such source is read."""
     as_of: str
     """YYYY, YYYY-MM or YYYY-MM-DD; a policy knows no clock."""
     rng_seed: int = Field(ge=0)
@@ -56,8 +59,16 @@ class EvidencePolicy(Config):
         years(str(date))
         return str(date)  # YAML reads an unquoted date as one
 
-    def factor(self, source: str, types: Sequence[str], date: str) -> float:
-        """The expected number of copies of a document, 0 or more."""
+    @field_validator("citations")
+    @classmethod
+    def _fall(cls, citations: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+        least = [number for number, _ in citations]
+        if any(later >= earlier for earlier, later in zip(least, least[1:], strict=False)):
+            raise ValueError("numbers of citations fall from pair to pair, as ((75, 1.0), (25, 0.5))")
+        return citations
+
+    def factor(self, source: str, types: Sequence[str], date: str, citations: float | None = None) -> float:
+        """The expected number of copies of a document, 0 or more; citations: None where they are not known."""
         if self.sources and source not in self.sources:
             return 1.0
         stated = [name.casefold() for name in types]
@@ -67,11 +78,13 @@ class EvidencePolicy(Config):
         if date:
             age = years(self.as_of) - years(date)
             points += next((bonus for limit, bonus in self.ages if age < limit), 0.0)
+        if citations is not None:
+            points += next((bonus for least, bonus in self.citations if citations >= least), 0.0)
         return max(self.base + self.upfold * points, 0.0)
 
-    def copies(self, source: str, id: str, types: Sequence[str], date: str) -> int:
+    def copies(self, source: str, id: str, types: Sequence[str], date: str, citations: float | None = None) -> int:
         """How often the document stands in one pass: its factor rounded down or up by a hash of its name."""
-        factor = self.factor(source, types, date)
+        factor = self.factor(source, types, date, citations)
         drawn = stable_hash("evidence", self.rng_seed, source, id) / 2**64
         return math.floor(factor) + (drawn < factor % 1)
 
@@ -82,8 +95,19 @@ def years(date: str) -> float:
     return year + (month - 1) / 12 + (day - 1) / 365
 
 
-def meditron(sources: tuple[str, ...], upfold: float, as_of: str, rng_seed: int) -> EvidencePolicy:
-    """Meditron's points for PubMed's publication types and JATS' article types (SEEDS A5); upfold is not published."""
+QUARTILES = ((75.0, 1.0), (25.0, 0.5))
+"""Meditron's points for citations: the most cited quarter, and those between. Choices: percentiles of NIH iCite
+(`nih_percentile`), which are adjusted for field and year, where Meditron ranks its own articles."""
+
+
+def meditron(
+    sources: tuple[str, ...], upfold: float, as_of: str, rng_seed: int,
+    citations: tuple[tuple[float, float], ...] = (),
+) -> EvidencePolicy:  # fmt: skip
+    """Meditron's points for PubMed's publication types and JATS' article types (SEEDS A5); upfold is not published.
+
+    citations: QUARTILES where a source of iCite's percentiles is there.
+    """
     points = {
         1.0: ("Guideline", "Practice Guideline", "Meta-Analysis"),
         0.8: ("Systematic Review", "Clinical Trial, Phase IV"),
@@ -103,6 +127,7 @@ def meditron(sources: tuple[str, ...], upfold: float, as_of: str, rng_seed: int)
             "Randomized Controlled Trial, Veterinary", "Observational Study, Veterinary",
         ),
         ages=((5.5, 1.0), (10.0, 0.2)),
+        citations=citations,
         as_of=as_of,
         rng_seed=rng_seed,
     )  # fmt: skip

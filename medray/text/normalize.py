@@ -10,14 +10,17 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
 from medray.core.config import Config
+from medray.text.boilerplate import BoilerplateRules, without_boilerplate
 from medray.text.gopher import GopherRules, gopher_reasons
+from medray.text.language import LanguageRule, judge
+from medray.text.spans import Span, Substitution, substituted
 
 
 class CleanRules(Config):
@@ -35,14 +38,15 @@ class CleanRules(Config):
     """Most characters that may stand in a line seen before in the text, as a fraction."""
     max_repeated_ngram_fraction: float = Field(ge=0, le=1)
     """Most 5-grams of words that may have been seen before in the text, as a fraction."""
+    boilerplate: BoilerplateRules | None = None
+    """What is cut out of texts before they are judged; None: nothing."""
+    language: LanguageRule | None = None
+    """Which languages may stay; None: all, and none is identified."""
     gopher: GopherRules | None = None
     """What running prose must look like besides; None: sources of short or listed texts would lose most of theirs."""
     gopher_on: Literal["normal_form", "as_read"] = "normal_form"
     """Which form of a text these rules see. As read, as datatrove applies them, blank lines are repetitions too."""
 
-
-Span = tuple[int, int]
-_Steps = tuple[tuple[re.Pattern[str], str | Callable[[str], str]], ...]
 
 _NGRAM = 5
 _LINE_ENDS = ("\r\n", "\r", "\x0b", "\x0c", "\x85", "\u2028", "\u2029")
@@ -52,7 +56,7 @@ _INVISIBLE = re.compile(
 _MANY_LINES = re.compile(r"\n{3,}")
 # NFC comes after the removals, which can bring a letter and its accent together. ASCII never composes with what stands
 # before it, so a run with the one character before it can be normalised on its own.
-_STEPS: _Steps = (
+_STEPS: tuple[Substitution, ...] = (
     (re.compile("|".join(_LINE_ENDS)), "\n"),
     (_INVISIBLE, ""),
     (re.compile(r"[\x00-\x7f]?[^\x00-\x7f]+"), lambda run: unicodedata.normalize("NFC", run)),
@@ -79,13 +83,9 @@ def normalize(text: str, spans: Sequence[Span] = ()) -> tuple[str, list[Span]]:
     normal = _normal(text)
     if normal == text or not spans:
         return normal, list(spans)
-    points = sorted({point for span in spans for point in span})
-    places = list(points)
-    for pattern, replacement in _STEPS:
-        text, places = _substitute(text, places, pattern, replacement)
-    assert text == normal, "the two ways to the normal form have come apart"
-    moved = dict(zip(points, places, strict=True))
-    return text, [(moved[start], moved[stop]) for start, stop in spans]
+    carried, moved = substituted(text, spans, _STEPS)
+    assert carried == normal, "the two ways to the normal form have come apart"
+    return carried, moved
 
 
 def _normal(text: str) -> str:
@@ -105,27 +105,6 @@ def _with_single_blanks(line: str) -> str:
     """The line with its indentation as it is, single blanks inside, none at its end."""
     words = " ".join(line.split())
     return line[: len(line) - len(line.lstrip())] + words if words and line[0].isspace() else words
-
-
-def _substitute(
-    text: str, places: list[int], pattern: re.Pattern[str], replacement: str | Callable[[str], str]
-) -> tuple[str, list[int]]:
-    """re.sub that also says where the sorted places of the old text lie in the new one."""
-    pieces, moved, at, shift = [], [], 0, 0
-    waiting = list(places)
-    for match in pattern.finditer(text):
-        start, stop = match.span()
-        new = replacement if isinstance(replacement, str) else replacement(match.group())
-        while waiting and waiting[0] <= start:
-            moved.append(waiting.pop(0) + shift)
-        while waiting and waiting[0] < stop:
-            head = match.group()[: waiting.pop(0) - start]
-            inside = len(replacement(head)) if not isinstance(replacement, str) else len(new)
-            moved.append(start + shift + min(inside, len(new)))
-        pieces += [text[at:start], new]
-        at, shift = stop, shift + len(new) - (stop - start)
-    moved += [place + shift for place in waiting]
-    return "".join([*pieces, text[at:]]), moved
 
 
 def rejected(text: str, rules: CleanRules) -> str:
@@ -172,22 +151,46 @@ def _num_different(words: list[str]) -> int:
     return 1 + int(np.count_nonzero(ngrams[1:] != ngrams[:-1]))
 
 
-def clean(
-    texts: Sequence[str], spans: Sequence[Sequence[Span]], rules: CleanRules
-) -> tuple[list[str], list[list[Span]], list[str]]:
-    """The normalised texts, their spans, and the reason why each is dropped ("" when it stays)."""
-    normal, moved = [], []
+class Cleaned(NamedTuple):
+    """What `clean` makes of texts: an entry of each list for every text."""
+
+    texts: list[str]
+    spans: list[list[Span]]
+    reasons: list[str]
+    """Why it is dropped, or ""."""
+    languages: list[str]
+    """Its main language as identified, or ""."""
+    removed: list[Counter[str]]
+    """How often each rule for boilerplate has cut something out."""
+
+
+def clean(texts: Sequence[str], spans: Sequence[Sequence[Span]], rules: CleanRules) -> Cleaned:
+    """The normalised texts without boilerplate, their spans, and which of them stay."""
+    normal, moved, removed = [], [], []
     for text, own in zip(texts, spans, strict=True):
         one, places = normalize(text, own)
+        cut: Counter[str] = Counter()
+        if rules.boilerplate:
+            one, places, cut = without_boilerplate(one, places, rules.boilerplate)
+        if cut:
+            one, places = normalize(one, places)
         normal.append(one)
         moved.append(places)
-    reasons = [rejected(text, rules) for text in normal]
+        removed.append(cut)
+    reasons, languages = [rejected(text, rules) for text in normal], [""] * len(normal)
+    if rules.language:
+        for place in _left(reasons):
+            languages[place], reasons[place] = judge(normal[place], rules.language)
     if rules.gopher:
-        left = [place for place, reason in enumerate(reasons) if not reason]  # overlong texts are never cut into words
+        left = _left(reasons)  # overlong texts are never cut into words
         judged = texts if rules.gopher_on == "as_read" else normal
         for place, reason in zip(left, gopher_reasons([judged[i] for i in left], rules.gopher), strict=True):
             reasons[place] = reason
-    return normal, moved, reasons
+    return Cleaned(normal, moved, reasons, languages, removed)
+
+
+def _left(reasons: Sequence[str]) -> list[int]:
+    return [place for place, reason in enumerate(reasons) if not reason]
 
 
 def duplicate_key(text: str) -> str:

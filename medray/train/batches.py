@@ -69,6 +69,29 @@ def rows_at(positions: Iterable[int], store: BlockStore, optimization: Optimizat
     ]
 
 
+def upcoming_rows(
+    optimizer_step: int, store: BlockStore, optimization: Optimization, skipped: Sequence[tuple[int, int]] = ()
+) -> list[int]:
+    """A row of every shard that is begun after the step and up to the next step's end, and of one more.
+
+    None where rows come in any order: then all shards are in use.
+    """
+    size, per_shard = len(store), store.rows_per_shard
+    if store.facts["kind"] != "causal_lm" or size <= per_shard:
+        return []
+    end = optimization.num_rows(size)
+    first = first_position(optimizer_step + 1, optimization.global_batch, skipped)
+    rows, position = [], first - 1
+    while position < first + optimization.global_batch:
+        epoch, within = divmod(position, size)
+        position = epoch * size + min((within // per_shard + 1) * per_shard, size)
+        if position >= end:
+            break
+        order = _order(size, per_shard, optimization.rng_seed, position // size, by_shard=True)
+        rows.append(order(position % size))
+    return rows
+
+
 _order = lru_cache(maxsize=4)(row_order)
 
 
@@ -175,6 +198,8 @@ class StepLoader:
 
     def _load(self, optimizer_step: int, micro_batch: int) -> Step:
         rows = step_rows(optimizer_step, self._store, self._optimization, self._skipped)
+        for row in upcoming_rows(optimizer_step, self._store, self._optimization, self._skipped):
+            self._store.prefetch(row)
         mine = rank_rows(rows, self._store, self._ranks.rank, self._ranks.world_size, micro_batch)
         num_units = sum(self._num_units(self._store, row) for row in rows)  # every rank counts alike: no message
         step = Step(rows, num_units, sum(map(self._store.num_tokens, rows)), mine, [])

@@ -24,7 +24,7 @@ from medray.text.minhash import FINEWEB
 from medray.text.normalize import CleanRules
 from medray.text.phi.gate import PhiRules
 
-STEPS = ("clean", "deidentify", "dedup", "decontaminate", "corpus")
+STEPS = ("clean", "decontaminate", "deidentify", "dedup", "corpus")
 RULES = CleanRules(
     min_words=4, max_words=500, max_symbol_fraction=0.4, max_repeated_line_fraction=0.5, max_repeated_ngram_fraction=0.6
 )
@@ -36,7 +36,10 @@ ITEMS = [
     {"id": "short", "question": "Strength of tropicamide:", "options": ["0.01 per cent", "0.02 per cent", "none"]},
     {"id": "absent", "question": "Which enzyme is missing in people who cannot break down phenylalanine at all?",
      "options": []},
+    {"id": "town", "question": 'Mother with breast CA, MA with "bone cancer." AODM both sides of family.',
+     "options": []},
 ]  # fmt: skip
+"""The gate takes "CA, MA" (cancer; maternal aunt) for a town."""
 QUESTIONS = [
     ("own", "term_to_system", "Which body system is affected in people with cystic dysplasia of one kidney?", "test"),
     ("taught", "term_to_system", "Which body system is affected in people with a weak valve of the heart?", "train"),
@@ -91,12 +94,12 @@ def made_documents() -> list[dict]:
     first, second, third, fourth = (text(5000 + i, 150) for i in range(4))
     rows += [
         paper("near-undated", changed(first, 140)), paper("near-new", changed(first, 100), date="2021"),
-        paper("near-old", first, date="2019-05"),
+        paper("near-old", first, date="2019-05", group="pmid:12"),
         paper("cross", second), paper("apart", third), paper("apart-too", changed(third, 6)),
         paper("held", fourth, split="heldout"), paper("leaks-held", changed(fourth, 90)),
         paper("retracted", text(5010, 50), standing="retracted"),
     ]  # fmt: skip
-    vignette, eight, short, _ = (item["question"] for item in ITEMS)
+    vignette, eight, short, _, town = (item["question"] for item in ITEMS)
     rows += [
         paper("has-vignette", inside(vignette, 6000)), paper("has-eight", inside(eight.upper(), 6001)),
         paper("has-options", inside(f"{short} (1) none (2) 0.02 per cent (3) 0.01 per cent", 6002)),
@@ -107,7 +110,10 @@ def made_documents() -> list[dict]:
     ]  # fmt: skip
     long, short, other = (text(7000 + i, words).partition(" number")[0] for i, words in enumerate((150, 40, 40)))
     seen = f"Mr. Okonkwo was seen on 03/04/2019. {long}."
+    start, end = vignette[:80], vignette[80:]
     return rows + [
+        note("has-town", "mrn/3", f"{text(6008, 40)} FHX: {town} SHX: {text(6009, 40)}"),
+        note("has-name", "mrn/3", inside(f"{start} (seen on 03/04/2019 by Dr. Balogun) {end}", 6010)),
         note("note-1", "mrn/1", seen), note("note-1-again", "mrn/1", seen), note("note-1-of-another", "mrn/2", seen),
         note("note-2", "mrn/1", f"{short}. Okonkwo, of record [**Medical Record Number 5**], is well."),
         note("half-marked", "mrn/1", f"{other} [**Known lastname"),
@@ -214,15 +220,15 @@ def stages(directory: Path, num_shards: int = 2, concurrency: int = 2, **changes
         decontaminate.resolve(decontaminate.DecontaminateConfig(**made["decontaminate"])),
     )
     found["clean"] = Stage.of("clean", clean, clean.CleanConfig(**made["clean"]), sources=first, documents=asked)
+    found["decontaminate"] = Stage.of("decontaminate", decontaminate, checks, documents=found["clean"], questions=asked)
     gate = deidentify.DeidentifyConfig(**made["deidentify"])
-    found["deidentify"] = Stage.of("deidentify", deidentify, gate, documents=found["clean"])
+    found["deidentify"] = Stage.of("deidentify", deidentify, gate, documents=found["decontaminate"])
     found["dedup"] = Stage.of("dedup", dedup, dedup.DedupConfig(**made["dedup"]), documents=found["deidentify"])
-    found["decontaminate"] = Stage.of("decontaminate", decontaminate, checks, documents=found["dedup"], questions=asked)
     inputs = {
-        "documents": "decontaminate",
+        "documents": "dedup",
         "model": "base",
         "cleaned": "clean",
-        "distinct": "dedup",
+        "decontaminated": "decontaminate",
         "deidentified": "deidentify",
     }
     sources_of_corpus = {role: found[name] for role, name in inputs.items()}

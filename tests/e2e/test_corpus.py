@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -23,8 +24,9 @@ from medray.core.config import UserError
 from medray.core.schema import DOCUMENT, read_table
 from medray.core.stage import Stage, execute
 from medray.core.workspace import Root, Workspace
-from medray.corpus import clean, decontaminate
+from medray.corpus import clean, decontaminate, sources
 from medray.corpus.benchmarks import BenchmarkPlacement
+from medray.corpus.sources import SourceConfig, SourcesConfig, places
 from medray.corpus.steps import parts_of, read_account
 from medray.session import SessionPlacement, ray_session
 from medray.tables.blocks import BlockStore
@@ -75,7 +77,7 @@ def rows_of(artifact: Artifact, name: str) -> list[dict]:
 
 def ids(artifact: Artifact, source: str) -> set[str]:
     rows = rows_of(artifact, "documents")
-    assert len({(row["source"], row["id"]) for row in rows}) == len(rows)
+    assert artifact.kind != "dedup" or len({(row["source"], row["id"]) for row in rows}) == len(rows)
     return {row["id"] for row in rows if row["source"] == source}
 
 
@@ -88,12 +90,12 @@ def test_rows_are_conserved_at_every_step_and_every_loss_has_its_reason(built):
         for source in step.values():
             assert source["in"] == source["out"] + source["quarantined"] + sum(source["dropped"].values())
     made = [account[step]["made_medical"] for step in STEPS]
-    assert [source["in"] for source in made] == [164, 163, 163, 160, 160]
-    assert made[0]["dropped"] == {"too_short": 1} and made[2]["dropped"] == {"duplicate": 2, "duplicate_id": 1}
+    assert [source["in"] for source in made] == [164, 163, 163, 163, 160]
+    assert made[0]["dropped"] == {"too_short": 1} and made[3]["dropped"] == {"duplicate": 2, "duplicate_id": 1}
     papers = [account[step]["papers"]["dropped"] for step in STEPS[:4]]
-    assert papers == [{"retracted": 1}, {}, {"near_duplicate": 3}, {"contaminated": 5}]
-    notes = [account[step]["notes"]["dropped"] for step in STEPS[1:3]]
-    assert notes == [{"looks_identified": 1}, {"duplicate": 1, "near_duplicate": 1}]
+    assert papers == [{"retracted": 1}, {"contaminated": 5}, {}, {"near_duplicate": 3}]
+    notes = [account[step]["notes"]["dropped"] for step in STEPS[1:4]]
+    assert notes == [{"contaminated": 2}, {"looks_identified": 1}, {"duplicate": 1, "near_duplicate": 1}]
     assert account["clean"]["general"]["quarantined"] == 9  # eight bad rows and one torn file
     for name in STEPS[:4]:
         assert len(rows_of(built[name], "documents")) == sum(source["out"] for source in account[name].values())
@@ -116,7 +118,9 @@ def test_bad_rows_are_set_aside_and_dropped_ones_can_be_browsed(built):
 
 
 def test_patients_lose_their_names_and_other_documents_pass_as_they_are(built):
-    before, after = ({r["id"]: r for r in rows_of(built[name], "documents")} for name in ("clean", "deidentify"))
+    before, after = (
+        {r["id"]: r for r in rows_of(built[name], "documents")} for name in ("decontaminate", "deidentify")
+    )
     mine = {id for id, row in before.items() if row["source"] == "notes"}
     assert mine - after.keys() == {"half-marked"}
     assert {id: row for id, row in before.items() if id not in mine} == {
@@ -164,11 +168,17 @@ def test_planted_items_are_found_certified_and_their_documents_gone(built):
     }
     counts = ("items_checked", "items_found", "documents_dropped", "documents_kept", "instructions_found")
     assert {name: tuple(c[key] for key in counts) for name, c in certificates.items()} == {
-        "exam": (4, 3, 4, 1, 1), "questions:definition_to_term": (1, 1, 0, 1, 0),
+        "exam": (5, 4, 6, 1, 1), "questions:definition_to_term": (1, 1, 0, 1, 0),
         "questions:term_to_system": (1, 1, 1, 0, 1),
     }  # fmt: skip
     matches = {(m["item"], m["document"]): m["text"] for m in certificates["exam"]["matches"]}
     assert matches["eight", "papers/has-eight"] == "which nerve innervates the stapedius muscles distal belly"
+    # the gate would have hidden it: it is looked for before, and what is quoted holds nothing of the patient
+    assert matches["town", "notes/has-town"] == "mother with breast ca ma with bone cancer aodm both sides of family"
+    assert matches["vignette", "notes/has-name"].count("…") == 1
+    for path in (built["decontaminate"].data / "certificates.json", *built["decontaminate"].data.glob("contam*/*")):
+        assert b"alogun" not in path.read_bytes()
+    assert not ids(built["decontaminate"], "notes") & {"has-town", "has-name"}
     left = ids(built["decontaminate"], "papers")
     assert {id for id in left if id.startswith(("has-", "held"))} == {
         "has-taught",
@@ -178,7 +188,8 @@ def test_planted_items_are_found_certified_and_their_documents_gone(built):
     }
     table = {row["id"]: row["dropped"] for row in rows_of(built["decontaminate"], "contaminated")}
     assert table.pop("has-quoted") is table.pop("held-vignette") is False
-    assert table == dict.fromkeys(["has-vignette", "has-eight", "has-options", "has-blanks", "has-own"], True)
+    hold = ("vignette", "eight", "options", "blanks", "own", "town", "name")
+    assert table == dict.fromkeys([f"has-{what}" for what in hold], True)
     instructions = rows_of(built["decontaminate"], "instructions.parquet")
     assert {(row["source"], row["id"], row["item"]) for row in instructions} == {
         ("examples", "planted", "vignette"), ("prompts", "own", "own"),
@@ -212,7 +223,7 @@ def test_the_card_joins_what_all_steps_say(built):
     assert papers["licences"] == {"CC0-1.0": papers["languages"]["en"]}
     assert sum(row["count"] for row in card["duplicates"]) == built["dedup"].manifest.counters["dropped"]
     lost = rows_of(built["corpus"], "dropped.parquet")
-    dropped = [built[name].manifest.counters["dropped"] for name in STEPS[:-2]]
+    dropped = [built[name].manifest.counters["dropped"] for name in STEPS[:-1] if name != "decontaminate"]
     contaminated = sum(row["dropped"] for row in rows_of(built["decontaminate"], "contaminated"))
     assert len(lost) == sum(dropped) + contaminated
     assert sum(card["lengths"]["papers"].values()) == papers["used"]
@@ -238,7 +249,7 @@ def test_the_store_holds_the_documents_in_the_stated_order(built):
     assert len(store.facts["shards"]) == len(list((built["corpus"].data / "order").iterdir())) == -(-len(store) // 16)
     order = rows_of(built["corpus"], "order")
     assert [row["start"] for row in order] == [0, *np.cumsum([row["num_tokens"] for row in order])[:-1]]
-    texts = {(row["source"], row["id"]): row["text"] for row in rows_of(built["decontaminate"], "documents")}
+    texts = {(row["source"], row["id"]): row["text"] for row in rows_of(built["dedup"], "documents")}
     for row in order:
         length = len(tokenizer(texts[row["source"], row["id"]], add_special_tokens=False)["input_ids"]) + 1
         is_last = row["piece"] == len(split_lengths(length, 64)) - 1
@@ -354,7 +365,7 @@ def test_an_evidence_policy_repeats_and_leaves_out_and_every_row_is_accounted_fo
     root = root_with("base", *STEPS[:-1])
     corpus = execute(stages(here, corpus={"evidence": policy, "max_epochs": 2})["corpus"], root)
     card = json.loads((corpus.data / "card.json").read_text())
-    rows = {(r["source"], r["id"]): r for r in rows_of(built["decontaminate"], "documents") if r["split"] == "train"}
+    rows = {(r["source"], r["id"]): r for r in rows_of(built["dedup"], "documents") if r["split"] == "train"}
     copies = {name: policy.copies(*name, r["document_types"], r["date"]) for name, r in rows.items()}
     assert set(copies.values()) == {0, 1, 3}  # near-old is of 2019: 0.5 + 2.5
     for name, source in card["sources"].items():
@@ -372,17 +383,43 @@ def test_an_evidence_policy_repeats_and_leaves_out_and_every_row_is_accounted_fo
     assert tokens == card["store"]["num_tokens"] == BlockStore(corpus.data / "store").facts["num_tokens"]
 
 
+def test_a_table_of_citations_repeats_what_is_cited(here, root_with, tmp_path):
+    (tmp_path / "icite.csv").write_text("pmid,citation_count\n11,500\n12,80\n")
+    cited = SourceConfig(
+        name="icite", title="", category="medical", format="citations", licence="CC0-1.0", licence_url="",
+        access="public", url="",
+    )  # fmt: skip
+    config = SourcesConfig(sources=(cited,), placement=places({"icite": str(tmp_path / "icite.csv")}))
+    policy = EvidencePolicy(
+        sources=("papers",), base=1.0, upfold=1.0, types={}, excluded_types=(), ages=(), citations=((75.0, 2.0),),
+        as_of="2024", rng_seed=1,
+    )  # fmt: skip
+    corpus = stages(here, corpus={"evidence": policy, "max_epochs": 1})["corpus"]
+    inputs = {**corpus.inputs, "sources": Stage.of("sources", sources, sources.resolve(config))}
+    root = root_with("base", *STEPS[:-1])
+    execute(inputs["sources"], root)
+    made = execute(replace(corpus, inputs=inputs), root)
+    card = json.loads((made.data / "card.json").read_text())
+    assert {name: source["extra_copies"] for name, source in card["sources"].items() if source["extra_copies"]} == {
+        "papers": 2
+    }
+    uses = Counter(row["id"] for row in rows_of(made, "order") if row["source"] == "papers" and not row["piece"])
+    assert {id for id, number in uses.items() if number > 1} <= {"near-old"} and uses["near-old"] == 3
+    assert made.manifest.inputs["sources"].id == inputs["sources"].id
+
+
 def test_without_near_duplicates_and_benchmarks_documents_pass_as_links(built, here, root_with):
     changed = {"dedup": {"near": None}, "decontaminate": {"benchmarks": (), "question_splits": ()}}
     found = stages(here, **changed)
-    root = root_with("sources", "base", "synthesize", "clean", "deidentify")
-    plain = execute(found["deidentify"], root), execute(found["dedup"], root)
-    assert plain[1].manifest.counters["dropped"] == 4
-    alone = Stage.of("alone", decontaminate, found["decontaminate"].config, documents=found["dedup"])
-    artifact = execute(alone, root)
-    assert [c.samefile(d) for c, d in zip(parts_of(artifact), parts_of(plain[1]), strict=True)] == [True, True]
+    root = root_with("sources", "base", "synthesize", "clean")
+    alone = Stage.of("alone", decontaminate, found["decontaminate"].config, documents=found["clean"])
+    cleaned, artifact = root.open("clean", found["clean"].id), execute(alone, root)
+    assert [c.samefile(d) for c, d in zip(parts_of(artifact), parts_of(cleaned), strict=True)] == [True, True]
     assert json.loads((artifact.data / "certificates.json").read_text()) == []
-    assert artifact.manifest.counters["in"] == artifact.manifest.counters["out"] == plain[1].manifest.counters["out"]
+    assert artifact.manifest.counters["in"] == artifact.manifest.counters["out"] == cleaned.manifest.counters["out"]
+    gate = replace(found["deidentify"], inputs={"documents": alone})
+    execute(gate, root)
+    assert execute(replace(found["dedup"], inputs={"documents": gate}), root).manifest.counters["dropped"] == 4
 
 
 def test_whole_sources_set_the_budget(here, root_with):
@@ -486,6 +523,6 @@ def test_a_benchmark_that_cannot_be_read_fails_the_stage(here, root_with, tmp_pa
     )
     found = stages(here, decontaminate={"benchmarks": (exam, torn)})
     with pytest.raises(UserError, match="benchmark exam, .*torn.jsonl, row 1: not JSON"):
-        execute(found["decontaminate"], root_with("dedup", "synthesize"))
+        execute(found["decontaminate"], root_with("clean", "synthesize"))
     with pytest.raises(UserError, match="no such file"):
         stages(here, decontaminate={"benchmarks": (gone,)})

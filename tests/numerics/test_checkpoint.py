@@ -29,7 +29,6 @@ from medray.train.marker import (
 from medray.train.objective import CausalLM
 from medray.train.writer import CheckpointFailed
 from tests.numerics.tiny_training import OPTIMIZATION, PLACEMENT, parameters, run, run_ranks, tiny_store
-from tests.unit.test_object_store import s3_root  # noqa: F401
 
 NUM_STEPS = 10  # 40 rows, two epochs, 8 rows a step
 
@@ -186,7 +185,7 @@ class Other(CausalLM):
 
 
 def test_checkpoints_on_an_object_store_cross_world_sizes_and_machines(
-    s3_root: Root,  # noqa: F811
+    s3_root: Root,
     store: BlockStore,
     tmp_path: Path,
 ) -> None:

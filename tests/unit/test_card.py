@@ -134,12 +134,12 @@ def card_of(order: list[dict]) -> dict:
 
 
 def account() -> list[dict]:
-    def step(name: str, taken: int, dropped: dict, quarantined: int = 0) -> dict:
+    def step(name: str, taken: int, dropped: dict, quarantined: int = 0, **more: dict) -> dict:
         out = taken - sum(dropped.values()) - quarantined
-        source = {"in": taken, "out": out, "quarantined": quarantined, "dropped": dropped}
+        source = {"in": taken, "out": out, "quarantined": quarantined, "dropped": dropped, **more}
         return {"step": name, "sources": {"papers": source}, "total": source}
 
-    first = step("clean", 9876, {"too_short": 1357, "symbols": 2}, 3)
+    first = step("clean", 9876, {"too_short": 1357, "symbols": 2}, 3, removed={"copyright": 6543, "javascript": 2})
     return [first, step("dedup", 8514, {"near_duplicate": 214}), step("corpus", 8300, {"unused": 52})]
 
 

@@ -106,6 +106,17 @@ def test_edited_items_are_found(index):
     assert match.item == "vignette" and 0.9 < match.aligned_fraction < 1
 
 
+def test_only_words_of_the_item_are_quoted(index):
+    """A document is a patient's before it is de-identified: the certificate quotes the benchmark, not the document."""
+    words = VIGNETTE.text.split()
+    words[10:10] = ["Mr.", "Okonkwo", "03/04/2019"]
+    (match,) = index.find(["doc"], [" ".join(["Okonkwo:", *words, "Okonkwo"])])
+    assert match.text.startswith("a 67 year old man with transitional cell carcinoma of the bladder … comes to")
+    assert match.text.count("…") == 1 and "okonkwo" not in match.text
+    (whole,) = index.find(["doc"], [f"{FILLER} {EIGHT.text} {FILLER}"])
+    assert whole.text == "which nerve innervates the stapedius muscles distal belly"
+
+
 def test_an_item_is_found_where_it_stands_best(index):
     start, whole = " ".join(VIGNETTE.text.split()[:30]), VIGNETTE.text
     (match,) = index.find(["doc"], [f"{start} {FILLER} {whole} {FILLER} {start}"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,7 @@ from medray.core.schema import TableWriter
 from medray.core.workspace import Root, Workspace
 from medray.corpus.dedup import DedupConfig, DedupPlacement, _decide, _without_duplicates
 from medray.corpus.fates import REASONS
-from medray.corpus.fingerprints import fingerprint_part
+from medray.corpus.fingerprints import Fingerprints, fingerprint_part
 from medray.corpus.steps import CLEANED
 from medray.tables.shards import Shard
 from medray.text.minhash import FINEWEB, MinHashRules
@@ -140,6 +141,19 @@ def test_the_sharing_out_changes_nothing(tmp_path, near):
         parts = digest_table((work.data / "documents").glob("*")), digest_table([work.data / "duplicates.parquet"])
         found.add((*parts, tuple(sorted(counts.items()))))
     assert len(found) == 1 and counts["dropped.near_duplicate"] >= 10
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the platform does not say what is mapped")
+def test_no_file_stays_mapped(tmp_path):
+    """Mapped pages count as memory, and those of all parts together grow with the input."""
+    rows = documents(families=2)
+    work, _, _ = share_out(rows, 3, tmp_path, DedupConfig(source_priority=(), near=SURE))
+    found = Fingerprints(work.scratch, [f"part-{number}" for number in range(3)])
+    alive = np.ones(len(rows), bool)
+    kept = [found.has_words(), found.take(np.array([5, 1, 5]), ["id"]), found.meeting("name", 0, 1, alive)]
+    kept.append(found.with_number(np.sort(found.take(np.arange(9), ["number"])["number"].to_numpy())))
+    assert len(kept) == 4 and len(found) == len(rows)
+    assert str(work.scratch) not in Path("/proc/self/maps").read_text()
 
 
 def test_texts_without_words_are_no_near_duplicates(tmp_path):

@@ -12,8 +12,10 @@ from pydantic import ValidationError
 from medray.core.config import UserError, identity_of
 from medray.corpus import vectors
 from medray.corpus.decontaminate import DecontaminateConfig
+from medray.text.answers import normalise_words
 from medray.text.contamination import ContaminationIndex, ContaminationRules, DenseRules, Item, certify
-from medray.text.dense import DenseItems
+from medray.text.dense import DenseItems, Near
+from medray.text.ngrams import hash_words
 
 WORDS = {
     "man": "gentleman", "doctor": "physician", "sudden": "abrupt", "pain": "ache", "chest": "thorax", "drug": "agent",
@@ -69,7 +71,9 @@ def test_other_words_and_another_order_are_found_wherever_they_stand(index, chan
     assert not plain.find(["doc"], [text]), "n-grams find it too: this tests nothing"
     (match,) = index.find(["doc"], [text], embed)
     assert match.item == "long" and 0.5 <= match.aligned_fraction <= 1
-    assert len(match.text.split()) == 32, "the window that is nearest"
+    shown = match.text.split()
+    assert len(shown) <= 32 and "…" in shown or change is reordered, "the item's words in the nearest window"
+    assert not set(WORDS.values()) & set(shown) and not {"sentence", "renal"} & set(shown)
 
 
 @pytest.mark.parametrize(
@@ -99,16 +103,63 @@ def test_windows_in_batches_shards_and_pickles_give_the_same(index, monkeypatch)
     texts = [f"{FILLER} {reworded(LONG.text)} {FILLER}", FILLER, OTHER.text, reordered(LONG.text)]
     expected = certify(index, list("abcd"), texts, embed)
     assert [(m.document, m.item) for m in expected[0]] == [("a", "long"), ("c", "other"), ("d", "long")]
-    monkeypatch.setattr("medray.text.dense._MAX_WINDOWS", 3)
+    monkeypatch.setattr("medray.text.shared_words._MAX_WORDS", 100)
     monkeypatch.setattr("medray.text.contamination._BATCH", 1)
     assert certify(pickle.loads(pickle.dumps(index)), list("abcd"), texts, embed) == expected
 
 
 def test_items_are_grouped_by_their_number_of_words():
     texts = {7: " ".join(["word"] * 20), 9: " ".join(["word"] * 100), 11: " ".join(["other"] * 24)}
-    groups = DenseItems.of(texts, embed).groups
-    assert {length: items.tolist() for length, (items, _) in groups.items()} == {23: [7, 11], 91: [9]}
-    assert not list(DenseItems.of({}, embed).near("any words", embed, 0.1))
+    items = DenseItems.of(texts, embed)
+    assert dict(zip(items.numbers.tolist(), items.lengths.tolist(), strict=True)) == {7: 23, 9: 91, 11: 23}
+    short = ContaminationIndex.build([BRIEF], RULES, embed)
+    assert not short.find(["doc"], ["any words"], embed), "no item is long enough to be compared"
+
+
+def every_window(index: ContaminationIndex, text: str) -> dict[str, float]:
+    """The items that the nearest of all windows hold, each window compared with each item: what must be found."""
+    words, (items, _) = normalise_words(text), index.dense
+    vectors, found = embed(words), {}
+    for number, length, vector in zip(*(column.tolist() for column in items), strict=True):
+        size = min(length, len(words))
+        if 2 * size < length:
+            continue
+        near = []
+        for start in {*range(0, len(words) - size, length // 4), len(words) - size}:
+            window = vectors[start : start + size].sum(0)
+            near.append((float(window @ np.array(vector) / np.linalg.norm(window)), -start))
+        cosine, start = max(near)
+        if cosine >= DENSE.min_cosine:
+            shared = index._shared(Near(number, -start, -start + size), hash_words([text]).values)
+            if shared:
+                found[index.names[number][1]] = round(shared[0], 4)
+    return found
+
+
+def test_what_is_found_is_what_comparing_all_windows_with_all_items_finds():
+    """Items and documents of the same few words: near by chance, now sharing enough and now not, at every place."""
+    draw = np.random.default_rng(5)
+    subjects = [[f"w{subject}x{n}" for n in range(24)] for subject in range(6)]
+    common = [f"common{n}" for n in range(8)]
+    items = [
+        Item("b", str(n), " ".join(draw.choice([*subjects[n % 6], *common], int(draw.integers(13, 70)))))
+        for n in range(40)
+    ]
+    index = ContaminationIndex.build(items, RULES, embed)
+    texts = []
+    for n in range(60):
+        shown = items[int(draw.integers(40))].text.split()
+        kept = [word for word in draw.permutation(shown) if draw.random() < 0.75]
+        around = list(draw.choice([*subjects[n % 6], *common, "other", "words"], int(draw.integers(0, 400))))
+        at = int(draw.integers(len(around) + 1))
+        texts.append(" ".join([*around[:at], *kept, *around[at:]]))
+    found: dict[int, dict[str, float]] = {n: {} for n in range(60)}
+    for match in index.find(list(map(str, range(60))), texts, embed):
+        found[int(match.document)][match.item] = match.aligned_fraction
+    expected = [every_window(index, text) for text in texts]
+    assert sum(map(len, expected)) > 60
+    for n, wanted in enumerate(expected):
+        assert wanted.keys() <= found[n].keys() and all(found[n][item] >= part for item, part in wanted.items())
 
 
 def test_rules_and_vectors_need_each_other(tmp_path):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from pydantic import ValidationError
 
 from medray.core.config import UserError
-from medray.text.evidence import EvidencePolicy, meditron, read_policy, years
+from medray.text.evidence import QUARTILES, EvidencePolicy, meditron, read_policy, years
 
 FIELDS = {
     "sources": ["pubmed"], "base": 1.0, "upfold": 2.0, "types": {"Guideline": 1.0, "Review": 0.5},
@@ -58,6 +59,22 @@ def test_copies_are_the_factor_on_average_and_a_function_of_seed_and_name():
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("citations", "factor"), [(None, 1.0), (0.0, 1.0), (24.9, 1.0), (25.0, 2.0), (74.9, 2.0), (75.0, 3.0), (99.0, 3.0)]
+)
+def test_citations_give_the_points_of_the_first_number_that_they_reach(citations, factor):
+    chosen = policy(citations=QUARTILES)
+    assert chosen.factor("pubmed", (), "", citations) == factor
+    assert chosen.copies("pubmed", "1", (), "", citations) == factor
+    assert chosen.factor("pubmed", ("Review",), "2020", citations) == factor + 3  # all points are added
+    assert policy().factor("pubmed", (), "", citations) == chosen.factor("notes", (), "", citations) == 1.0
+
+
+def test_numbers_of_citations_fall():
+    with pytest.raises(ValidationError, match="numbers of citations fall from pair to pair"):
+        policy(citations=((25, 0.5), (75, 1.0)))
+
+
 def test_negative_points_leave_documents_out():
     chosen = policy(types={"Editorial": -0.4})
     copies = [chosen.copies("pubmed", str(i), ("Editorial",), "") for i in range(2000)]
@@ -75,6 +92,7 @@ def test_meditron_gives_its_published_points():
     expected = {"Meta-Analysis": 2, "Clinical Trial, Phase IV": 1.8, "Randomized Controlled Trial": 1.5, "Letter": 1}
     assert {name: chosen.factor("pubmed", (name,), "1999") for name in expected} == pytest.approx(expected)
     assert chosen.factor("pubmed", ("Meta-Analysis",), "2022-01") == 3
+    assert meditron(("pubmed",), 1.0, "2023-08", 42, QUARTILES).factor("pubmed", ("Letter",), "1999", 80) == 2
     assert chosen.factor("pubmed", ("Meta-Analysis", "Retracted Publication"), "2022") == 0
 
 
@@ -95,7 +113,7 @@ def test_a_policy_is_read_from_json_or_yaml(tmp_path):
         ("gone.json", None, r"gone.json: no such file, expected one of JSON or YAML"),
         ("torn.json", '{"base": 1', r"torn.json: not JSON \(.*: mend it"),
         ("torn.yaml", "base: [1", r"torn.yaml: not YAML \(.*: mend it"),
-        ("more.json", json.dumps({**FIELDS, "citations": 1}), r"more.json.citations: got 1, extra inputs"),
+        ("more.json", json.dumps({**FIELDS, "journals": 1}), r"more.json.journals: got 1, extra inputs"),
         ("date.json", json.dumps({**FIELDS, "as_of": "August"}), r"date.json.as_of: got 'August'"),
         ("list.yaml", "- 1\n", r"list.yaml.*got \[1\], input should be a valid dict"),
     ],

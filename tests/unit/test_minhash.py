@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from medray.text.answers import normalise_words
-from medray.text.duplicates import candidate_pairs, components, keepers, key_ranges, unique_pairs, verified
+from medray.text.duplicates import candidate_pairs, components, keepers, sorted_range, unique_pairs, verified
 from medray.text.minhash import FINEWEB, MinHashRules, band_keys, lsh_probability, signatures
 from medray.text.ngrams import Hashes, hash_ngrams, hash_spans, hash_words, jaccard, mix
 
@@ -225,17 +225,29 @@ def near_duplicates(texts: dict[int, str], num_shards: int, num_ranges: int, ord
     numbers = np.array(list(texts), np.uint64)[order]
     parts = []
     for shard in np.array_split(numbers, num_shards):
-        found = signatures(ngrams_of(*(texts[int(n)] for n in shard)), FINEWEB)
-        parts.append((band_keys(found, FINEWEB), shard))
+        keys = band_keys(signatures(ngrams_of(*(texts[int(n)] for n in shard)), FINEWEB), FINEWEB)
+        parts.append([(keys[order, band], shard[order]) for band, order in enumerate(np.argsort(keys, axis=0).T)])
     pairs = []
     for band in range(FINEWEB.bands):
         for place in range(num_ranges):
-            inside = [key_ranges(keys[:, band], num_ranges) == place for keys, _ in parts]
-            keys = np.concatenate([keys[mask, band] for (keys, _), mask in zip(parts, inside, strict=True)])
-            documents = np.concatenate([shard[mask] for (_, shard), mask in zip(parts, inside, strict=True)])
-            pairs.append(candidate_pairs(keys, documents))
+            inside = [sorted_range(part[band][0], place, num_ranges) for part in parts]
+            columns = zip(
+                *([c[some] for c in part[band]] for part, some in zip(parts, inside, strict=True)), strict=True
+            )
+            pairs.append(candidate_pairs(*map(np.concatenate, columns)))
     documents, found = components(unique_pairs(np.concatenate(pairs)))
     return dict(zip(documents.tolist(), found.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("num_ranges", [1, 2, 3, 7, 1000])
+def test_the_ranges_of_sorted_keys_follow_each_other_from_first_to_last(num_ranges):
+    edges = [i * 2**64 // num_ranges + d for i in range(num_ranges + 1) for d in (-1, 0)]
+    keys = np.array(sorted(key for key in edges if 0 <= key < 2**64), np.uint64)
+    found = [sorted_range(keys, place, num_ranges) for place in range(num_ranges)]
+    assert [(some.stop - some.start) for some in found] == [2] * num_ranges
+    assert [some.start for some in found] == [0, *(some.stop for some in found[:-1])]
+    empty = sorted_range(keys[:0], 0, num_ranges)
+    assert empty == slice(0, 0)
 
 
 def test_shards_ranges_and_order_change_nothing():

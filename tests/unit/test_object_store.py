@@ -4,42 +4,23 @@ import json
 import multiprocessing
 import pickle
 import random
+import threading
 
 import fsspec
-import httpx
 import pytest
 
 from medray.core.config import Config, UserError
+from medray.core.mirror import remove, url_of
 from medray.core.stage import Stage, execute
-from medray.core.workspace import Root
+from medray.core.workspace import Root, Workspace
 from medray.tables.blocks import BlockStore, BlockWriter
+from medray.tables.shard_cache import ShardCache
+from medray.train.batches import step_rows, upcoming_rows
+from medray.train.config import Optimization
 from tests.unit.test_stage import stage, write_numbers
 
 pytest.importorskip("s3fs")
-moto_server = pytest.importorskip("moto.server")
-
-
-@pytest.fixture
-def s3_root(tmp_path, monkeypatch):
-    server = moto_server.ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "MEDRAY_CACHE": str(tmp_path / "cache"),
-    }.items():
-        monkeypatch.setenv(name, value)
-    import s3fs
-
-    s3fs.S3FileSystem.clear_instance_cache()
-    httpx.post(f"http://127.0.0.1:{port}/moto-api/reset")
-    s3fs.S3FileSystem().mkdir("medray-test")
-    yield Root("s3://medray-test/runs")
-    server.stop()
-    s3fs.S3FileSystem.clear_instance_cache()
+pytest.importorskip("moto.server")
 
 
 def test_seal_resume_and_lease_on_s3(s3_root, tmp_path, monkeypatch):
@@ -67,6 +48,69 @@ def test_seal_resume_and_lease_on_s3(s3_root, tmp_path, monkeypatch):
 def test_missing_bucket_is_one_line(s3_root):
     with pytest.raises(UserError, match=r"--root s3://no-such-bucket/runs: cannot write"):
         Root("s3://no-such-bucket/runs").prepare()
+
+
+def test_a_mark_sends_what_is_new_and_asks_for_no_listing(s3_root, tmp_path, monkeypatch):
+    workspace = Workspace(s3_root, "numbers", "1" * 32, "numbers")
+    for number in range(3):
+        (workspace.data / f"{number}.txt").write_text("old")
+        workspace.mark_done(f"s{number}")
+    sent, fs = [], s3_root._fs  # one object for all of the process
+    put = fs.put_file
+    monkeypatch.setattr(fs, "put_file", lambda here, there: sent.append(there) or put(here, there))
+    monkeypatch.setattr(fs, "find", None)
+    (workspace.data / "1.txt").write_text("new")  # of the same size
+    (workspace.scratch / "3").write_text("more")
+    workspace.mark_done("s3")
+    assert [path.split("/", 4)[-1] for path in sent] == ["data/1.txt", "scratch/3", "marks/s3.json"]
+
+
+def test_what_was_changed_here_stays_and_what_others_wrote_comes(s3_root, tmp_path, monkeypatch):
+    here, there = tmp_path / "cache", tmp_path / "another machine"
+    workspace = Workspace(s3_root, "numbers", "1" * 32, "numbers")
+    (workspace.data / "mine").write_text("one")
+    workspace.publish()
+    monkeypatch.setenv("MEDRAY_CACHE", str(there))
+    workspace.fetch("data/*")
+    assert (workspace.data / "mine").read_text() == "one" and workspace.data.is_relative_to(there)
+    (workspace.data / "mine").write_text("theirs")
+    (workspace.data / "other").write_text("new")
+    (workspace.scratch / "unasked").write_text("for")
+    workspace.publish()
+    monkeypatch.setenv("MEDRAY_CACHE", str(here))
+    (workspace.data / "mine").write_text("mine!!!")
+    workspace.fetch("data/*")
+    assert (workspace.data / "mine").read_text() == "mine!!!" and (workspace.data / "other").read_text() == "new"
+    assert not (workspace.scratch / "unasked").exists()
+    remove(workspace.data / "other")
+    s3_root.download("numbers", "1" * 32)
+    assert (workspace.data / "mine").read_text() == "theirs", "at the start of a run the root is right"
+    assert not (workspace.data / "other").exists()
+
+
+def test_a_path_into_the_mirror_is_one_of_the_machine_where_it_arrives(s3_root, tmp_path, monkeypatch):
+    shards = pytest.importorskip("medray.tables.shards")
+    pytest.importorskip("ray")
+    workspace = Workspace(s3_root, "numbers", "1" * 32, "numbers")
+    (workspace.data / "model").mkdir()
+    for name in ("a", "b"):
+        (workspace.data / "model" / name).write_text(name)
+    workspace.publish()
+    packed = shards.packed(
+        {
+            "file": workspace.data / "model" / "a",
+            "folder": workspace.data / "model",
+            "own": tmp_path,
+            "new": workspace.data / "new",
+        }
+    )
+    monkeypatch.setenv("MEDRAY_CACHE", str(tmp_path / "another machine"))
+    found = pickle.loads(packed)
+    assert found["file"].is_relative_to(tmp_path / "another machine") and found["file"].read_text() == "a"
+    assert (found["folder"] / "b").read_text() == "b" and found["own"] == tmp_path
+    assert not found["new"].exists() and found["new"].parent.is_dir(), "what is to be written can be"
+    assert url_of(found["file"]) == f"s3://medray-test/runs/numbers/{'1' * 32}/data/model/a"
+    assert url_of(tmp_path) == ""
 
 
 class Rows(Config):
@@ -156,3 +200,59 @@ def test_several_workers_share_one_small_cache(s3_root, tmp_path, monkeypatch):
     for worker in workers:
         worker.join(60)
     assert len(here(artifact)) <= 2 and not list((artifact.data / "store").glob(".part-*"))
+
+
+def test_the_next_shard_is_fetched_while_this_one_is_read(s3_root, tmp_path, monkeypatch):
+    """In training order: only the first shard is waited for, and one on its way keeps nobody from reading."""
+    artifact = sealed_store(s3_root, tmp_path, monkeypatch)
+    fetched, may_end = [], threading.Event()
+    fetch = ShardCache._fetch
+
+    def slow(cache, name, sha256=""):
+        fetched.append((name, threading.current_thread().name.startswith("prefetch")))
+        if fetched[-1][1]:
+            assert may_end.wait(60)
+        fetch(cache, name, sha256)
+
+    monkeypatch.setattr(ShardCache, "_fetch", slow)
+    store = BlockStore(artifact.data / "store", artifact.remote("store"), 1 << 30)
+    how = Optimization(
+        learning_rate=1, schedule="cosine", warmup_fraction=0, min_learning_rate_fraction=0, optimizer="adamw",
+        betas=(0.9, 0.9), weight_decay=0, gradient_clip=1, global_batch=2, epochs=2, dtype="bf16", rng_seed=3,
+    )  # fmt: skip
+    read = []
+    for step in range(how.num_steps(len(store))):
+        rows = step_rows(step, store, how)
+        for row in upcoming_rows(step, store, how):
+            store.prefetch(row)
+        read += [store[row].input_ids[0] for row in rows]  # the first shard, while another is on its way
+        may_end.set()
+        for future in list(store._cache._coming.values()):
+            future.result(60)
+    assert sorted(read) == sorted([*range(22)] * 2)
+    shards = [(name, ahead) for name, ahead in fetched if name != "store.json"]
+    assert [name for name, ahead in shards if not ahead] == [f"part-{read[0] // 4:05d}.arrow"]
+    assert len(shards) == len({name for name, _ in shards}) == 6
+
+
+def test_a_prefetch_is_bounded_and_its_error_is_told_when_the_shard_is_needed(s3_root, tmp_path, monkeypatch):
+    artifact = sealed_store(s3_root, tmp_path, monkeypatch)
+    size = json.loads((artifact.data / "store" / "store.json").read_text())["shards"][0]["num_bytes"]
+    small = BlockStore(artifact.data / "store", artifact.remote("store"), 2 * size - 1)
+    small.prefetch(17)
+    assert not small._cache._coming, "it would take the room of the one in use"
+    fs, path = fsspec.core.url_to_fs(artifact.remote("store/part-00001.arrow"))
+    whole = fs.cat_file(path)
+    fs.rm_file(path)
+    store = BlockStore(artifact.data / "store", artifact.remote("store"), 1 << 30)
+    store.prefetch(5)
+    with pytest.raises(UserError, match="part-00001.arrow: not there"):
+        store[5]
+    fs.pipe_file(path, whole)
+    assert store[5].input_ids.tolist() == [5] * 8
+    blocked = threading.Event()
+    monkeypatch.setattr(ShardCache, "_have", lambda cache, facts: blocked.wait(60))
+    for row in range(0, 22, 4):
+        store.prefetch(row)
+    assert len(store._cache._coming) == 4
+    blocked.set()

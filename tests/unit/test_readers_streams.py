@@ -30,8 +30,8 @@ def content(count: int) -> bytes:
 
 
 def test_every_format_of_documents_has_a_reader_and_is_known():
-    ontologies = {"hpo_obo", "hpoa", "icd10cm"}
-    assert set(get_args(sources.Format)) == ontologies | set(DOCUMENT_FORMATS)
+    others = {"hpo_obo", "hpoa", "icd10cm", "citations"}
+    assert set(get_args(sources.Format)) == others | set(DOCUMENT_FORMATS)
     assert all(reader_of(format, ReadRules()).kinds for format in DOCUMENT_FORMATS)
 
 

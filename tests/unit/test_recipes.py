@@ -10,7 +10,7 @@ from medray.recipes.open_corpus import BENCHMARKS, PLACES, open_corpus
 from medray.recipes.tiny import tiny
 from medray.recipes.unroll import located, unroll
 
-CORPUS = ["sources", "base", "clean", "deidentify", "dedup", "decontaminate", "corpus"]
+CORPUS = ["sources", "base", "clean", "decontaminate", "deidentify", "dedup", "corpus"]
 
 
 def without(recipe, *names: str):

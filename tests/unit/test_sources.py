@@ -9,12 +9,13 @@ import fsspec
 import pytest
 
 from medray.core.config import UserError, identity_of
+from medray.core.files import package_directory
 from medray.core.workspace import Root, Workspace
 from medray.corpus import base, sources
 from medray.corpus.packaged import PACKAGED
 from medray.corpus.prose import prose_of
 from medray.corpus.readers.rules import ReadRules
-from medray.corpus.sources import SourceConfig, SourceLocation, SourcesConfig, SourcesPlacement
+from medray.corpus.sources import SourceConfig, SourceLocation, SourcesConfig, SourcesPlacement, places
 
 
 def config_for(path, **changes) -> SourcesConfig:
@@ -242,3 +243,14 @@ def test_hub_digest_equals_that_of_the_downloaded_directory(monkeypatch, tmp_pat
     monkeypatch.setattr(hub, "snapshot_download", lambda *args, **kwargs: str(tmp_path))
     local = base.resolve(tiny(placement=base.BaseLocation(path=str(tmp_path))))
     assert base.resolve(tiny(placement=base.BaseLocation(hub_id="some/model"))).digest == local.digest
+
+
+def test_a_package_lies_in_a_directory_and_a_module_does_not():
+    assert package_directory("medray") == Path(sources.__file__).parents[1]
+    assert package_directory("csv") is None and package_directory("no_such_package") is None
+
+
+def test_places_are_locations_by_name():
+    assert places({"a": "x/y", "b": "s3://z"}) == SourcesPlacement(
+        locations=(SourceLocation(name="a", path="x/y"), SourceLocation(name="b", path="s3://z"))
+    )
