@@ -23,7 +23,7 @@ from typing import Any
 
 from benchmarks.elastic_cluster import ElasticRun, plain_run, write_inputs
 
-_SETTLED_S = 12
+_SETTLED_S = 20
 
 
 def time_events(directory: Path, num_rounds: int, plot: Path | None) -> dict[str, float]:

@@ -29,7 +29,7 @@ from medray.train.pulse import Pulse
 _LOOK_S = 1.0
 """Between two looks at the cluster."""
 _SETTLE_S = 10.0
-"""A group this young is not resized: nodes come in groups."""
+"""A group is not resized until it has trained for so long, and for as long as its start took: nodes come in groups."""
 _SILENT_S = 5.0
 """A worker that has not answered for so long counts as stopped, once the group makes no progress."""
 _WINDOW_S = 10.0
@@ -96,20 +96,28 @@ class Pool(ElasticScalingPolicy):
         if self._watched.is_asked or now - self._looked_at < _LOOK_S:
             return NoopDecision()
         self._looked_at = now
-        self._ask_to_stop(self._watched, is_settled=now - worker_group_state.start_time > _SETTLE_S)
+        self._ask_to_stop(self._watched)
         return NoopDecision()
 
-    def _ask_to_stop(self, watched: Watch, *, is_settled: bool) -> None:
+    def _ask_to_stop(self, watched: Watch) -> None:
         drained = {worker.metadata.node_id for worker in watched.workers} & _draining().keys()
         if drained:
             watched.ask_to_stop("drain", nodes=sorted(drained))
             return
-        if not is_settled or self.scaling_config.min_workers == self.scaling_config.max_workers:
+        if not watched.is_settled or len(watched.workers) == self.scaling_config.max_workers:
             return
-        reserved = self._get_reserved_resources()
-        possible = self._count_possible_workers(reserved) if reserved else 0
+        reserved = self._get_reserved_resources() or {}
+        # reservations do not know what others hold, and a group that cannot be placed would have stopped for nothing
+        possible = min(self._count_possible_workers(reserved), len(watched.workers) + self._room(reserved))
         if possible > len(watched.workers):  # fewer means that a node died, and then its worker has too
             watched.ask_to_stop("grow", num_workers=possible)
+
+    def _room(self, nodes: Iterable[str]) -> int:
+        """Workers that fit on these nodes beside all that runs there."""
+        needs = {name: need for name, need in self.scaling_config._resources_per_worker_not_none.items() if need}
+        free = ray._private.state.available_resources_per_node()
+        each = (min(free.get(node, {}).get(name, 0.0) // need for name, need in needs.items()) for node in nodes)
+        return int(sum(each))
 
     def _get_reserved_resources(self) -> Any:
         """What is reserved for this run on nodes that are there, stay there and answer."""
@@ -136,10 +144,19 @@ class Watch:
         self._journal, self._step_timeout_s = journal, step_timeout_s
         self._pulses: dict[int, Pulse] = {}
         self._asked: dict[int, tuple[Any, float]] = {}
-        self._progress_at = time.monotonic()
+        self._began_at = self._progress_at = time.monotonic()
+        self._stepped_at: float | None = None
         self._window: tuple[float, dict[int, Pulse]] | None = None
         self._slow: set[int] = set()
         journal.event("group", workers=[self._who(rank) for rank in range(len(workers))])
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the group has trained long enough to be restarted for the better."""
+        now = time.monotonic()
+        return self._stepped_at is not None and now - self._stepped_at > max(
+            _SETTLE_S, self._stepped_at - self._began_at
+        )
 
     def look(self) -> None:
         """Collect what came, ask again, judge."""
@@ -170,12 +187,13 @@ class Watch:
                     self._progress_at = now
                 self._pulses[rank] = found
             self._asked[rank] = (worker.actor.execute.remote(pulse.read), now)
+        if self._stepped_at is None and len(self._pulses) == len(self.workers):
+            self._stepped_at = now if all(p.num_steps for p in self._pulses.values()) else None
 
     def _end_hung(self) -> None:
         now = time.monotonic()
         waited_s = now - self._progress_at
-        has_stepped = len(self._pulses) == len(self.workers) and all(p.num_steps for p in self._pulses.values())
-        if waited_s < (self._step_timeout_s if has_stepped else max(_START_LIMIT_S, self._step_timeout_s)):
+        if waited_s < (self._step_timeout_s if self._stepped_at else max(_START_LIMIT_S, self._step_timeout_s)):
             return
         silent = [rank for rank, (_, asked_at) in self._asked.items() if now - asked_at > _SILENT_S]
         for rank in pulse.hung_ranks(self._pulses, silent) if self._pulses or silent else range(len(self.workers)):

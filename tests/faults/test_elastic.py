@@ -19,7 +19,7 @@ from benchmarks.elastic_cluster import ElasticRun, plain_run, write_inputs
 from medray.train.chaos import end_one
 
 pytestmark = pytest.mark.timeout(1500)
-NUM_ROWS = {"short": 120, "long": 720}
+NUM_ROWS = {"short": 120, "long": 720, "longest": 1800}
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_a_killed_worker_and_a_damaged_checkpoint(undisturbed, tmp_path):
 @pytest.mark.full
 @pytest.mark.parametrize("phase", ["forward", "save", "register", "resize"])
 def test_a_kill_at_a_random_point_of_a_phase(undisturbed, tmp_path, phase):
-    inputs, plain = undisturbed("long")
+    inputs, plain = undisturbed("longest" if phase == "resize" else "long")
     with ElasticRun(tmp_path / "run", inputs, num_nodes=1 if phase == "resize" else 2) as run:
         run.start(max_failures=20)
         for attempt in range(1 if phase == "resize" else 3):
@@ -132,7 +132,7 @@ def test_hung_workers_and_stragglers_are_found(undisturbed, tmp_path):
 
 @pytest.mark.full
 def test_nodes_come_and_go(undisturbed, tmp_path):
-    inputs, plain = undisturbed("long")
+    inputs, plain = undisturbed("longest")
     with ElasticRun(tmp_path / "run", inputs, num_nodes=1) as run:
         run.start(checkpoint_every_steps=100)  # only just in time, so what a notice loses would show
         alone = run.wait_steps(3, 1)
