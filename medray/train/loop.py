@@ -128,12 +128,14 @@ def train(
             position = first_position(step, optimization.global_batch, state.skipped) + len(data.rows)
             mean_loss = sum(losses) / len(losses)
             state = TrainState(done, position, is_finished, mean_loss, metrics, state.skipped, recent_losses)
+            readings = clock.read(data.num_tokens) | {"micro_batch": micro_batch.size}
+            clock.restart()
             if ranks.rank == 0:
                 on_rows(done, data.rows)
-                on_step(done, num_steps, metrics | clock.read(data.num_tokens) | {"micro_batch": micro_batch.size})
+                on_step(done, num_steps, metrics | readings)
+            clock.lap("told")
             if rewound_to:
                 break
-            clock.restart()
             is_due = any(every and done % every == 0 for every in save_every)
             if is_finished or is_interrupted or is_due:
                 losses = []

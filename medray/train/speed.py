@@ -13,7 +13,7 @@ from medray.train.ranks import Ranks
 
 
 class StepClock:
-    """Times one step after the other; a checkpoint's time belongs to the step after it."""
+    """Times one step after the other; the time to tell of a step, or to save it, belongs to the step after it."""
 
     def __init__(self, model: Any, ranks: Ranks):
         parameters = list(model.parameters())
