@@ -16,8 +16,9 @@ from medray import pipeline
 from medray.core.config import UserError, explain
 from medray.core.digests import NotReadError, unread_at_most
 from medray.core.workspace import Root
-from medray.display import StageDisplay, pages, show_estimate
+from medray.display import StageDisplay, pages, show_estimate, show_tokens
 from medray.recipes.load import load_recipe
+from medray.sft.preview import preview
 
 app = typer.Typer(
     add_completion=False,
@@ -104,11 +105,21 @@ def run(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="a stage label or the beginning of an artifact id")],
+    name: Annotated[str, typer.Argument(help="a stage label, the beginning of an artifact id")],
     root: RootOption = "runs",
-) -> None:
-    """Print the manifest of a sealed artifact (config, inputs, counters, digest, cost), and where its page is."""
+    tokens: Annotated[Path | None, typer.Option(help="conversations of this file as the artifact's model reads them; "
+                                                "NAME may be a recipe, for its base", show_default=False)] = None,
+) -> None:  # fmt: skip
+    """Print the manifest of a sealed artifact (config, inputs, counters, digest, cost), and where its page is.
+
+    With --tokens FILE.jsonl: what of the conversations in it is in the loss, printed and as the page FILE.html.
+    """
     place = Root(root)
+    if tokens:
+        page = tokens.with_name(f"{tokens.name}.html")
+        show_tokens(console, preview(pipeline.policy_of(place, name), tokens, page))
+        console.print(f"{page.resolve()}", soft_wrap=True)
+        return
     manifest = pipeline.find(place, name)
     console.print_json(manifest.model_dump_json())
     directory = place.directory(manifest.kind, manifest.id)

@@ -189,6 +189,10 @@ class Workspace:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
+    def remote(self, name: str) -> str:
+        """URL of what this stage has published under a name on an object store; "" on a local root."""
+        return "" if self.root.is_local else f"{self.root.url.rstrip('/')}/{self.kind}/{self.id}/{name}"
+
     def fetch(self, *names: str) -> None:
         """Have here what other machines have written of a remote stage, by patterns of names; own changes stay."""
         if not self.root.is_local:

@@ -22,6 +22,7 @@ from medray.core.digests import remembered_digest
 from medray.core.files import package_directory
 from medray.core.identity import digest_file
 from medray.core.workspace import Workspace
+from medray.model.template import TemplateName
 
 NAME = "base"
 VERSION = 1
@@ -31,7 +32,7 @@ _FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.
 
 
 class TinyShape(Config):
-    """A random Llama of less than a million parameters, its tokenizer trained on the sources' documents."""
+    """A random Llama of less than a million parameters; its tokenizer is trained on the documents or instructions."""
 
     vocab_size: int = Field(ge=300)
     hidden_size: int = Field(ge=16, multiple_of=4)
@@ -59,6 +60,8 @@ class BaseConfig(Config):
     """SHA-256 of the GGUF file, or of the list of (name, SHA-256) of the adopted files; empty: taken by `resolve`."""
     licence: str
     access: Access
+    chat_template: TemplateName | None = None
+    """For a model that has none: the name of a template, which is stored with it. It replaces the model's own."""
     tiny: TinyShape | None = None
     placement: BaseLocation = BaseLocation()
 
@@ -95,7 +98,7 @@ def run(config: BaseConfig, inputs: dict[str, Artifact], workspace: Workspace) -
     shutil.rmtree(directory, ignore_errors=True)
     workspace.journal.progress(0, 1, "models", config.format)
     if config.format == "tiny":
-        run_remote(_make_tiny, config, inputs["sources"].data, directory)
+        run_remote(_make_tiny, config, inputs, directory)
     else:
         files = _weights(_location(config))
         found = _digest(files)
@@ -104,9 +107,12 @@ def run(config: BaseConfig, inputs: dict[str, Artifact], workspace: Workspace) -
                 f"base.digest: the weights there have {found}, expected {config.digest}: "
                 f"get the weights that the recipe names, or set the digest to theirs"
             )
-        run_remote(_convert if config.format == "gguf" else _copy, files, directory)
+        if config.format == "gguf":
+            run_remote(_convert, files, directory)
+        else:
+            run_remote(_copy, files, directory, config.chat_template)
     return {
-        "num_parameters": run_remote(_check, directory),
+        "num_parameters": run_remote(_check, directory, config.chat_template),
         "bytes": sum(path.stat().st_size for path in directory.iterdir()),
     }
 
@@ -203,36 +209,50 @@ def _convert(files: list[Path], directory: Path) -> None:
     convert_gguf(files[0], directory)
 
 
-def _copy(files: list[Path], directory: Path) -> None:
+def _copy(files: list[Path], directory: Path, template: str | None) -> None:
     from medray.model.base import check_model_dir
 
-    check_model_dir(files[0].parent)  # before anything is copied: an error must name the user's own directory
+    check_model_dir(files[0].parent, template)  # before anything is copied: an error must name the user's own directory
     directory.mkdir(parents=True, exist_ok=True)
     for file in files:
         shutil.copyfile(file, directory / file.name)
 
 
-def _make_tiny(config: BaseConfig, sources: Path, directory: Path) -> None:
-    from medray.corpus.readers.formats import reader_of
-    from medray.corpus.sources import files_with_documents
+def _make_tiny(config: BaseConfig, inputs: dict[str, Artifact], directory: Path) -> None:
     from medray.model.base import make_tiny
-    from medray.tables.rows import Piece, read_piece
 
     assert config.tiny is not None
-    files = files_with_documents(sources).items()
-    rows = (r for file, origin in files for r in read_piece(Piece(file), reader_of(origin.format, origin.reading)))
-    texts = [row.fields["text"] for row in rows if row.fields and row.is_good]
+    texts = _documents(inputs["sources"].data) if "sources" in inputs else _answers(inputs["examples"].data)
     make_tiny(directory, texts, **config.tiny.model_dump())
 
 
-def _check(directory: Path) -> int:
-    """The number of parameters of a model directory that passes `check_model_dir`."""
+def _documents(sources: Path) -> list[str]:
+    from medray.corpus.readers.formats import reader_of
+    from medray.corpus.sources import files_with_documents
+    from medray.tables.rows import Piece, read_piece
+
+    files = files_with_documents(sources).items()
+    rows = (r for file, origin in files for r in read_piece(Piece(file), reader_of(origin.format, origin.reading)))
+    return [row.fields["text"] for row in rows if row.fields and row.is_good]
+
+
+def _answers(examples: Path) -> list[str]:
+    from medray.core.schema import EXAMPLE, read_table
+
+    conversations = read_table(examples / "examples.parquet", EXAMPLE).column("messages").to_pylist()
+    return [message["content"] for messages in conversations for message in messages]
+
+
+def _check(directory: Path, template: str | None) -> int:
+    """The number of parameters of a model directory that passes `check_model_dir`, once it has its template."""
     import math
 
     from safetensors import safe_open
 
-    from medray.model.base import check_model_dir
+    from medray.model.base import check_model_dir, set_template
 
+    if template:
+        set_template(directory, template)
     check_model_dir(directory)
     count = 0
     for file in sorted(directory.glob("*.safetensors")):

@@ -21,16 +21,16 @@ from medray.core.config import UserError
 from medray.model.export import save_model
 from medray.model.load import load_tokenizer
 from medray.model.render import stop_ids
+from medray.model.template import chat_template
 
-CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 _PAD, _START, _STOP = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 
 
-def check_model_dir(directory: str | Path) -> None:
-    """Raises UserError, one line, unless the directory holds a model, its tokenizer and a sound chat template."""
+def check_model_dir(directory: str | Path, template: str | None = None) -> None:
+    """Raises UserError, one line, unless the directory holds a model, its tokenizer and a sound chat template.
+
+    template: the name of one that it is to get (`set_template`), in place of its own.
+    """
     directory = Path(directory)
     if not directory.is_dir():
         raise UserError(f"{directory}: no such directory, expected a Hugging Face model directory: correct the path")
@@ -44,7 +44,16 @@ def check_model_dir(directory: str | Path) -> None:
             raise UserError(f"{directory}: no {name}, expected {what}: save it there with save_pretrained")
     if not any(directory.glob("*.safetensors")):
         raise UserError(f"{directory}: no *.safetensors, expected weights: save the model with save_pretrained")
-    stop_ids(load_tokenizer(directory))
+    tokenizer = load_tokenizer(directory)
+    if template:
+        tokenizer.chat_template = chat_template(template, tokenizer)
+    stop_ids(tokenizer)
+
+
+def set_template(directory: str | Path, template: str) -> None:
+    """Give a model directory a chat template by name, in place of its own."""
+    text = chat_template(template, load_tokenizer(directory))
+    (Path(directory) / "chat_template.jinja").write_text(text + "\n")
 
 
 def convert_gguf(gguf: str | Path, directory: str | Path) -> None:
@@ -102,7 +111,7 @@ def make_tiny(
         model_max_length=max_positions,
         clean_up_tokenization_spaces=False,
     )
-    tokenizer.chat_template = CHATML
+    tokenizer.chat_template = chat_template("chatml")
     config = LlamaConfig(
         vocab_size=bpe.get_vocab_size(),
         hidden_size=hidden_size,

@@ -50,10 +50,33 @@ def load_tokenizer(directory: str | Path) -> Any:
     return tokenizer
 
 
-def load_policy(directory: str | Path, dtype: str) -> Any:
-    """A causal language model in evaluation mode, sdpa attention. dtype: "bf16" or "fp32"."""
+def load_policy(directory: str | Path, dtype: str, *, quantize: str | None = None) -> Any:
+    """A causal language model in evaluation mode, sdpa attention. dtype: "bf16" or "fp32".
+
+    quantize: "nf4" packs the weights of linear layers, but the head's, into 4 bits on the present GPU.
+    """
     config = AutoConfig.from_pretrained(_with_config(directory), local_files_only=True)
-    return _load(AutoModelForCausalLM, Path(directory), config, dtype, may_miss=())
+    placed = _packed_weights(quantize, dtype) if quantize else {}
+    return _load(AutoModelForCausalLM, Path(directory), config, dtype, may_miss=(), **placed)
+
+
+def _packed_weights(quantize: str, dtype: str) -> dict[str, Any]:
+    """Arguments of from_pretrained. Source: Dettmers et al. 2023 (QLoRA): NormalFloat4, double quantisation."""
+    from importlib.util import find_spec
+
+    from transformers import BitsAndBytesConfig
+
+    assert quantize == "nf4", f"quantize {quantize!r}, expected nf4"
+    if find_spec("bitsandbytes") is None:
+        raise UserError("adapter.quantize: nf4 needs the package bitsandbytes, which is not installed: install it")
+    packing = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=DTYPES[dtype],
+    )
+    device = torch.cuda.current_device() if torch.cuda.is_available() else "cpu"
+    return {"quantization_config": packing, "device_map": {"": device}}
 
 
 def load_reward_model(directory: str | Path, dtype: str, *, from_policy: bool = False) -> Any:
@@ -105,7 +128,7 @@ def pooled_rewards(model: Any, families: Sequence[Sequence[Sequence[int]]]) -> T
     return model.score(hidden_BTD[rows, spots].to(model.score.weight.dtype)).float().squeeze(-1)
 
 
-def _load(kind: Any, directory: Path, config: Any, dtype: str, may_miss: tuple[str, ...]) -> Any:
+def _load(kind: Any, directory: Path, config: Any, dtype: str, may_miss: tuple[str, ...], **placed: Any) -> Any:
     if not any(directory.glob("*.safetensors")):
         raise UserError(f"{directory}: no *.safetensors, expected weights: save the model there with save_pretrained")
     assert dtype in DTYPES, f"dtype {dtype!r}, expected one of {sorted(DTYPES)}"
@@ -116,6 +139,7 @@ def _load(kind: Any, directory: Path, config: Any, dtype: str, may_miss: tuple[s
         attn_implementation="sdpa",
         local_files_only=True,
         output_loading_info=True,
+        **placed,
     )
     # transformers fills what is missing with random numbers
     missing = sorted(set(report["missing_keys"]) - set(may_miss))

@@ -57,9 +57,10 @@ def render(tokenizer: Any, messages: Messages) -> Rendered:
     pieces, _ = _pieces(tokenizer, messages)
     ids: list[int] = []
     loss_mask: list[int] = []
-    prompt_length = 0
+    prompt_length, before = 0, ""
     for text, in_loss in pieces:
-        piece = _encode(tokenizer, text)
+        piece = _encode(tokenizer, text, before)
+        before = text or before
         if in_loss:
             prompt_length = len(ids)
         ids += piece
@@ -76,7 +77,8 @@ def render_prompt(tokenizer: Any, messages: Messages) -> list[int]:
     if messages[-1]["role"] == "assistant":
         raise UserError("messages: the last role is 'assistant', expected a question to answer: drop the answer")
     pieces, rest = _pieces(tokenizer, messages)
-    ids = [i for text, _ in pieces for i in _encode(tokenizer, text)] + _encode(tokenizer, rest)
+    texts = [*(text for text, _ in pieces), rest]
+    ids = [i for before, text in zip(["", *texts], texts, strict=False) for i in _encode(tokenizer, text, before)]
     _check_bos(tokenizer, ids)
     return ids
 
@@ -154,13 +156,36 @@ def _apply(tokenizer: Any, messages: Messages, *, generate: bool) -> str:
         raise UserError(f"chat template: cannot write {[m['role'] for m in plain]} ({reason}): mend either") from error
 
 
-def _encode(tokenizer: Any, text: str) -> list[int]:
-    return tokenizer(text, add_special_tokens=False).input_ids if text else []
+def _encode(tokenizer: Any, text: str, before: str = "") -> list[int]:
+    """Ids of a text that follows another one.
+
+    Trap: SentencePiece tokenizers (Llama 2, Mistral) begin any text with a space. So it is tokenised behind what it
+    follows: the special token that ends it, else a line feed, with which nothing merges.
+    """
+    if not text:
+        return []
+    special = _special_texts(tokenizer)
+    anchor = next((token for token in special if before.endswith(token)), "\n") if before else ""
+    if anchor == "\n" and not _begins_with_space(tokenizer):
+        anchor = ""
+    skipped = tokenizer(anchor, add_special_tokens=False).input_ids if anchor else []
+    ids = tokenizer(anchor + text, add_special_tokens=False).input_ids
+    assert ids[: len(skipped)] == skipped, f"{text[:20]!r} merges with {anchor!r} before it"
+    return ids[len(skipped) :]
+
+
+@lru_cache(maxsize=16)
+def _begins_with_space(tokenizer: Any) -> bool:
+    first, alone, both = (tokenizer(text, add_special_tokens=False).input_ids for text in ("\n", "a", "\na"))
+    return both != first + alone
 
 
 def _stop_text(tokenizer: Any) -> str:
     if not tokenizer.chat_template:
-        raise UserError(f"{tokenizer.name_or_path}: no chat template: add chat_template.jinja to the model directory")
+        raise UserError(
+            f"{tokenizer.name_or_path}: no chat template: add chat_template.jinja to the model directory, or name one "
+            "in base.chat_template"
+        )
     return _probe(tokenizer, tokenizer.chat_template)
 
 
@@ -170,26 +195,30 @@ def _probe(tokenizer: Any, template: str) -> str:
     name = tokenizer.name_or_path
     without, prompt = (_apply(tokenizer, _PROBE, generate=generate) for generate in (False, True))
     whole = _apply(tokenizer, [*_PROBE, _PROBE_ANSWER], generate=False)
-    if without == prompt or not prompt.startswith(without):
-        raise UserError(f"{name}: chat template ignores add_generation_prompt: mend chat_template.jinja")
-    header = prompt[len(without) :]
-    rest = whole.removeprefix(prompt)
+    # [/INST] at a question's end is Llama 2's and Mistral's generation prompt: there the flag changes nothing
+    ignored = f"{name}: chat template ignores add_generation_prompt: mend chat_template.jinja"
+    rest = whole.removeprefix(prompt).lstrip(" ")
     if whole == rest or not rest.startswith(_PROBE_ANSWER["content"]):
-        raise UserError(f"{name}: chat template doubles or changes the assistant header {header!r}: mend the template")
+        header = prompt.removeprefix(without)
+        doubled = f"{name}: chat template doubles or changes the assistant header {header!r}: mend the template"
+        raise UserError(ignored if without == prompt else doubled)
     tail = rest.removeprefix(_PROBE_ANSWER["content"])
-    if header.strip() and header.strip() in tail:
-        raise UserError(f"{name}: chat template adds the assistant header after an answer: mend chat_template.jinja")
-    stops = sorted((tail.find(text), text) for text in _special_texts(tokenizer) if text in tail)
-    if not stops or stops[0][0] != 0:
+    stop = next((text for text in _special_texts(tokenizer) if tail.lstrip().startswith(text)), None)
+    if stop is None:
         raise UserError(f"{name}: chat template ends an answer with {tail!r}, expected a stop token: mend the template")
-    if stops[0][1] == tokenizer.pad_token:
-        raise UserError(f"{name}: the stop token {stops[0][1]!r} is also the pad token: set another pad token")
-    return stops[0][1]
+    if after := tail.lstrip().removeprefix(stop).strip():
+        added = f"{name}: chat template adds {after!r} after an answer: mend chat_template.jinja"
+        raise UserError(ignored if without == prompt else added)
+    if stop == tokenizer.pad_token:
+        raise UserError(f"{name}: the stop token {stop!r} is also the pad token: set another pad token")
+    return stop
 
 
+@lru_cache(maxsize=16)
 def _special_texts(tokenizer: Any) -> list[str]:
+    """Special tokens of the vocabulary, longest first."""
     added = [str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special]
-    return sorted({*tokenizer.all_special_tokens, *added})
+    return sorted({*tokenizer.all_special_tokens, *added}, key=lambda text: (-len(text), text))
 
 
 @lru_cache(maxsize=16)
@@ -203,10 +232,15 @@ def _adds_bos(tokenizer: Any) -> bool:
 
 
 def _check_bos(tokenizer: Any, ids: list[int]) -> None:
-    if _adds_bos(tokenizer) and (ids[0] != tokenizer.bos_token_id or ids.count(tokenizer.bos_token_id) != 1):
+    """One at the start, and no other but right behind a stop token, where Llama 2 begins each exchange with one."""
+    if not _adds_bos(tokenizer):
+        return
+    bos, stop = tokenizer.bos_token_id, stop_ids(tokenizer)[0]
+    found = [at for at, token in enumerate(ids) if token == bos and (at == 0 or ids[at - 1] != stop)]
+    if found != [0]:
         raise UserError(
-            f"{tokenizer.name_or_path}: chat template writes {ids.count(tokenizer.bos_token_id)} BOS tokens, expected "
-            f"one {tokenizer.bos_token!r} at the start: mend chat_template.jinja"
+            f"{tokenizer.name_or_path}: chat template writes {len(found)} BOS tokens, expected one "
+            f"{tokenizer.bos_token!r} at the start: mend chat_template.jinja"
         )
 
 

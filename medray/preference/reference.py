@@ -46,7 +46,8 @@ class ReferenceConfig(RenderConfig):
 def run(config: ReferenceConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, Any]:
     """inputs: reference (a policy, data/model), pairs (data/pairs.parquet, its train split).
 
-    Counters: num_pairs, num_oversize, num_tokens, reference_margin_mean (log-prob of chosen minus rejected, nats).
+    Counters: num_pairs, num_oversize, num_truncated, num_tokens, reference_margin_mean (log-prob of chosen minus
+    rejected, nats).
     """
     from medray.tables.shards import run_remote
 
@@ -63,14 +64,13 @@ def add_reference(config: ReferenceConfig, model: Path, pairs_path: Path, worksp
     tokenizer = load_tokenizer(model)
     rows = [row for row in read_table(pairs_path, PAIR).to_pylist() if row["split"] == "train"]
     rows.sort(key=lambda row: (stable_hash("reference order", row["id"]), row["id"]))
-    pairs, num_oversize = render_rows(
-        rows, lambda row: render_pair(tokenizer, row), config, config.max_tokens, workspace
-    )
+    usable, counts = render_rows(rows, lambda row: render_pair(tokenizer, row), config, config.max_tokens, workspace)
+    pairs = [pair for _, pair in usable]
     values = _logprobs(config, model, pairs, workspace)
     facts = write_store(workspace.data / "store", "pairs", model, pairs, references=values.tolist())
     return {
         "num_pairs": len(pairs),
-        "num_oversize": num_oversize,
+        **counts,
         "num_tokens": facts["num_tokens"],
         "reference_margin_mean": float(np.mean(values[:, 0] - values[:, 1])),
     }

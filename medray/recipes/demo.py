@@ -77,6 +77,7 @@ def demo() -> Recipe:
         sft=SFTConfig(
             optimization=optimization(1e-4, global_batch=1, weight_decay=0.01, warmup_fraction=0.1),
             block_tokens=512,
+            packing="best_fit",
             oversize="drop",
             num_examples=None,
             placement=TrainPlacement(checkpoint_every_steps=40),

@@ -32,7 +32,7 @@ class RewardConfig(RenderConfig):
 def run(config: RewardConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, Any]:
     """inputs: model (the SFT policy, data/model), pairs (data/pairs.parquet); held-out pairs are left for evaluation.
 
-    Counters: num_pairs, num_oversize, and those of training.
+    Counters: num_pairs, num_oversize, num_truncated, and those of training.
     """
     from medray.tables.shards import run_remote
     from medray.train.launch import fit
@@ -59,8 +59,7 @@ def render_pairs(config: RewardConfig, model: Path, pairs_path: Path, workspace:
 
     tokenizer = load_tokenizer(model)
     rows = choose_rows(read_table(pairs_path, PAIR).to_pylist(), config.num_pairs, config.optimization.rng_seed, NAME)
-    pairs, num_oversize = render_rows(
-        rows, lambda row: render_pair(tokenizer, row), config, config.max_tokens, workspace
-    )
+    usable, counts = render_rows(rows, lambda row: render_pair(tokenizer, row), config, config.max_tokens, workspace)
+    pairs = [pair for _, pair in usable]
     write_store(workspace.scratch / "store", "pairs", model, pairs)
-    workspace.mark_done("render", num_pairs=len(pairs), num_oversize=num_oversize)
+    workspace.mark_done("render", num_pairs=len(pairs), **counts)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 from pydantic import Field
 
 from medray.core.artifact import Artifact
-from medray.core.schema import EXAMPLE, read_table
 from medray.core.workspace import Workspace
-from medray.tables.rendered import RenderConfig, choose_rows, render_rows, write_store
-from medray.text.packing import best_fit, padding_fraction
+from medray.model.adapter import Adapter
+from medray.sft.render import pack_examples, parts_of, render_part
+from medray.tables.rendered import RenderConfig
 from medray.train.config import Optimization, TrainPlacement
 
 NAME = "sft"
-VERSION = 1
+VERSION = 2
 EQUALITY = "numeric"
-_SHOWN = 8
-"""Examples on the page tokens.html beside the journal: what the model is trained to say."""
 
 
 class SFTConfig(RenderConfig):
@@ -26,58 +24,46 @@ class SFTConfig(RenderConfig):
 
     optimization: Optimization
     block_tokens: int = Field(ge=8)
-    """Several whole examples share a block without seeing each other; one longer than a block is oversize."""
+    """Several examples share a block without seeing each other; one longer than a block is oversize."""
+    packing: Literal["none", "best_fit", "concatenate"]
+    """none: every example is a row, and global_batch counts examples. best_fit: no example is split. concatenate:
+    examples lie end to end in hash order and are cut at block ends; what is cut off goes on in the next block without
+    seeing its beginning, and a block with no answer in it is left out. No row is ever padded."""
     num_examples: int | None
     """Taken from the train split in hash order; None: all."""
+    adapter: Adapter | None = None
+    """Train low-rank changes of some matrices and merge them at the end; None: train all weights."""
     placement: TrainPlacement = TrainPlacement()
 
 
 def run(config: SFTConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, Any]:
     """inputs: model (data/model), examples (data/examples.parquet).
 
-    Counters: num_examples, num_oversize, num_blocks, padding_fraction, and those of training. Raises UserError when
-    there are fewer examples than wanted, too many bad ones, or an oversize one where that is an error.
+    The result is data/model, a plain model; of an adapter, data/adapter too. Counters: num_oversize, num_truncated,
+    those of `pack_examples` and of training. Raises UserError when the adapter's targets are not in the model, there
+    are fewer examples than wanted, too many bad ones, or an oversize one where that is an error.
     """
-    from medray.tables.shards import run_remote
+    from medray.model.adapter import check_targets
+    from medray.tables.shards import Shard, run_remote, run_shards
     from medray.train.launch import fit
     from medray.train.objective import CausalLM
 
-    model = inputs["model"].data / "model"
-    if not workspace.is_done("render"):
-        run_remote(render_examples, config, model, inputs["examples"].data / "examples.parquet", workspace)
+    model, path = inputs["model"].data / "model", inputs["examples"].data / "examples.parquet"
+    if config.adapter:
+        run_remote(check_targets, model, config.adapter)
+    parts = parts_of(config, path)
+    render = partial(render_part, config=config, model=model, path=path, workspace=workspace)
+    rendered = run_shards(workspace, parts, render, unit="parts rendered")
+    pack = partial(pack_examples, config=config, model=model, parts=parts, workspace=workspace)
+    packed = run_shards(workspace, [Shard("pack")], pack, unit="stores packed")
     trained = fit(
-        objective=CausalLM(),
+        objective=CausalLM(adapter=config.adapter),
         model=model,
         store=workspace.scratch / "store",
+        store_url=workspace.remote("scratch/store"),
         optimization=config.optimization,
         placement=config.placement,
         workspace=workspace,
     )
-    return {**workspace.marks()["render"], **trained}
-
-
-def render_examples(config: SFTConfig, model: Path, examples_path: Path, workspace: Workspace) -> None:
-    """Render, pack and write the token store into scratch/store; its facts are those of the mark "render"."""
-    from medray.model.load import load_tokenizer
-    from medray.model.render import render, tokens_page
-
-    tokenizer = load_tokenizer(model)
-    rows = read_table(examples_path, EXAMPLE).to_pylist()
-    rows = choose_rows(rows, config.num_examples, config.optimization.rng_seed, NAME)
-    rendered, num_oversize = render_rows(
-        rows, lambda row: [render(tokenizer, row["messages"])], config, config.block_tokens, workspace
-    )
-    examples = [example for [example] in rendered]
-    lengths = [len(example.ids) for example in examples]
-    blocks = best_fit(lengths, config.block_tokens)
-    units = [[examples[i] for i in block] for block in blocks]
-    write_store(workspace.scratch / "store", "sft", model, units, block_tokens=config.block_tokens)
-    page = tokens_page(tokenizer, examples[:_SHOWN], f"{workspace.label}: what is in the loss")
-    (workspace.local / "tokens.html").write_text(page)
-    workspace.mark_done(
-        "render",
-        num_examples=len(examples),
-        num_oversize=num_oversize,
-        num_blocks=len(blocks),
-        padding_fraction=padding_fraction(lengths, blocks, config.block_tokens),
-    )
+    counts = {name: sum(facts[name] for facts in rendered.values()) for name in ("num_oversize", "num_truncated")}
+    return {**packed["pack"], **counts, **trained}

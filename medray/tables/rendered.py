@@ -24,8 +24,10 @@ _ROWS_PER_SHARD = 1024
 class RenderConfig(Config):
     """What becomes of rows that are too long or cannot be rendered."""
 
-    oversize: Literal["drop", "error"]
-    """Of a row with a sequence beyond the stage's limit of tokens; none is ever cut: an answer's end is what counts."""
+    oversize: Literal["drop", "truncate_history", "error"]
+    """Of a row with a sequence beyond the stage's limit of tokens. `truncate_history`: the oldest question and its
+    answer leave, then the next, until the rest fits; the system message stays. Where the last question is too long by
+    itself the row is dropped: no text is ever cut inside."""
     max_bad_fraction: float = Field(default=0.01, ge=0, le=1)
     """Largest share of rows that may fail to render (quarantined with the reason)."""
 
@@ -36,10 +38,15 @@ def choose_rows(
     """`num_rows` (None: all) of the train split in hash order of their ids. Raises UserError when there are fewer."""
     train = [row for row in rows if row["split"] == "train"]
     train.sort(key=lambda row: (stable_hash(f"{stage} order", rng_seed, row["id"]), row["id"]))
-    wanted = len(train) if num_rows is None else num_rows
-    if not 0 < wanted <= len(train):
-        raise UserError(f"{stage}: {wanted} rows wanted, {len(train)} in the train split: want fewer, or make more")
-    return train[:wanted]
+    return train[: num_wanted(stage, len(train), num_rows)]
+
+
+def num_wanted(stage: str, num_there: int, num_rows: int | None) -> int:
+    """`num_rows`, or all where it is None. Raises UserError when there are fewer, or none."""
+    wanted = num_there if num_rows is None else num_rows
+    if not 0 < wanted <= num_there:
+        raise UserError(f"{stage}: {wanted} rows wanted, {num_there} in the train split: want fewer, or make more")
+    return wanted
 
 
 def render_rows(
@@ -48,33 +55,59 @@ def render_rows(
     config: RenderConfig,
     max_tokens: int,
     workspace: Workspace,
-) -> tuple[list[list[Rendered]], int]:
-    """The sequences of each usable row, and the number of rows dropped because one is longer than max_tokens.
+    *,
+    mark: str = "render",
+    num_rows: int | None = None,
+) -> tuple[list[tuple[dict[str, Any], list[Rendered]]], dict[str, int]]:
+    """Each usable row with its sequences; how many rows were dropped as too long (num_oversize), and how many lost some
+    of their history, so of their messages, to fit (num_truncated).
 
-    Raises UserError when too many rows cannot be rendered, and for a row too long where that is an error.
+    mark, num_rows: of a part, its key and the rows of all parts. A row with a sequence of which no token is in the
+    loss is bad. Raises UserError when too many rows are bad, and for a row too long where that is an error.
     """
-    rendered, bad, num_oversize = [], [], 0
+    usable, bad, counts = [], [], {"num_oversize": 0, "num_truncated": 0}
     for number, row in enumerate(rows):
-        if number % 256 == 0:
+        if num_rows is None and number % 256 == 0:
             workspace.journal.progress(number, len(rows), "rows rendered")
         try:
             sequences = render_row(row)
+            if _longest(sequences) > max_tokens and config.oversize == "truncate_history":
+                row, sequences = _with_less_history(row, render_row, max_tokens)
+                counts["num_truncated"] += _longest(sequences) <= max_tokens
+            if not all(any(sequence.loss_mask[1:]) for sequence in sequences):
+                raise UserError("no token in the loss, expected an answer: drop the row")
         except UserError as error:
             bad.append({"where": f"row {row['id']}", "reason": str(error), "row": row})
             continue
-        longest = max(len(sequence.ids) for sequence in sequences)
-        if longest <= max_tokens:
-            rendered.append(sequences)
-        elif config.oversize == "drop":
-            num_oversize += 1
-        else:
+        if _longest(sequences) <= max_tokens:
+            usable.append((row, sequences))
+        elif config.oversize == "error":
             raise UserError(
-                f"{workspace.label}: row {row['id']} is {longest} tokens, expected at most {max_tokens}: raise the "
-                'limit, or set oversize to "drop"'
+                f"{workspace.label}: row {row['id']} is {_longest(sequences)} tokens, expected at most {max_tokens}: "
+                'raise the limit, or set oversize to "drop" or "truncate_history"'
             )
-    workspace.quarantine("render", bad)
-    workspace.check_quarantine(len(rows), config.max_bad_fraction)
-    return rendered, num_oversize
+        else:
+            counts["num_oversize"] += 1
+    workspace.quarantine(mark, bad)
+    workspace.check_quarantine(len(rows) if num_rows is None else num_rows, config.max_bad_fraction)
+    return usable, counts
+
+
+def _longest(sequences: Sequence[Rendered]) -> int:
+    return max(len(sequence.ids) for sequence in sequences)
+
+
+def _with_less_history(
+    row: dict[str, Any], render_row: Callable[[dict[str, Any]], list[Rendered]], max_tokens: int
+) -> tuple[dict[str, Any], list[Rendered]]:
+    """A row without its oldest exchanges, as few as must leave, and its sequences; the whole one where none helps."""
+    messages = row["messages"]
+    questions = [index for index, message in enumerate(messages) if message["role"] == "user"]
+    for index in questions[1:]:
+        shorter = {**row, "messages": [*messages[: questions[0]], *messages[index:]]}
+        if _longest(sequences := render_row(shorter)) <= max_tokens:
+            return shorter, sequences
+    return row, render_row(row)
 
 
 def write_store(

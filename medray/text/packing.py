@@ -1,10 +1,13 @@
-"""Packing whole sequences into blocks: no sequence is split and none is lost. (Cutting a stream of documents at block
-ends, as pretraining does, is `text.mixture.cut_blocks`.)"""
+"""Packing sequences into blocks: whole ones where each fits best, or end to end and cut at block ends. None is lost.
+(Pretraining, whose documents come as a stream, has `text.mixture.cut_blocks`.)"""
 
 from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
+
+Piece = tuple[int, int, int]
+"""(index of a sequence, first token, token after the last)"""
 
 
 def best_fit(lengths: Sequence[int], block_tokens: int) -> list[list[int]]:
@@ -31,6 +34,33 @@ def best_fit(lengths: Sequence[int], block_tokens: int) -> list[list[int]]:
     return blocks
 
 
-def padding_fraction(lengths: Sequence[int], blocks: Sequence[Sequence[int]], block_tokens: int) -> float:
+def concatenate(lengths: Sequence[int], block_tokens: int) -> list[list[Piece]]:
+    """The pieces of each block when sequences lie end to end, in the order given, and are cut at block ends.
+
+    All blocks but the last are full. A sequence at a block's end goes on in the next block.
+    """
+    assert all(length > 0 for length in lengths), "a sequence is empty"
+    blocks: list[list[Piece]] = []
+    free = 0
+    for index, length in enumerate(lengths):
+        start = 0
+        while start < length:
+            if not free:
+                blocks.append([])
+                free = block_tokens
+            stop = min(length, start + free)
+            blocks[-1].append((index, start, stop))
+            free -= stop - start
+            start = stop
+    return blocks
+
+
+def whole_pieces(lengths: Sequence[int], blocks: Sequence[Sequence[int]]) -> list[list[Piece]]:
+    """Blocks of whole sequences, such as `best_fit` gives, as pieces."""
+    return [[(index, 0, lengths[index]) for index in block] for block in blocks]
+
+
+def padding_fraction(blocks: Sequence[Sequence[Piece]], block_tokens: int) -> float:
     """Share of block tokens that stay empty: 0 is perfect packing."""
-    return 1 - sum(lengths[i] for block in blocks for i in block) / (block_tokens * len(blocks)) if blocks else 0.0
+    num_tokens = sum(stop - start for block in blocks for _, start, stop in block)
+    return 1 - num_tokens / (block_tokens * len(blocks)) if blocks else 0.0

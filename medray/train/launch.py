@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,47 @@ def _raise_mistake(run_directory: Path) -> None:
         message = json.loads(path.read_text())
         shutil.rmtree(run_directory, ignore_errors=True)
         raise UserError(message)
+
+
+def run_fixed(
+    work: Callable[[dict[str, Any]], Any], job: Any, directory: Path, label: str, num_workers: int, *, use_gpu: bool
+) -> Any:
+    """What `work({"job": job})` returns on rank 0 of a fixed number of workers with a process group; tried once.
+
+    directory: shared by driver and workers. A UserError of a worker is raised here as itself.
+    """
+    import ray
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    def guarded(config: dict[str, Any]) -> Any:
+        try:
+            return work(config)
+        except UserError as error:
+            (directory / MISTAKE).write_text(json.dumps(str(error)))
+
+    logging.getLogger("ray.train").setLevel(logging.WARNING)
+    trainer = TorchTrainer(
+        guarded,
+        train_loop_config={"job": job},
+        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=_COLLECTIVE_TIMEOUT_S),
+        scaling_config=ScalingConfig(
+            num_workers=num_workers,
+            use_gpu=use_gpu,
+            resources_per_worker={"CPU": 1, "GPU": 1} if use_gpu else {"CPU": 1},
+        ),
+        run_config=RunConfig(
+            name="run",
+            storage_path=str(directory),
+            worker_runtime_env={"env_vars": {} if use_gpu else _WORKER_ENVIRONMENT},
+        ),
+    )
+    try:
+        result = trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        raise RuntimeError(_first_failure(label, error)) from error
+    _raise_mistake(directory)
+    return result.return_value
 
 
 def _first_failure(label: str, error: Exception) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from medray.core.config import Config, UserError
+from medray.model.adapter import Adapter
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +35,10 @@ class Objective(Config, ABC):
 
         return load_policy(model, dtype)
 
+    def finished(self, model: Any, data: Path) -> Any:
+        """The trained model as it is handed on, a plain one; what else there is to keep goes into `data`."""
+        return model
+
     def num_units(self, store: BlockStore, row: int) -> int:
         """What the loss is divided by, for one row: here its loss tokens."""
         return store.num_loss_tokens(row)
@@ -48,7 +53,24 @@ class Objective(Config, ABC):
 
 
 class CausalLM(Objective):
-    """Next-token prediction on the loss tokens: pretraining and SFT."""
+    """Next-token prediction on the loss tokens: pretraining and SFT, of all weights or of an adapter."""
+
+    adapter: Adapter | None = None
+
+    def load(self, model: Path, dtype: str) -> Any:
+        """The causal language model, with the adapter in it."""
+        from medray.model.adapter import load_adapted
+
+        return load_adapted(model, dtype, self.adapter) if self.adapter else super().load(model, dtype)
+
+    def finished(self, model: Any, data: Path) -> Any:
+        """The adapter merged into the weights, and by itself in data/"adapter"."""
+        from medray.model.adapter import merge, save_adapter
+
+        if not self.adapter:
+            return model
+        save_adapter(model, self.adapter, data / "adapter")
+        return merge(model)
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Sums]:
         """Sum over loss tokens of -log p(token | its own sequence before it), nats."""

@@ -164,6 +164,7 @@ def _export(job: Job) -> None:
     assert found is not None, f"{job.workspace.checkpoints}: no checkpoint after training"
     model = job.objective.load(job.model, job.optimization.dtype)
     CheckpointReader(found).load_model(model)
+    model = job.objective.finished(model, job.workspace.data)
     target = job.workspace.data / "model"
     shutil.rmtree(target, ignore_errors=True)
     card = {

@@ -26,13 +26,14 @@ HOMES = {
     "vllm": ("medray/generate/engine.py",),
     "deepspeed": ("medray/train/zero.py",),
     "trl": ("medray/train/trl_methods.py",),
+    "peft": ("medray/model/adapter.py",),
     "ray.data": ("medray/tables/", "medray/generate/engine.py"),
     "ray.train": ("medray/train/launch.py", "medray/train/worker.py", "medray/train/elastic.py"),
     "ray.serve": ("medray/serve/",),
     "typer": ("medray/cli.py",),
     "matplotlib": ("medray/page/", "medray/report/plots.py", "medray/corpus/plots.py"),
+    "jinja2": ("medray/page/", "medray/model/render.py", "medray/sft/rows.py"),
     "pycld2": ("medray/text/language.py",),
-    "jinja2": ("medray/page/", "medray/model/render.py"),
 }
 HEAVY = ("torch", "ray", "transformers", "vllm", "deepspeed", "trl", "datasets", "matplotlib", "pandas")
 LIGHT_CEILING = ("core", "text", "recipes", "pipeline", "cli", "display", "plan")
@@ -113,6 +114,7 @@ def test_third_party_imports_are_declared():
     elsewhere |= {"flash_attn", "liger_kernel"}  # kernels of a GPU, where installed
     elsewhere |= {"pydantic_core", "markupsafe", "yaml", "packaging"}  # with pydantic, jinja2, pyyaml, pytest
     elsewhere |= {"wandb", "mlflow"}  # trackers, when configured
+    elsewhere |= {"mistral_common"}  # with vllm
     problems = set()
     for module in modules("medray") + modules("tests") + modules("jobs"):
         for name, line in module.imports():

@@ -85,6 +85,23 @@ def test_verify_and_plan(medray, tiny_root, stages):
     assert "optimization.learning_rate: 0.004 -> 0.001" in done.stdout
 
 
+def test_show_prints_what_of_a_conversation_is_in_the_loss(medray, tiny_root, tmp_path):
+    file = tmp_path / "chat.jsonl"
+    turns = [{"role": "user", "content": "Which organ?"}, {"role": "assistant", "content": "The eye."}]
+    file.write_text(json.dumps({"messages": turns}) + "\n")
+    for name in ("sft", "tiny"):  # a trained model, and a recipe by its base
+        done = medray("show", name, "--tokens", file, "--root", tiny_root, timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert "Which organ?<|im_end|>" in done.stdout and "\u27e6The eye.<|im_end|>\u27e7" in done.stdout
+        assert (tmp_path / "chat.jsonl.html").read_text().count('class="loss"') > 2
+    file.write_text('{"text": "no"}\n')
+    done = medray("show", "sft", "--tokens", file, "--root", tiny_root, timeout=120)
+    assert done.returncode == 2 and "row 1: no list `messages`" in done.stderr
+    done = medray("show", "sources", "--tokens", file, "--root", tiny_root, timeout=120)
+    assert done.returncode == 2 and "sources: holds no model" in done.stderr
+    assert "tokens in the loss: " in medray("show", "sft", "--root", tiny_root, timeout=120).stdout
+
+
 def test_diff_names_the_changed_field(medray, tiny_root, tmp_path):
     for name in ("sources", "base"):
         shutil.copytree(tiny_root / name, tmp_path / "other" / name)

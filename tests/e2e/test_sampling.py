@@ -153,6 +153,39 @@ def test_missing_model_is_a_user_error(draw):
 
 
 @pytest.mark.full
+def test_a_merged_adapter_says_what_the_adapted_model_says(draw, models):
+    import torch
+
+    from medray.model.adapter import Adapter, load_adapted, merge
+    from medray.model.export import save_model
+    from medray.model.load import load_tokenizer
+
+    adapter = Adapter(rank=4, alpha=8, dropout=0.0, targets=("q_proj", "v_proj", "down_proj"))
+    model, tokenizer = load_adapted(models / "a", "fp32", adapter), load_tokenizer(models / "a")
+    torch.manual_seed(0)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.5)
+
+    def greedy(prompt):
+        with torch.no_grad():
+            whole = model.generate(
+                input_ids=torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+                do_sample=False, max_new_tokens=SAMPLING.max_tokens, eos_token_id=tokenizer.eos_token_id,
+            )  # fmt: skip
+        return whole[0, len(prompt) :].tolist()
+
+    before, _ = draw("a", "unadapted", num_completions=1, temperature=0.0)
+    rows = read_table(before.data / "completions", COMPLETION).to_pylist()
+    said = {row["prompt_id"]: greedy(row["prompt_token_ids"]) for row in rows}
+    assert any(row["token_ids"] != said[row["prompt_id"]] for row in rows), "the adapter changes nothing"
+    save_model(merge(model), tokenizer, models / "merged", {"title": "merged"})
+    after, _ = draw("merged", "merged", num_completions=1, temperature=0.0)
+    for row in read_table(after.data / "completions", COMPLETION).to_pylist():
+        assert row["token_ids"] == said[row["prompt_id"]]
+
+
+@pytest.mark.full
 def test_a_killed_engine_costs_a_retry(draw):
     whole, _ = draw("b", "unhurt")
     os.kill(engine_facts()["pid"], signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 
@@ -157,3 +158,24 @@ def test_incomplete_weights_are_refused(tiny_model, tmp_path):
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match="1 weights are missing"):
         load_policy(tmp_path, "fp32")
+
+
+def test_a_base_without_a_template_gets_one_by_name_and_keeps_it(tiny_model, tmp_path):
+    from medray.corpus.base import _check, _copy
+    from medray.model.render import render_prompt
+    from medray.model.tokenizer import tokenizer_digest
+
+    bare = tmp_path / "bare"
+    shutil.copytree(tiny_model, bare)
+    (bare / "chat_template.jinja").unlink()
+    files = sorted(bare.glob("*.json")) + sorted(bare.glob("*.safetensors"))
+    with pytest.raises(UserError, match="no chat template.*or name one in base.chat_template"):
+        _copy(files, tmp_path / "refused", None)
+    _copy(files, tmp_path / "model", "alpaca")
+    assert _check(tmp_path / "model", "alpaca") > 0
+    tokenizer = load_tokenizer(tmp_path / "model")
+    prompt = tokenizer.decode(render_prompt(tokenizer, [{"role": "user", "content": "Which organ makes bile?"}]))
+    assert prompt.startswith("Below is an instruction") and prompt.endswith("makes bile?\n\n### Response:")
+    assert tokenizer_digest(tmp_path / "model") != tokenizer_digest(bare)
+    with pytest.raises(UserError, match="ends an answer with .* expected a stop token"):
+        _copy(files, tmp_path / "other", "llama3")  # whose special tokens this vocabulary lacks

@@ -2,7 +2,7 @@
 
 import shutil
 
-import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from medray.core.config import UserError
@@ -13,8 +13,11 @@ from medray.model.load import load_tokenizer
 from medray.model.render import render, render_completion
 from medray.preference.reference import ReferenceConfig, add_reference
 from medray.reward.train import RewardConfig, render_pairs
-from medray.sft.train import SFTConfig, render_examples
+from medray.sft.render import pack_examples, parts_of, render_part
+from medray.sft.train import SFTConfig
 from medray.tables.blocks import BlockStore
+from medray.tables.rendered import choose_rows
+from medray.tables.shards import Shard
 from medray.train.config import Optimization, TrainPlacement
 from medray.train.forward import ForwardRow, sequence_logprobs
 from medray.train.launch import fit
@@ -24,6 +27,7 @@ OPTIMIZATION = Optimization(
     learning_rate=1e-3, schedule="constant", warmup_fraction=0.0, min_learning_rate_fraction=0.0, optimizer="adamw",
     betas=(0.9, 0.95), weight_decay=0.0, gradient_clip=1.0, global_batch=4, epochs=1, dtype="fp32", rng_seed=0,
 )  # fmt: skip
+CONFIG = SFTConfig(optimization=OPTIMIZATION, block_tokens=160, packing="best_fit", oversize="drop", num_examples=None)
 
 
 @pytest.fixture
@@ -55,17 +59,11 @@ def test_sft_store_holds_every_example_once(tiny_model, workspace, tmp_path):
     rows = examples(20)
     rows.append({**rows[0], "id": "long", "messages": [*question(99), {"role": "assistant", "content": "lung " * 200}]})
     write_table(tmp_path / "examples.parquet", rows, EXAMPLE)
-    config = SFTConfig(optimization=OPTIMIZATION, block_tokens=160, oversize="drop", num_examples=None)
-    render_examples(config, tiny_model, tmp_path / "examples.parquet", workspace)
-    store, found = BlockStore(workspace.scratch / "store"), []
-    for i in range(len(store)):
-        row = store[i]
-        starts = np.cumsum(row.lengths) - row.lengths
-        for start, stop in zip(starts, np.cumsum(row.lengths), strict=True):
-            found.append((row.input_ids[start:stop].tolist(), row.loss_mask[start:stop].tolist()))
+    config = CONFIG
+    facts = render_examples(config, tiny_model, tmp_path / "examples.parquet", workspace)
+    store, found = stored(workspace)
     rendered = [render(load_tokenizer(tiny_model), row["messages"]) for row in rows[:20]]
     assert sorted(found) == sorted((r.ids, r.loss_mask) for r in rendered)
-    facts = workspace.marks()["render"]
     assert facts["num_examples"] == 20 and facts["num_oversize"] == 1 and facts["num_blocks"] == len(store)
     with pytest.raises(UserError, match="row long is .* tokens, expected at most 160"):
         strict = config.model_copy(update={"oversize": "error"})
@@ -75,9 +73,96 @@ def test_sft_store_holds_every_example_once(tiny_model, workspace, tmp_path):
         render_examples(more, tiny_model, tmp_path / "examples.parquet", workspace)
 
 
+def render_examples(config, model, path, workspace):
+    """What the stage does, without Ray: its facts."""
+    shards = parts_of(config, path)
+    counts = [render_part(s, config=config, model=model, path=path, workspace=workspace) for s in shards]
+    facts = pack_examples(Shard("pack"), config=config, model=model, parts=shards, workspace=workspace)
+    return {**facts, **{name: sum(part[name] for part in counts) for name in counts[0]}}
+
+
+def stored(workspace):
+    """(ids, loss mask) of every sequence of the store, in order."""
+    store, found = BlockStore(workspace.scratch / "store"), []
+    for i in range(len(store)):
+        row, stop = store[i], 0
+        for length in row.lengths:
+            start, stop = stop, stop + length
+            found.append((row.input_ids[start:stop].tolist(), row.loss_mask[start:stop].tolist()))
+    return store, found
+
+
+def test_concatenated_examples_lie_end_to_end_and_cut_ones_go_on_alone(tiny_model, workspace, tmp_path):
+    rows = examples(20)
+    long = [{"role": "user", "content": "lung " * 200}, {"role": "assistant", "content": "Yes."}]
+    write_table(tmp_path / "examples.parquet", [*rows, {**rows[0], "id": "long", "messages": long}], EXAMPLE)
+    config = CONFIG.model_copy(update={"block_tokens": 100, "packing": "concatenate"})
+    facts = render_examples(config, tiny_model, tmp_path / "examples.parquet", workspace)
+    store, found = stored(workspace)
+    assert all(store.num_tokens(i) == 100 for i in range(len(store) - 1))
+    order = choose_rows(rows, None, OPTIMIZATION.rng_seed, "sft")
+    rendered = [render(load_tokenizer(tiny_model), row["messages"]) for row in order]
+    assert facts["num_oversize"] == 1, "what is too long is left out before packing"
+    assert sum((ids for ids, _ in found), []) == sum((r.ids for r in rendered), [])
+    whole = sum((r.loss_mask for r in rendered), [])
+    cuts = {sum(len(ids) for ids, _ in found[:i]) for i in range(len(found))}
+    assert sum((mask for _, mask in found), []) == [0 if t in cuts else flag for t, flag in enumerate(whole)]
+    assert facts["num_cut"] == len(found) - 20 > 0
+
+
+@pytest.mark.parametrize("num_examples", [None, 17])
+def test_parts_are_packed_as_if_they_were_one(tiny_model, workspace, tmp_path, monkeypatch, num_examples):
+    config, rows = CONFIG.model_copy(update={"num_examples": num_examples}), examples(20)
+    rows[4]["split"] = "heldout"
+    write_table(tmp_path / "examples.parquet", rows, EXAMPLE)
+    whole = render_examples(config, tiny_model, tmp_path / "examples.parquet", workspace)
+    before = (workspace.scratch / "store" / "part-00000.arrow").read_bytes()
+    assert whole["num_examples"] == (num_examples or 19)
+    order = choose_rows(rows, num_examples, OPTIMIZATION.rng_seed, "sft")
+    rendered = [render(load_tokenizer(tiny_model), row["messages"]) for row in order]
+    assert sorted(stored(workspace)[1]) == sorted((r.ids, r.loss_mask) for r in rendered)
+    monkeypatch.setattr("medray.sft.render._ROWS_PER_PART", 6)
+    pq.write_table(pq.read_table(tmp_path / "examples.parquet"), tmp_path / "groups.parquet", row_group_size=3)
+    assert [shard.payload["groups"] for shard in parts_of(config, tmp_path / "groups.parquet")] == [
+        [0, 1], [2, 3], [4, 5], [6],
+    ]  # fmt: skip
+    assert render_examples(config, tiny_model, tmp_path / "groups.parquet", workspace) == whole
+    assert (workspace.scratch / "store" / "part-00000.arrow").read_bytes() == before
+
+
+def test_blocks_without_an_answer_are_left_out_and_counted(tiny_model, workspace, tmp_path):
+    rows = examples(2)
+    for row in rows:
+        row["messages"] = [{"role": "user", "content": "lung " * 20}, {"role": "assistant", "content": "Yes."}]
+    write_table(tmp_path / "examples.parquet", rows, EXAMPLE)
+    rendered = render(load_tokenizer(tiny_model), rows[0]["messages"])
+    # of the second block only a stop token is left, with nothing before it
+    config = CONFIG.model_copy(update={"block_tokens": 2 * len(rendered.ids) - 1, "packing": "concatenate"})
+    facts = render_examples(config, tiny_model, tmp_path / "examples.parquet", workspace)
+    assert (facts["num_blocks"], facts["num_empty_blocks"], facts["num_cut"]) == (1, 1, 1)
+
+
+def test_the_oldest_exchanges_leave_until_the_rest_fits(tiny_model, workspace, tmp_path):
+    system = [{"role": "system", "content": "Be brief."}]
+    turns = [
+        [{"role": "user", "content": f"Question {i}? lung lung lung"}, {"role": "assistant", "content": f"No {i}."}]
+        for i in range(4)
+    ]
+    rows = examples(2)
+    rows[0] |= {"id": "chat", "messages": [*system, *sum(turns, [])]}
+    rows[1] |= {"id": "long", "messages": [*turns[0], {"role": "user", "content": "x " * 300}, turns[1][1]]}
+    write_table(tmp_path / "examples.parquet", rows, EXAMPLE)
+    tokenizer = load_tokenizer(tiny_model)
+    kept = render(tokenizer, [*system, *turns[2], *turns[3]])
+    config = CONFIG.model_copy(update={"block_tokens": len(kept.ids), "oversize": "truncate_history"})
+    facts = render_examples(config, tiny_model, tmp_path / "examples.parquet", workspace)
+    assert stored(workspace)[1] == [(kept.ids, kept.loss_mask)]
+    assert (facts["num_examples"], facts["num_truncated"], facts["num_oversize"]) == (1, 1, 1)
+
+
 def test_a_store_of_another_tokenizer_is_refused_before_anything_starts(tiny_model, workspace, tmp_path):
     write_table(tmp_path / "examples.parquet", examples(4), EXAMPLE)
-    config = SFTConfig(optimization=OPTIMIZATION, block_tokens=160, oversize="drop", num_examples=None)
+    config = CONFIG
     render_examples(config, tiny_model, tmp_path / "examples.parquet", workspace)
     make_tiny(tmp_path / "other", ["Another text has other pairs of letters."], vocab_size=290)
     with pytest.raises(UserError, match="stage: the token store was made with tokenizer .* expected the model's own"):
@@ -91,9 +176,7 @@ def test_bad_examples_are_quarantined_up_to_the_fraction(tiny_model, workspace, 
     rows = examples(20)
     rows[3]["messages"] = [*question(3), {"role": "assistant", "content": "x<|im_end|>"}]
     write_table(tmp_path / "examples.parquet", rows, EXAMPLE)
-    config = SFTConfig(
-        optimization=OPTIMIZATION, block_tokens=160, oversize="drop", num_examples=None, max_bad_fraction=0.1
-    )
+    config = CONFIG.model_copy(update={"max_bad_fraction": 0.1})
     render_examples(config, tiny_model, tmp_path / "examples.parquet", workspace)
     assert [row["where"] for row in workspace.quarantined()] == ["row e3"]
     with pytest.raises(UserError, match="1 of 20 rows are bad"):

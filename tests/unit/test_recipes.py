@@ -9,6 +9,7 @@ from medray.recipes.demo import demo
 from medray.recipes.open_corpus import BENCHMARKS, PLACES, open_corpus
 from medray.recipes.tiny import tiny
 from medray.recipes.unroll import located, unroll
+from medray.train.trl_methods import TRLConfig
 
 CORPUS = ["sources", "base", "clean", "decontaminate", "deidentify", "dedup", "corpus"]
 
@@ -40,6 +41,23 @@ def test_each_group_may_be_the_last():
     ]  # fmt: skip
 
 
+def test_a_round_may_be_trained_by_a_method_of_trl():
+    recipe = without(tiny(), "report")
+    kto = TRLConfig(
+        trainer="KTOTrainer", arguments={"beta": 0.1}, num_workers=2, max_tokens=256, oversize="drop", num_rows=None,
+        rng_seed=7, dtype="fp32",
+    )  # fmt: skip
+    first = recipe.rounds[0].model_copy(update={"dpo": kto})
+    changed = type(recipe).model_validate({**dict(recipe), "rounds": (first, *recipe.rounds[1:])})
+    stages = {stage.label: stage for stage in unroll(changed)}
+    assert "round_1.reference" not in stages and "round_2.reference" in stages
+    trained = stages["round_1.dpo"]
+    assert trained.kind == "trl" and {role: s.label for role, s in trained.inputs.items()} == {
+        "model": "sft", "pairs": "round_1.pairs",
+    }  # fmt: skip
+    assert stages["round_2.dpo"].inputs["model"] is trained
+
+
 def test_stages_that_stay_keep_their_ids():
     whole = {stage.label: stage.id for stage in unroll(tiny())}
     early = {stage.label: stage.id for stage in unroll(without(tiny(), "report", "evaluation", "rounds"))}
@@ -49,7 +67,8 @@ def test_stages_that_stay_keep_their_ids():
 @pytest.mark.parametrize(
     ("left_out", "message"),
     [
-        (["pretrain"], "sft rests on pretrain"), (["synthesize"], "sft rests on synthesize"),
+        (["corpus"], "pretrain rests on corpus"), (["dedup"], "decontaminate rests on dedup"),
+        (["synthesize"], "sft rests on instructions or synthesize, which is left out: give instructions or synthesize"),
         (["sft"], "reward rests on sft"), (["judge"], "reward rests on judge"), (["reward"], "rounds rests on reward"),
         (["evaluation"], "report rests on evaluation"),
         (["report", "rounds", "reward", "judge", "sft", "synthesize"], "evaluation rests on synthesize"),
@@ -61,8 +80,8 @@ def test_what_a_group_rests_on_must_be_there(left_out, message):
 
 
 def test_an_override_that_breaks_a_recipe_is_one_line():
-    with pytest.raises(UserError, match="^pretrain: sft rests on pretrain, which is left out: give pretrain, or leave"):
-        with_overrides(demo(), ["pretrain=none"])
+    with pytest.raises(UserError, match="^corpus: pretrain rests on corpus, which is left out: give corpus, or leave"):
+        with_overrides(demo(), ["corpus=none"])
     with pytest.raises(UserError, match="sft.block_tokens: 'block_tokens' is inside what the recipe leaves out"):
         with_overrides(open_corpus(), ["sft.block_tokens=128"])
     assert with_overrides(demo(), ["report=none"]).report is None

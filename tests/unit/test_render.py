@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medray.core.config import UserError
-from medray.model.base import CHATML
 from medray.model.load import load_tokenizer
 from medray.model.render import render, render_completion, render_prompt, stop_ids, tokens_page
 
@@ -81,6 +80,10 @@ def test_prompt_must_be_open(tokenizer):
         render_prompt(tokenizer, [QUESTION, ANSWER])
 
 
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
 HEADER = "{{ '<|im_start|>assistant\n' }}"
 FLAG = "{% if add_generation_prompt %}" + HEADER + "{% endif %}"
 BODY = CHATML.removesuffix(FLAG)
