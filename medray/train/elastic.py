@@ -76,7 +76,7 @@ class Pool(ElasticScalingPolicy):
         super().__init__(scaling_config)
         self._journal, self._step_timeout_s = journal, step_timeout_s
         self._watched: Watch | None = None
-        self._looked_at = float("-inf")
+        self._looked_at = time.monotonic()
 
     def make_decision_for_non_running_worker_group(self) -> Any:
         """Start with what is there now."""
@@ -84,7 +84,17 @@ class Pool(ElasticScalingPolicy):
         decision = super().make_decision_for_non_running_worker_group()
         if isinstance(decision, NoopDecision):
             time.sleep(0.2)  # the controller asks again at once and would fill a core
+            self._say_that_it_waits()
         return decision
+
+    def _say_that_it_waits(self) -> None:
+        now = time.monotonic()
+        if now - self._looked_at > _SETTLE_S:
+            self._looked_at = now
+            said = self._journal.read_progress() or {"done": 0, "total": 1, "unit": "steps"}
+            room = self._count_possible_workers(self._latest_reserved_resources or {})
+            note = f"waits for room for {self.scaling_config.min_workers} workers, there is room for {room}"
+            self._journal.progress(said["done"], said["total"], said["unit"], note)
 
     def make_decision_for_running_worker_group(self, worker_group_state: Any, worker_group_status: Any) -> Any:
         """Never a resize: who is to go on with another number of workers is asked to save and stop."""
