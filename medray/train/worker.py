@@ -12,7 +12,7 @@ from medray.core.config import UserError
 from medray.core.workspace import Workspace
 from medray.train import pulse
 from medray.train.config import Optimization, TrainPlacement
-from medray.train.ledger import Ledger
+from medray.train.ledger import Ledger, costs
 from medray.train.objective import Objective
 
 MISTAKE = "user_error.json"
@@ -98,6 +98,7 @@ class _Recorder:
         self._journal, self._ledger = job.workspace.journal, ledger_of(job.workspace)
         self._rows: list[int] = []
         self._last: tuple[int, float] | None = None
+        self._restarts: dict[str, int | float] = {}
 
     def rows(self, done: int, rows: list[int]) -> None:
         """The loop's on_rows, called before `step`."""
@@ -105,15 +106,20 @@ class _Recorder:
 
     def step(self, done: int, num_steps: int, metrics: dict[str, float]) -> None:
         """The loop's on_step."""
-        if self._last is None:  # steps after the checkpoint were logged by an earlier group
+        is_first, self._last = self._last is None, (done, metrics["loss"])
+        if is_first:  # steps after the checkpoint were logged by an earlier group
             self._journal.rewind(done)
             self._ledger.open_group(done - 1, self._world_size, self._left_out(done - 1))
-        self._last = done, metrics["loss"]
         step_s = sum(map(self._store.num_tokens, self._rows)) / metrics["tokens_per_s"]
         self._ledger.record(done, self._rows, step_s)
+        if is_first:
+            found = costs(self._ledger.groups())
+            self._restarts = {name: found[name] for name in ("num_restarts", "restart_lost_s")}
         if done % self._job.placement.log_every_steps == 0 or done == num_steps:
-            self._journal.log(done, **metrics)
+            self._journal.log(done, **metrics, **self._restarts)
         note = f"loss {metrics['loss']:.4f}, {metrics['tokens_per_s']:.0f} tokens/s, {self._world_size} workers"
+        if self._restarts["num_restarts"]:
+            note += ", {num_restarts} restarts took {restart_lost_s:.0f} s".format(**self._restarts)
         self._journal.progress(done, num_steps, "steps", note)
 
     def note_spike(self, state: Any) -> None:

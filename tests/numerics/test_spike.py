@@ -86,7 +86,10 @@ def test_the_ledger_says_what_was_left_out(tmp_path):
     assert first_fault(groups, 120, 120) is None and state.position == 120
     [event] = workspace.journal.events()
     assert (event["event"], event["step"], event["back_to"], event["rows_left_out"]) == ("loss_spike", 18, 10, 40)
-    assert [record["step"] for record in workspace.journal.history()] == list(range(1, 21))
+    history = workspace.journal.history()
+    assert [record["step"] for record in history] == list(range(1, 21))
+    assert [record["num_restarts"] for record in history] == [0.0] * 10 + [1.0] * 10
+    assert workspace.journal.read_progress()["note"].split(", ")[-1].startswith("1 restarts took ")
 
 
 def test_rows_are_a_pure_function_of_the_step_and_what_was_left_out(tmp_path):
