@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -40,22 +40,38 @@ class Batch:
     weight: float = 1.0  # 0: computed only to keep step with the other ranks
 
 
-def step_rows(optimizer_step: int, store: BlockStore, optimization: Optimization) -> list[int]:
+def step_rows(
+    optimizer_step: int, store: BlockStore, optimization: Optimization, skipped: Sequence[tuple[int, int]] = ()
+) -> list[int]:
     """The store's rows of one optimizer step: a pure function of (rng_seed, position), the same on every rank.
 
     Positions run through the epochs without a gap, so a batch may span two epochs; only the last of a run is partial.
+    skipped: (optimizer step, rows left out after it), as in the checkpoint's state.
     """
-    first = optimizer_step * optimization.global_batch
-    last = min(first + optimization.global_batch, optimization.num_rows(len(store)))
+    first = first_position(optimizer_step, optimization.global_batch, skipped)
+    return rows_at(
+        range(first, min(first + optimization.global_batch, optimization.num_rows(len(store)))), store, optimization
+    )
+
+
+def first_position(optimizer_step: int, global_batch: int, skipped: Sequence[tuple[int, int]]) -> int:
+    """Where the batch of a step begins in the order of rows over all epochs."""
+    return optimizer_step * global_batch + sum(rows for after, rows in skipped if after <= optimizer_step)
+
+
+def rows_at(positions: Iterable[int], store: BlockStore, optimization: Optimization) -> list[int]:
+    """The rows at some positions of the order over all epochs."""
     size = len(store)
     by_shard = store.facts["kind"] == "causal_lm"
     return [
         _order(size, store.rows_per_shard, optimization.rng_seed, position // size, by_shard=by_shard)(position % size)
-        for position in range(first, last)
+        for position in positions
     ]
 
 
-def upcoming_rows(optimizer_step: int, store: BlockStore, optimization: Optimization) -> list[int]:
+def upcoming_rows(
+    optimizer_step: int, store: BlockStore, optimization: Optimization, skipped: Sequence[tuple[int, int]] = ()
+) -> list[int]:
     """A row of every shard that is begun after the step and up to the next step's end, and of one more.
 
     None where rows come in any order: then all shards are in use.
@@ -64,7 +80,7 @@ def upcoming_rows(optimizer_step: int, store: BlockStore, optimization: Optimiza
     if store.facts["kind"] != "causal_lm" or size <= per_shard:
         return []
     end = optimization.num_rows(size)
-    first = (optimizer_step + 1) * optimization.global_batch
+    first = first_position(optimizer_step + 1, optimization.global_batch, skipped)
     rows, position = [], first - 1
     while position < first + optimization.global_batch:
         epoch, within = divmod(position, size)
@@ -149,10 +165,15 @@ class StepLoader:
     """Loads the next step's batches in a thread while a step is computed, so that storage does not stall it."""
 
     def __init__(
-        self, store: BlockStore, num_units: Callable[[BlockStore, int], int], optimization: Optimization, ranks: Ranks
+        self,
+        store: BlockStore,
+        num_units: Callable[[BlockStore, int], int],
+        optimization: Optimization,
+        ranks: Ranks,
+        skipped: Sequence[tuple[int, int]] = (),
     ):
         self._store, self._num_units, self._optimization, self._ranks = store, num_units, optimization, ranks
-        self._num_steps = optimization.num_steps(len(store))
+        self._skipped, self._num_steps = skipped, optimization.num_steps(len(store), skipped)
         self._thread = ThreadPoolExecutor(1)
         self._next: tuple[tuple[int, int], Future[Step]] | None = None
 
@@ -176,8 +197,8 @@ class StepLoader:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _load(self, optimizer_step: int, micro_batch: int) -> Step:
-        rows = step_rows(optimizer_step, self._store, self._optimization)
-        for row in upcoming_rows(optimizer_step, self._store, self._optimization):
+        rows = step_rows(optimizer_step, self._store, self._optimization, self._skipped)
+        for row in upcoming_rows(optimizer_step, self._store, self._optimization, self._skipped):
             self._store.prefetch(row)
         mine = rank_rows(rows, self._store, self._ranks.rank, self._ranks.world_size, micro_batch)
         num_units = sum(self._num_units(self._store, row) for row in rows)  # every rank counts alike: no message

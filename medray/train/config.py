@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from medray.core.config import Config, Placement
+
+
+class LossSpike(Config):
+    """When a loss counts as a spike, and what is done about it (medray/train/spike.py)."""
+
+    window: int = Field(ge=8)
+    """steps whose losses it is compared with"""
+    num_sigmas: float = Field(gt=0)
+    """standard deviations above their mean that make a spike"""
+    rewind_steps: int = Field(ge=1)
+    """go back at least so many steps, to a multiple of them; spikes in the first of them are let be"""
+    skip_steps: int
+    """batches left out from there on, those up to the spike among them"""
+
+    @model_validator(mode="after")
+    def _skips_the_spike(self) -> LossSpike:
+        if self.skip_steps < 2 * self.rewind_steps:
+            raise ValueError(
+                f"skip_steps {self.skip_steps} must be at least 2 rewind_steps, {2 * self.rewind_steps}: a spike can "
+                "be so many steps after the checkpoint, and would come again"
+            )
+        return self
 
 
 class Optimization(Config):
@@ -32,14 +55,24 @@ class Optimization(Config):
     dtype: Literal["bf16", "fp16", "fp32"]
     """of weights and activations in forward and backward; master weights and optimizer state are fp32"""
     rng_seed: int
+    loss_spike: LossSpike | None = None
+    """None: spikes are let be"""
+
+    @property
+    def rewind_steps(self) -> int:
+        """Checkpoints at multiples of it are needed for loss spikes; 0: none are."""
+        return self.loss_spike.rewind_steps if self.loss_spike else 0
 
     def num_rows(self, store_rows: int) -> int:
         """Rows consumed in the whole run, counting every epoch; at least 1."""
         return max(1, round(self.epochs * store_rows))
 
-    def num_steps(self, store_rows: int) -> int:
-        """Optimizer steps in the run. Epochs follow each other without a gap; the last step may be a partial batch."""
-        return math.ceil(self.num_rows(store_rows) / self.global_batch)
+    def num_steps(self, store_rows: int, skipped: Sequence[tuple[int, int]] = ()) -> int:
+        """Optimizer steps in the run. Epochs follow each other without a gap; the last step may be a partial batch.
+
+        skipped: (optimizer step, rows left out after it); the learning rate follows the schedule without them.
+        """
+        return math.ceil((self.num_rows(store_rows) - sum(rows for _, rows in skipped)) / self.global_batch)
 
 
 class TrainPlacement(Placement):
@@ -64,6 +97,8 @@ class TrainPlacement(Placement):
     """disk of a node for shards of a token store on an object store; the last used ones stay"""
     max_failures: int = Field(default=2, ge=-1)
     """worker failures survived in one run; -1 is without limit"""
+    step_timeout_s: float = Field(default=1800, gt=0)
+    """a group of workers that gets nowhere for so long has hung: who keeps it is ended, which counts as a failure"""
     log_every_steps: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")

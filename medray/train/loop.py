@@ -22,8 +22,8 @@ from medray.core.identity import stable_hash
 from medray.math.schedule import learning_rate
 from medray.model.attention import use_packed_attention
 from medray.tables.blocks import BlockStore
-from medray.train import checkpoint, zero
-from medray.train.batches import Batch, Step, StepLoader
+from medray.train import checkpoint, spike, zero
+from medray.train.batches import Batch, Step, StepLoader, first_position
 from medray.train.config import Optimization, TrainPlacement
 from medray.train.marker import TrainState, check_recipe, recipe_of
 from medray.train.micro_batch import MicroBatch
@@ -73,7 +73,8 @@ def train(
 
     Every rank calls it with the whole model. The last checkpoint holds the final fp32 parameters alone and is finished;
     where there is one already, nothing is trained. When any rank's `interrupt` gives a reason, all save after that step
-    and return an unfinished state. Raises NonFiniteLoss, and UserError for a store or a checkpoint that does not fit.
+    and return an unfinished state; so they do after a loss spike, to be called again. Raises NonFiniteLoss, and
+    UserError for a store or a checkpoint that does not fit.
     """
     objective.check_store(store)
     recipe = recipe_of(objective, optimization, store)
@@ -92,11 +93,16 @@ def train(
     if reader:
         zero.load_slices(engine, reader.read, reader.state_keys, reader.scalars)
     num_steps, losses = optimization.num_steps(len(store)), []
+    last_step, rewound_to = optimization.num_steps(len(store), state.skipped), 0
+    save_every = placement.checkpoint_every_steps, optimization.rewind_steps
     micro_batch = MicroBatch(placement.micro_batch, ranks)
-    loading = closing(StepLoader(store, objective.num_units, optimization, ranks))
-    with loading as loader, CheckpointWriter(str(checkpoints), recipe, ranks, placement) as writer:
+    writing = CheckpointWriter(str(checkpoints), recipe, ranks, placement, optimization.rewind_steps)
+    with (
+        closing(StepLoader(store, objective.num_units, optimization, ranks, state.skipped)) as loader,
+        writing as writer,
+    ):
         clock.restart()
-        for step in range(state.optimizer_step, num_steps):
+        for step in range(state.optimizer_step, last_step):
             data = loader.take(step, micro_batch.size)
             clock.lap("data")
             if not data.num_units:
@@ -117,16 +123,20 @@ def train(
             zero.grow_loss_scale(engine, step)
             metrics["learning_rate"] = rate
             losses.append(metrics["loss"])
-            done, is_finished = step + 1, step + 1 == num_steps
-            position, mean_loss = step * optimization.global_batch + len(data.rows), sum(losses) / len(losses)
-            state = TrainState(done, position, is_finished, mean_loss, metrics)
+            done, is_finished = step + 1, step + 1 == last_step
+            recent_losses, rewound_to = spike.judge(optimization.loss_spike, state.recent_losses, metrics["loss"], done)
+            position = first_position(step, optimization.global_batch, state.skipped) + len(data.rows)
+            mean_loss = sum(losses) / len(losses)
+            state = TrainState(done, position, is_finished, mean_loss, metrics, state.skipped, recent_losses)
             readings = clock.read(data.num_tokens) | {"micro_batch": micro_batch.size}
             clock.restart()
             if ranks.rank == 0:
                 on_rows(done, data.rows)
                 on_step(done, num_steps, metrics | readings)
             clock.lap("told")
-            is_due = placement.checkpoint_every_steps and done % placement.checkpoint_every_steps == 0
+            if rewound_to:
+                break
+            is_due = any(every and done % every == 0 for every in save_every)
             if is_finished or is_interrupted or is_due:
                 losses = []
                 writer.save(engine, state)
@@ -135,6 +145,8 @@ def train(
             if is_interrupted:
                 break
     engine.destroy()
+    if rewound_to:  # all that was saved counts by now
+        return ranks.agreed(ranks.rank == 0 and spike.rewind(checkpoints, rewound_to, len(store), optimization))
     return state
 
 

@@ -35,6 +35,10 @@ class TrainState:
     mean_loss: float | None = None
     """over the steps since the checkpoint before this one"""
     metrics: dict[str, float] = field(default_factory=dict)
+    skipped: list[tuple[int, int]] = field(default_factory=list)
+    """(optimizer step, rows left out after it); `position` counts them too"""
+    recent_losses: list[float] = field(default_factory=list)
+    """of the steps before, where loss spikes are watched for"""
 
 
 @dataclass(frozen=True)
@@ -121,16 +125,22 @@ def discard_after(root: str | Path, optimizer_step: int) -> None:
             discard(directory)
 
 
-def prune(root: str | Path, num_kept: int, *, keep_best: bool) -> None:
-    """Remove all but the newest complete checkpoints and the best one, and incomplete ones older than those."""
+def prune(root: str | Path, num_kept: int, *, keep_best: bool, rewind_steps: int = 0) -> None:
+    """Remove all but the newest complete checkpoints, the best one and those that a loss spike may go back to, and
+    incomplete ones older than those."""
     every = directories(root)
     losses = {path: marker.state.mean_loss for path in every if (marker := read_marker(path))}
     newest = sorted(losses)[-num_kept:]
     measured = [path for path in losses if losses[path] is not None]
     best = min(measured, key=lambda path: losses[path]) if keep_best and measured else None
     for path in every:
-        if newest and path < newest[0] and path != best:
+        if newest and path < newest[0] and path != best and not _may_be_rewound_to(path, newest[-1], rewind_steps):
             discard(path)
+
+
+def _may_be_rewound_to(path: str, newest: str, rewind_steps: int) -> bool:
+    step, last = (int(name.rsplit("-", 1)[1]) for name in (path, newest))
+    return rewind_steps > 0 and step % rewind_steps == 0 and step > last - 2 * rewind_steps
 
 
 def recipe_of(objective: Objective, optimization: Optimization, store: BlockStore) -> dict[str, Any]:

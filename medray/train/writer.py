@@ -37,6 +37,8 @@ class CheckpointWriter:
     recipe: dict[str, Any]
     ranks: Ranks
     placement: TrainPlacement
+    rewind_steps: int = 0
+    """checkpoints at multiples of it stay while a loss spike may go back to them"""
     _buffers: dict[str, Tensor] = field(default_factory=dict)
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
     _pending: Future | None = None
@@ -94,7 +96,8 @@ class CheckpointWriter:
             if all(found):
                 first = next((facts["scalars"] for facts in found if facts["scalars"]), {})
                 write_marker(directory, Marker(state, self.recipe, self._attempt, world_size, first))
-                prune(self.root, self.placement.keep_checkpoints, keep_best=self.placement.keep_best)
+                kept, best = self.placement.keep_checkpoints, self.placement.keep_best
+                prune(self.root, kept, keep_best=best, rewind_steps=self.rewind_steps)
 
     def _awaited(self, directory: str, rank: int) -> dict[str, Any] | None:
         """The facts of a rank's file, once it is written; None if this run ends before."""

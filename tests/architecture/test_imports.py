@@ -28,7 +28,7 @@ HOMES = {
     "trl": ("medray/train/trl_methods.py",),
     "peft": ("medray/model/adapter.py",),
     "ray.data": ("medray/tables/", "medray/generate/engine.py"),
-    "ray.train": ("medray/train/launch.py", "medray/train/worker.py"),
+    "ray.train": ("medray/train/launch.py", "medray/train/worker.py", "medray/train/elastic.py"),
     "ray.serve": ("medray/serve/",),
     "typer": ("medray/cli.py",),
     "matplotlib": ("medray/page/", "medray/report/plots.py", "medray/corpus/plots.py"),
