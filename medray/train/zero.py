@@ -79,13 +79,6 @@ def build_engine(module: nn.Module, optimization: Optimization, zero_stage: int,
     return engine
 
 
-def leave_out_compiled_operators() -> None:
-    """Have DeepSpeed use none in this process, whoever calls it: workers that compile together can wait for ever."""
-    import deepspeed
-
-    deepspeed.ops.__compatible_ops__ = {}
-
-
 def _optimizer(module: nn.Module, optimization: Optimization) -> torch.optim.Optimizer:
     """AdamW or RMSprop in two groups: matrices with weight decay, vectors (norms, biases) without."""
     parameters = [p for p in module.parameters() if p.requires_grad]
@@ -227,3 +220,10 @@ def _refresh_working_weights(optimizer: Any) -> None:
         first = optimizer.persistent_parameters[0]
         first.partition(optimizer.persistent_parameters)
         first.all_gather(optimizer.persistent_parameters)
+
+
+def leave_out_compiled_operators() -> None:
+    """Have DeepSpeed use none in this process, whoever calls it: workers that compile together can wait for ever."""
+    import deepspeed
+
+    deepspeed.ops.__compatible_ops__ = {}
