@@ -1,4 +1,4 @@
-"""Template set "f" of the invented notes, with everything of its own, as set "e".
+"""Template set "f" of the invented notes, with everything of its own, as set "g".
 
 Written before sets "d" and "e" had been measured, so that the rules can be measured once more when they have been
 changed after a look at the misses of those two.

@@ -19,7 +19,7 @@ from medray.core.stage import Stage
 from medray.core.workspace import Root, Workspace
 from medray.pipeline import elapsed, now_text
 from medray.plan.corpus import CorpusEstimate
-from medray.plan.training import TrainingEstimate
+from medray.plan.training import H100_BYTES, H100_FLOPS, TrainingEstimate
 from medray.recipes.recipe import Recipe
 
 _POLL_S = 0.5
@@ -121,9 +121,31 @@ def show_tokens(console: Console, conversations: Sequence[Sequence[tuple[str, bo
 
 
 def show_estimate(
-    console: Console, recipe: Recipe, corpus: CorpusEstimate, training: TrainingEstimate | None
-) -> None:  # fmt: skip
-    """Print what a recipe's corpus and its pretraining will take."""
+    console: Console, recipe: Recipe, corpus: CorpusEstimate | None, trained: dict[str, TrainingEstimate]
+) -> None:
+    """Print what a recipe's corpus and its training will take."""
+    if corpus:
+        _show_corpus(console, recipe, corpus)
+    for stage, run in trained.items():
+        workers = getattr(recipe, stage).placement.num_workers[1]
+        hours = run.flops / (_USED * H100_FLOPS * 3600)
+        console.print(
+            f"{stage}: {run.num_steps:,} optimizer steps of {run.tokens_per_step:,} tokens, {run.num_rows:,} rows; "
+            f"{run.flops:.3g} operations, {hours:,.0f} H100-hours at {_USED:.0%} of bf16 peak, "
+            f"{hours / workers:,.1f} h on {workers}; {_bytes(run.state_bytes)} of state on each",
+            soft_wrap=True,
+        )  # fmt: skip
+        if run.state_bytes > H100_BYTES:
+            console.print(f"[red]more than an H100's {_bytes(H100_BYTES)}[/red]: more workers, or a higher zero_stage")
+    for note in recipe.expected.notes if recipe.expected else ():
+        console.print(f"the source contradicts itself: {note}", soft_wrap=True)
+
+
+_USED = 0.4
+"""Part of the peak. Choices: what Llama 3's authors report is 0.38 to 0.43 (Grattafiori et al. 2024, table 4)."""
+
+
+def _show_corpus(console: Console, recipe: Recipe, corpus: CorpusEstimate) -> None:
     console.print(
         f"[bold]{recipe.name}[/bold]: {corpus.num_documents:,} documents, {_bytes(corpus.text_bytes)} of text in "
         f"{corpus.num_shards:,} shards -> {corpus.num_tokens:,} tokens in {corpus.num_blocks:,} blocks of "
@@ -142,14 +164,7 @@ def show_estimate(
          _bytes(scratch) if scratch and name != "all" else "")
         for name, hours, stored, scratch in rows
     ])  # fmt: skip
-    if training:
-        console.print(
-            f"pretrain: {training.num_steps:,} optimizer steps of {training.tokens_per_step:,} tokens, "
-            f"{training.num_rows:,} blocks"
-        )
     console.print("Rates: medray/plan/rates.py, one core of the machine in LOG.md; stored: in the root, disk or s3://.")
-    for note in recipe.expected.notes if recipe.expected else ():
-        console.print(f"the source contradicts itself: {note}", soft_wrap=True)
 
 
 def _table(console: Console, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -15,10 +15,12 @@ from medray.core.stage import Stage, execute, nearest
 from medray.core.workspace import Root, Workspace
 from medray.plan import corpus as plan_corpus
 from medray.plan.corpus import CorpusEstimate
-from medray.plan.training import TrainingEstimate
+from medray.plan.training import TrainingEstimate, adapter_flops, full_flops, state_bytes
+from medray.pretrain.train import PretrainConfig
 from medray.recipes.load import load_recipe, recipe_names
 from medray.recipes.recipe import Recipe
 from medray.recipes.unroll import unroll
+from medray.sft.train import SFTConfig
 from medray.train.config import TrainPlacement
 
 
@@ -58,25 +60,47 @@ def plan(stages: Sequence[Stage], root: Root) -> list[Planned]:
     return planned
 
 
-def estimate(recipe: Recipe) -> tuple[CorpusEstimate, TrainingEstimate | None] | None:
-    """The corpus and its pretraining by arithmetic, where the recipe says what it expects of its sources."""
-    if recipe.expected is None:
+def estimate(recipe: Recipe) -> tuple[CorpusEstimate | None, dict[str, TrainingEstimate]] | None:
+    """The corpus and each training by arithmetic, where the recipe says what it expects of its sources."""
+    expected = recipe.expected
+    if expected is None:
         return None
-    corpus, near, clean = recipe.corpus, recipe.dedup.near, recipe.clean.placement
-    found = plan_corpus.estimate(
-        recipe.expected,
-        plan_corpus.Mix(
-            corpus.proportions, corpus.token_budget, corpus.max_epochs, corpus.source_epochs, corpus.block_tokens,
-            corpus.blocks_per_file,
-            num_shards=clean.num_shards, deidentified=recipe.deidentify.categories, num_bands=near.bands if near else 0,
-            keeps_ngrams=bool(near and near.min_jaccard),
-        ),
+    corpus, trained = None, {}
+    if recipe.corpus and expected.sources:
+        corpus = plan_corpus.estimate(expected, _mix(recipe))
+    if corpus and recipe.pretrain:
+        rows = (corpus.num_blocks, recipe.corpus.block_tokens)
+        trained["pretrain"] = _training(recipe.pretrain, *rows, expected.num_parameters, None)
+    if (store := expected.instructions) and recipe.sft:
+        sizes = (expected.num_parameters, expected.adapter_parameters)
+        trained["sft"] = _training(recipe.sft, store.num_rows, store.row_tokens, *sizes)
+    return corpus, trained
+
+
+def _training(
+    stage: PretrainConfig | SFTConfig, num_rows: int, row_tokens: float, num_parameters: float,
+    adapter_parameters: float | None,
+) -> TrainingEstimate:  # fmt: skip
+    """Training on a store of so many rows of so many tokens, at the most workers of the placement."""
+    how, place = stage.optimization, stage.placement
+    flops = full_flops if adapter_parameters is None else adapter_flops
+    num_trained = num_parameters if adapter_parameters is None else adapter_parameters
+    state = {"zero_stage": place.zero_stage, "num_workers": place.num_workers[1]}
+    return TrainingEstimate(
+        how.num_rows(num_rows), how.num_steps(num_rows), round(how.global_batch * row_tokens),
+        flops(num_parameters, how.num_rows(num_rows) * row_tokens),
+        state_bytes(num_parameters, num_trained, **state, is_adamw=how.optimizer == "adamw"),
     )  # fmt: skip
-    if recipe.pretrain is None:
-        return found, None
-    how, blocks = recipe.pretrain.optimization, found.num_blocks
-    tokens_per_step = how.global_batch * corpus.block_tokens
-    return found, TrainingEstimate(how.num_rows(blocks), how.num_steps(blocks), tokens_per_step)
+
+
+def _mix(recipe: Recipe) -> plan_corpus.Mix:
+    corpus, near = recipe.corpus, recipe.dedup.near
+    return plan_corpus.Mix(
+        corpus.proportions, corpus.token_budget, corpus.max_epochs, corpus.source_epochs, corpus.block_tokens,
+        corpus.blocks_per_file,
+        num_shards=recipe.clean.placement.num_shards, deidentified=recipe.deidentify.categories,
+        num_bands=near.bands if near else 0, keeps_ngrams=bool(near and near.min_jaccard),
+    )  # fmt: skip
 
 
 def _why(stage: Stage, root: Root) -> str:

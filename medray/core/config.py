@@ -30,6 +30,11 @@ class Placement(Config):
 C = TypeVar("C", bound=Config)
 
 
+def changed(config: C, **fields: Any) -> C:
+    """A checked copy of a config with other fields."""
+    return type(config).model_validate({**dict(config), **fields})
+
+
 def identity_of(config: Config) -> dict[str, Any]:
     """The JSON-ready identity of a config: every field that is not inside a `Placement`, nested configs included."""
     return _split(config, keep_placement=False)

@@ -32,7 +32,7 @@ _FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.
 
 
 class TinyShape(Config):
-    """A random Llama of less than a million parameters, its tokenizer trained on the sources' documents."""
+    """A random Llama of less than a million parameters; its tokenizer is trained on the documents or instructions."""
 
     vocab_size: int = Field(ge=300)
     hidden_size: int = Field(ge=16, multiple_of=4)
@@ -98,7 +98,7 @@ def run(config: BaseConfig, inputs: dict[str, Artifact], workspace: Workspace) -
     shutil.rmtree(directory, ignore_errors=True)
     workspace.journal.progress(0, 1, "models", config.format)
     if config.format == "tiny":
-        run_remote(_make_tiny, config, inputs["sources"].data, directory)
+        run_remote(_make_tiny, config, inputs, directory)
     else:
         files = _weights(_location(config))
         found = _digest(files)
@@ -218,17 +218,29 @@ def _copy(files: list[Path], directory: Path, template: str | None) -> None:
         shutil.copyfile(file, directory / file.name)
 
 
-def _make_tiny(config: BaseConfig, sources: Path, directory: Path) -> None:
-    from medray.corpus.readers.formats import reader_of
-    from medray.corpus.sources import files_with_documents
+def _make_tiny(config: BaseConfig, inputs: dict[str, Artifact], directory: Path) -> None:
     from medray.model.base import make_tiny
-    from medray.tables.rows import Piece, read_piece
 
     assert config.tiny is not None
+    texts = _documents(inputs["sources"].data) if "sources" in inputs else _answers(inputs["examples"].data)
+    make_tiny(directory, texts, **config.tiny.model_dump())
+
+
+def _documents(sources: Path) -> list[str]:
+    from medray.corpus.readers.formats import reader_of
+    from medray.corpus.sources import files_with_documents
+    from medray.tables.rows import Piece, read_piece
+
     files = files_with_documents(sources).items()
     rows = (r for file, origin in files for r in read_piece(Piece(file), reader_of(origin.format, origin.reading)))
-    texts = [row.fields["text"] for row in rows if row.fields and row.is_good]
-    make_tiny(directory, texts, **config.tiny.model_dump())
+    return [row.fields["text"] for row in rows if row.fields and row.is_good]
+
+
+def _answers(examples: Path) -> list[str]:
+    from medray.core.schema import EXAMPLE, read_table
+
+    conversations = read_table(examples / "examples.parquet", EXAMPLE).column("messages").to_pylist()
+    return [message["content"] for messages in conversations for message in messages]
 
 
 def _check(directory: Path, template: str | None) -> int:

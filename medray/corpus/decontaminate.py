@@ -28,8 +28,7 @@ from medray.core.config import Config
 from medray.core.files import written_whole
 from medray.core.schema import EXAMPLE, PROMPT, QUESTION, TableWriter, read_table, write_table
 from medray.core.workspace import Workspace
-from medray.corpus import benchmarks, vectors
-from medray.corpus.benchmarks import BenchmarkFile, read_items
+from medray.corpus import vectors
 from medray.corpus.steps import (
     BATCH_ROWS,
     StepPlacement,
@@ -42,6 +41,8 @@ from medray.corpus.steps import (
     write_account,
 )
 from medray.corpus.vectors import VectorFile
+from medray.tables import benchmarks
+from medray.tables.benchmarks import BenchmarkFile, read_items
 from medray.tables.shards import Shard, run_shards
 from medray.text.contamination import ContaminationIndex, ContaminationRules, Item, Match, certificates, certify
 

@@ -47,7 +47,7 @@ from medray.text.phi.gate import PhiRules, deidentify
 from medray.text.phi.surrogates import Key
 
 NAME = "deidentify"
-VERSION = 1
+VERSION = 2
 
 REFUSED = pa.schema([(name, pa.string()) for name in ("id", "source", "reason")])
 """A document that still looked identified; the reason names the kind and place of what does, never its text."""

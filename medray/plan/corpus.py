@@ -24,10 +24,24 @@ class ExpectedSource(Config):
     """With the recipe's tokenizer, what is dropped included."""
 
 
+class ExpectedInstructions(Config):
+    """The token store that fine-tuning is said to have."""
+
+    num_examples: int = Field(ge=1)
+    num_rows: int = Field(ge=1)
+    """Blocks where examples are packed, else as many as examples."""
+    row_tokens: float = Field(gt=0)
+    """On average."""
+
+
 class Expected(Config):
     """What a plan reckons with."""
 
-    sources: tuple[ExpectedSource, ...] = Field(min_length=1)
+    sources: tuple[ExpectedSource, ...] = ()
+    instructions: ExpectedInstructions | None = None
+    num_parameters: float = Field(default=0, ge=0)
+    """Of the base model; 0: nothing is trained."""
+    adapter_parameters: float | None = None
     rates: Rates = Rates()
     notes: tuple[str, ...] = ()
     """What a reader of the plan should know, such as figures of a paper that contradict each other."""

@@ -21,7 +21,7 @@ class Rates(Config):
     """Decompressing and parsing rows that another shard keeps."""
     clean_mb_per_s: float = Field(9.6, gt=0)
     """With boilerplate cut out and languages told; 14 without."""
-    deidentify_mb_per_s: float = Field(0.5, gt=0)
+    deidentify_mb_per_s: float = Field(0.35, gt=0)
     """`benchmarks/phi.py`; of the documents that go through the gate."""
     dedup_mb_per_s: float = Field(6.3, gt=0)
     """Fingerprints, and the decision what stays."""

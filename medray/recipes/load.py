@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -21,8 +21,23 @@ _NOT_RECIPES = {"load", "recipe", "unroll"}
 
 def recipe_names() -> list[str]:
     """Names of the recipes that medray carries."""
-    found = {module.name for module in pkgutil.iter_modules(medray.recipes.__path__)}
-    return sorted(found - _NOT_RECIPES)
+    return sorted(_recipes())
+
+
+def _recipes() -> dict[str, Callable[[], Recipe]]:
+    """Every function of ours that takes nothing and returns a Recipe, by name."""
+    names = {module.name for module in pkgutil.iter_modules(medray.recipes.__path__)} - _NOT_RECIPES
+    modules = [importlib.import_module(f"medray.recipes.{name}") for name in sorted(names)]
+    functions = [(m, f) for m in modules for _, f in inspect.getmembers(m, inspect.isfunction)]
+    return {
+        function.__name__: function
+        for module, function in functions
+        if function.__module__ == module.__name__ and not function.__name__.startswith("_")
+        and inspect.signature(function) == _RECIPE
+    }  # fmt: skip
+
+
+_RECIPE = inspect.Signature(return_annotation="Recipe")
 
 
 def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
@@ -33,12 +48,12 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     path, colon, function = name.rpartition(":")
     if colon:
         module = _module_from(Path(path), name)
+        make = getattr(module, function, None)
     else:
         if name not in recipe_names():
             known = ", ".join(recipe_names())
             raise UserError(f"recipe {name!r}: unknown; expected one of {known}, or file.py:function: correct the name")
-        module, function = importlib.import_module(f"medray.recipes.{name}"), name
-    make = getattr(module, function, None)
+        make = _recipes()[name]
     if make is None:
         functions = ", ".join(
             n for n, f in inspect.getmembers(module, inspect.isfunction) if f.__module__ == module.__name__

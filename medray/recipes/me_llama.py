@@ -8,8 +8,8 @@ PLACES and BENCHMARKS there. What the paper leaves open is marked Choices; where
 
 from __future__ import annotations
 
+from medray.core.access import Access
 from medray.corpus.base import BaseConfig, BaseLocation
-from medray.corpus.benchmarks import BenchmarkFile, BenchmarkPlacement
 from medray.corpus.build import CorpusConfig
 from medray.corpus.clean import CleanConfig, CleanPlacement
 from medray.corpus.decontaminate import DecontaminateConfig
@@ -18,13 +18,17 @@ from medray.corpus.deidentify import DeidentifyConfig
 from medray.corpus.readers.rules import ReadRules
 from medray.corpus.sources import SourceConfig, SourcesConfig, places
 from medray.corpus.steps import StepPlacement
+from medray.model.adapter import Adapter
 from medray.plan.claims import Claim, check_claims
-from medray.plan.corpus import Expected, ExpectedSource
+from medray.plan.corpus import Expected, ExpectedInstructions, ExpectedSource
 from medray.plan.training import A100_FLOPS, H100_FLOPS, adapter_flops, full_flops, utilisation
 from medray.pretrain.train import PretrainConfig
+from medray.recipes.benchmarks import BENCHMARKS, RULES
 from medray.recipes.recipe import Recipe
+from medray.sft.instructions import InstructionsConfig
+from medray.sft.rows import InstructionFile, InstructionPlacement
+from medray.sft.train import SFTConfig
 from medray.text.boilerplate import ALL_BOILERPLATE
-from medray.text.contamination import ContaminationRules
 from medray.text.language import ENGLISH
 from medray.text.minhash import FINEWEB
 from medray.text.normalize import CleanRules
@@ -40,10 +44,19 @@ CONTEXT_TOKENS = 4096  # that of LLaMA2
 NUM_GPUS, GPU_HOURS = 160, 700  # Methods, Training Details (A100 80GB); Discussion (70B, one epoch)
 NUM_SFT_SAMPLES, SFT_GPUS, SFT_HOURS = 214_595, 8, 70  # Medical Instruction Tuning Data; Training Details; Discussion
 
-TABLE_2 = (
-    20_000, 20_000, 52_000, 34_000, 2_220, 690, 634, 5_490, 2_000, 10_000, 20_000, 10_000, 2_450, 10_000, 30_000,
-)  # fmt: skip
-"""Samples of each row: conversations (Alpaca, Dolly, ShareGPT; HealthCareMagic, IclinIQ), MedInstruct, ..., MIMIC."""
+_RESERVED = "reserved by HealthCareMagic and IclinIQ"
+TABLE_2 = {
+    "general_conversations": (20_000, "CC BY-NC 4.0; CC BY-SA 3.0; Apache-2.0", "restricted"),
+    "medical_conversations": (20_000, _RESERVED, "restricted"), "medinstruct": (52_000, "CC BY-NC 4.0", "restricted"),
+    "medical_flash_cards": (34_000, "no commercialized use", "restricted"), "mediqa": (2_220, "CC BY 4.0", "public"),
+    "medicationqa": (690, "CC BY 4.0", "public"), "liveqa": (634, "CC BY 4.0", "public"),
+    "wikidoc_patient": (5_490, "CC BY-SA 4.0", "public"), "guideline_qa": (2_000, "Common Crawl (other)", "public"),
+    "pmc_summaries": (10_000, "CC BY", "public"), "pmc_next_sentences": (20_000, "CC BY", "public"),
+    "pmc_key_words": (10_000, "CC BY", "public"), "pubmed_causal": (2_450, "CC BY", "public"),
+    "umls_relations": (10_000, "Openrail", "restricted"),
+    "mimic": (30_000, "PhysioNet Credentialed Health Data License 1.5.0", "credentialed"),
+}  # fmt: skip
+"""Samples, licence and access class of each row."""
 
 # Published sizes: the Pile (Gao et al. 2020, table 1: 90.27 and 19.26 GiB), MIMIC-III (mimic.mit.edu, NOTEEVENTS),
 # MIMIC-IV-Note 2.2 and MIMIC-CXR (their PhysioNet pages), RedPajama (C4: 806 GB, 175B tokens)
@@ -92,33 +105,41 @@ PLACES = {
 }  # fmt: skip
 """Directories and files below `files.directory`."""
 
-# Table 3. Choices: every split a team evaluates on belongs there; jsonl with these fields is the form medray asks for
-_TERMS = {
-    "emrqa": ("n2c2 data use agreement", "credentialed"), "i2b2": ("n2c2 data use agreement", "credentialed"),
-    "mednli": ("PhysioNet Credentialed Health Data License 1.5.0", "credentialed"),
-    "mimic_cxr_summaries": ("PhysioNet Credentialed Health Data License 1.5.0", "credentialed"),
-}  # fmt: skip
-BENCHMARKS = tuple(
-    BenchmarkFile(
-        name=name, id_field="id", text_field="text", option_fields=("options",) if with_options else (),
-        licence=_TERMS.get(name, ("its own", "public"))[0], access=_TERMS.get(name, ("its own", "public"))[1],
-        placement=BenchmarkPlacement(path=f"benchmarks/{name}.jsonl"),
-    )
-    for name, with_options in {
-        "pubmedqa": False, "medqa": True, "medmcqa": True, "emrqa": False, "i2b2": False, "ddi2013": False,
-        "hoc": False, "mtsample": False, "pubmed_summaries": False, "mimic_cxr_summaries": False, "bionli": False,
-        "mednli": False,
-    }.items()
+PARAMETERS = {"13b": 13.0e9, "70b": 69.0e9}  # Touvron et al. 2023
+ADAPTER = Adapter(
+    # LoRA, of which no number is stated. Choices: rank, dropout and targets of QLoRA (Dettmers et al. 2023, appendix B)
+    rank=64, alpha=16, dropout=0.05,
+    targets=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
 )  # fmt: skip
+ADAPTER_PARAMETERS = {"13b": 64 * 40 * 97_792, "70b": 64 * 80 * 161_792}
+"""Rank x layers x (inputs + outputs of the seven matrices of a layer)."""
 
 
 def me_llama() -> Recipe:
-    """129B tokens as 15:1:4, and one epoch of them on LLaMA2 70B. Raises UserError where the arithmetic is off."""
+    """The 70B model: `me_llama_70b`."""
+    return me_llama_70b()
+
+
+def me_llama_70b() -> Recipe:
+    """129B tokens as 15:1:4, one epoch of them on LLaMA2 70B, and 214,595 instructions with LoRA.
+
+    Raises UserError where the arithmetic is off.
+    """
+    return _me_llama("70b")
+
+
+def me_llama_13b() -> Recipe:
+    """The same on LLaMA2 13B."""
+    return _me_llama("13b")
+
+
+def _me_llama(size: str) -> Recipe:
     return Recipe(
-        name="me_llama",
+        name=f"me_llama_{size}",
         base=BaseConfig(
             format="huggingface", licence="Llama 2 Community License", access="restricted",
-            placement=BaseLocation(hub_id="meta-llama/Llama-2-70b-hf"),
+            placement=BaseLocation(hub_id=f"meta-llama/Llama-2-{size}-hf"),
+            chat_template="alpaca",  # Choices: LLaMA2 has none, and the paper states none for its answers
         ),
         sources=SourcesConfig(sources=SOURCES, placement=places(PLACES)),
         clean=CleanConfig(
@@ -142,9 +163,8 @@ def me_llama() -> Recipe:
             source_priority=tuple(PLACES), near=FINEWEB.model_copy(update={"min_jaccard": 0.8}),
         ),
         decontaminate=DecontaminateConfig(
-            # the paper states none. 13: GPT-3 (Brown et al. 2020, appendix C); the others as in open_corpus
-            rules=ContaminationRules(ngram=13, min_alone_words=8, min_aligned_fraction=0.6),
-            benchmarks=BENCHMARKS, question_splits=(), quoted_tasks=(), placement=StepPlacement(concurrency=64),
+            rules=RULES, benchmarks=BENCHMARKS, question_splits=(), quoted_tasks=(),
+            placement=StepPlacement(concurrency=64),
         ),
         corpus=CorpusConfig(
             proportions=PROPORTIONS, token_budget=NUM_TOKENS, evidence=None,  # the paper weighs nothing
@@ -154,7 +174,20 @@ def me_llama() -> Recipe:
             placement=StepPlacement(concurrency=64),
         ),
         pretrain=PretrainConfig(optimization=_optimization(), placement=_placement()),
-        expected=Expected(sources=EXPECTED, notes=check_claims("me_llama", claims())),
+        instructions=InstructionsConfig(
+            files=tuple(_file(name, *row) for name, row in TABLE_2.items()), benchmarks=BENCHMARKS, rules=RULES,
+            dev_fraction=0.0, max_bad_fraction=0.001, rng_seed=7,
+        ),
+        sft=_tuning(),
+        expected=Expected(
+            sources=EXPECTED,
+            # padded to the context, as the paper's hours say (see claims); medray's rows have no padding
+            instructions=ExpectedInstructions(
+                num_examples=NUM_SFT_SAMPLES, num_rows=NUM_SFT_SAMPLES, row_tokens=CONTEXT_TOKENS
+            ),
+            num_parameters=PARAMETERS[size], adapter_parameters=ADAPTER_PARAMETERS[size],
+            notes=check_claims("me_llama", claims()),
+        ),
     )  # fmt: skip
 
 
@@ -164,6 +197,29 @@ def _optimization() -> Optimization:
         learning_rate=8e-6, schedule="cosine", warmup_fraction=0.05, min_learning_rate_fraction=0.0, optimizer="adamw",
         betas=(0.9, 0.95), weight_decay=1e-5, gradient_clip=0.0, epochs=1.0, dtype="bf16", rng_seed=7,
         global_batch=NUM_GPUS * 16,  # 16 steps of accumulation on 160 GPUs, one row each
+    )  # fmt: skip
+
+
+def _file(name: str, num_samples: int, licence: str, access: Access) -> InstructionFile:
+    return InstructionFile(
+        name=name, licence=licence, access=access, format="messages", max_examples=num_samples,
+        placement=InstructionPlacement(path=f"instructions/{name}.jsonl"),
+    )  # fmt: skip
+
+
+def _tuning() -> SFTConfig:
+    """Methods, Training Details. Choices: schedule, batch, betas, clipping and seed are not stated."""
+    return SFTConfig(
+        optimization=Optimization(
+            learning_rate=1e-5, schedule="cosine", warmup_fraction=0.01, min_learning_rate_fraction=0.0,
+            optimizer="adamw", betas=(0.9, 0.95), weight_decay=1e-5, gradient_clip=1.0, epochs=3.0, dtype="bf16",
+            rng_seed=7, global_batch=SFT_GPUS * 16,
+        ),
+        packing="none", block_tokens=CONTEXT_TOKENS, oversize="drop", num_examples=None, adapter=ADAPTER,
+        placement=TrainPlacement(
+            num_workers=(SFT_GPUS // 2, SFT_GPUS), use_gpu=True, zero_stage=3, gradient_checkpointing=True,
+            micro_batch=1, checkpoint_every_steps=200, max_failures=-1, log_every_steps=10,
+        ),
     )  # fmt: skip
 
 
@@ -198,6 +254,7 @@ EXPECTED = (
 
 def claims() -> tuple[Claim, ...]:
     """The paper's figures, each beside what follows from its other figures and from what others have published."""
+    rows = sum(size for size, *_ in TABLE_2.values())
     notes = NUM_DISCHARGE + NUM_RADIOLOGY + NUM_CXR
     padded = adapter_flops(70e9, NUM_SFT_SAMPLES * CONTEXT_TOKENS)
     on_a100, on_h100 = (utilisation(padded, SFT_GPUS, SFT_HOURS, flops) for flops in (A100_FLOPS, H100_FLOPS))
@@ -215,7 +272,7 @@ def claims() -> tuple[Claim, ...]:
         # but for 20 notes: so the count leaves MIMIC-III out, as the repository's README and Data Availability do
         Claim("notes of MIMIC-IV and MIMIC-CXR", NUM_NOTES, notes, tolerance=1e-5),
         Claim("notes, with the MIMIC-III that Methods name", NUM_NOTES, NUM_MIMIC3 + notes, 1e-5, contradicts=True),
-        Claim("samples, the text against the rows of Table 2", NUM_SFT_SAMPLES, sum(TABLE_2), contradicts=True),
+        Claim("samples, the text against the rows of Table 2", NUM_SFT_SAMPLES, rows, contradicts=True),
         # what such machines reach: the samples were padded to the context, the machines those of the paper
         Claim("utilisation of 160 A100 over 700 h", 0.43, pretraining, tolerance=0.01),
         Claim("utilisation of 8 A100 over 70 h of fine-tuning", 0.39, on_a100, tolerance=0.01),

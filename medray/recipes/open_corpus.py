@@ -5,7 +5,6 @@ The files are the user's: `medray run open_corpus --set files.directory=DIRECTOR
 
 from __future__ import annotations
 
-from medray.corpus.benchmarks import BenchmarkFile, BenchmarkPlacement
 from medray.corpus.build import CorpusConfig
 from medray.corpus.clean import CleanConfig
 from medray.corpus.decontaminate import DecontaminateConfig
@@ -15,6 +14,7 @@ from medray.corpus.sources import SourceConfig, SourcesConfig, places
 from medray.plan.corpus import Expected, ExpectedSource
 from medray.recipes.demo import SEED, demo
 from medray.recipes.recipe import Recipe
+from medray.tables.benchmarks import BenchmarkFile, BenchmarkPlacement
 from medray.text.boilerplate import ALL_BOILERPLATE
 from medray.text.contamination import ContaminationRules
 from medray.text.language import ENGLISH

@@ -29,6 +29,7 @@ from medray.report.build import ReportConfig
 from medray.reward.pairs import RewardPairsConfig
 from medray.reward.train import RewardConfig
 from medray.session import SessionPlacement
+from medray.sft.instructions import InstructionsConfig
 from medray.sft.train import SFTConfig
 from medray.synthesize.config import SynthesizeConfig
 from medray.train.trl_methods import TRLConfig
@@ -81,15 +82,18 @@ class Recipe(Config):
 
     name: str
     base: BaseConfig
-    sources: SourcesConfig
+    sources: SourcesConfig | None = None
     synthesize: SynthesizeConfig | None = None
-    clean: CleanConfig
-    deidentify: DeidentifyConfig
-    dedup: DedupConfig
-    decontaminate: DecontaminateConfig
-    corpus: CorpusConfig
+    clean: CleanConfig | None = None
+    deidentify: DeidentifyConfig | None = None
+    dedup: DedupConfig | None = None
+    decontaminate: DecontaminateConfig | None = None
+    corpus: CorpusConfig | None = None
     pretrain: PretrainConfig | None = None
+    instructions: InstructionsConfig | None = None
     sft: SFTConfig | None = None
+    """Of the pretrained model, or of the base where there is no pretraining; on `instructions`, or else on what is
+    synthesized."""
     reward: RewardModel | None = None
     judge: JudgeConfig | None = None
     rounds: tuple[Round, ...] = ()
@@ -104,10 +108,12 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _has_what_it_rests_on(self) -> Recipe:
-        for later, earlier in _RESTS_ON:
-            if getattr(self, later) and not getattr(self, earlier):
-                raise ValueError(f"{later} rests on {earlier}, which is left out: give {earlier}, or leave {later} out")
-        evidence, formats = self.corpus.evidence, {source.format for source in self.sources.sources}
+        for later, *earlier in _RESTS_ON:
+            if getattr(self, later) and not any(getattr(self, name) for name in earlier):
+                wanted = " or ".join(earlier)
+                raise ValueError(f"{later} rests on {wanted}, which is left out: give {wanted}, or leave {later} out")
+        evidence = self.corpus and self.corpus.evidence
+        formats = {source.format for source in self.sources.sources} if self.sources else set()
         if evidence and evidence.citations and CITATIONS not in formats:
             raise ValueError(
                 f"corpus.evidence.citations: no source of format {CITATIONS}, expected a table of them: add one to "
@@ -117,7 +123,9 @@ class Recipe(Config):
 
 
 _RESTS_ON = (
-    ("sft", "pretrain"), ("sft", "synthesize"), ("reward", "sft"), ("reward", "judge"), ("rounds", "reward"),
-    ("evaluation", "synthesize"), ("report", "evaluation"),
+    ("synthesize", "sources"), ("clean", "sources"), ("deidentify", "clean"), ("dedup", "deidentify"),
+    ("decontaminate", "dedup"), ("corpus", "decontaminate"), ("pretrain", "corpus"),
+    ("sft", "instructions", "synthesize"), ("reward", "sft"), ("reward", "synthesize"), ("reward", "judge"),
+    ("rounds", "reward"), ("evaluation", "synthesize"), ("evaluation", "corpus"), ("report", "evaluation"),
 )  # fmt: skip
-"""(later, earlier): one may be there only with the other."""
+"""(later, earlier ...): the first may be there only with one of the others."""

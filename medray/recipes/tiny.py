@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from medray.core.config import Config
+from medray.core.config import Config, changed
 from medray.corpus.base import BaseConfig, TinyShape
 from medray.generate.config import EnginePlacement
 from medray.preference.sample import SampleConfig
@@ -22,7 +22,7 @@ _ENGINE = EnginePlacement(threads=1, kv_cache_gib=0.25, prompts_per_shard=16)
 def tiny() -> Recipe:
     """The demo in small: fp32 (so that runs are equal to the bit), two workers, four body systems."""
     recipe = demo()
-    return _changed(
+    return changed(
         recipe,
         name="tiny",
         base=BaseConfig(
@@ -32,33 +32,33 @@ def tiny() -> Recipe:
             tiny=TinyShape(vocab_size=1024, hidden_size=128, num_layers=3, max_positions=1024, rng_seed=SEED),
         ),
         synthesize=_synthesized(recipe.synthesize),
-        corpus=_changed(recipe.corpus, token_budget=0, block_tokens=128, max_unit_tokens=128),
+        corpus=changed(recipe.corpus, token_budget=0, block_tokens=128, max_unit_tokens=128),
         pretrain=_trained(recipe.pretrain, 4e-3, 16, 8.0),
-        sft=_changed(_trained(recipe.sft, 4e-3, 8, 6.0), block_tokens=256),
-        reward=_changed(
+        sft=changed(_trained(recipe.sft, 4e-3, 8, 6.0), block_tokens=256),
+        reward=changed(
             recipe.reward,
             candidates=_sampled(recipe.reward.candidates),
-            train=_changed(_trained(recipe.reward.train, 2e-3, 8, 4.0), num_pairs=None),
+            train=changed(_trained(recipe.reward.train, 2e-3, 8, 4.0), num_pairs=None),
         ),
-        judge=_changed(recipe.judge, serving=_changed(recipe.judge.serving, dtype="fp32")),
+        judge=changed(recipe.judge, serving=changed(recipe.judge.serving, dtype="fp32")),
         rounds=tuple(
-            _changed(
+            changed(
                 round_,
                 sample=_sampled(round_.sample),
-                reference=_changed(round_.reference, dtype="fp32"),
+                reference=changed(round_.reference, dtype="fp32"),
                 dpo=_trained(round_.dpo, 1e-3, 4, 2.0),
             )
             for round_ in recipe.rounds
         ),
-        evaluation=_changed(
+        evaluation=changed(
             recipe.evaluation,
-            models=_changed(recipe.evaluation.models, dtype="fp32"),
-            reward_model=_changed(recipe.evaluation.reward_model, dtype="fp32"),
+            models=changed(recipe.evaluation.models, dtype="fp32"),
+            reward_model=changed(recipe.evaluation.reward_model, dtype="fp32"),
             fresh=_sampled(recipe.evaluation.fresh),
             cool=_sampled(recipe.evaluation.cool),
             greedy=_sampled(recipe.evaluation.greedy),
         ),
-        report=_changed(recipe.report, recipe="tiny", num_sample_prompts=4),
+        report=changed(recipe.report, recipe="tiny", num_sample_prompts=4),
     )
 
 
@@ -67,7 +67,7 @@ def _synthesized(config: SynthesizeConfig) -> SynthesizeConfig:
     none = TaskCounts(
         definition_to_term=0, term_to_system=0, term_to_synonym=0, phenotypes_to_disease=0, disease_to_phenotype=0
     )
-    return _changed(
+    return changed(
         config,
         systems=("nervous system", "eye", "cardiovascular system", "digestive system"),
         definition_words=(5, 16),
@@ -84,29 +84,24 @@ def _synthesized(config: SynthesizeConfig) -> SynthesizeConfig:
         num_icd_categories=4,
         num_notes=8,
         heldout=HeldoutCounts(terms=12, diseases=2, icd_categories=2, notes=1),
-        test_questions=_changed(none, definition_to_term=8, term_to_system=16, phenotypes_to_disease=4),
+        test_questions=changed(none, definition_to_term=8, term_to_system=16, phenotypes_to_disease=4),
         dev_questions=none,
-        examples=_changed(none, definition_to_term=16, term_to_system=80, phenotypes_to_disease=4),
+        examples=changed(none, definition_to_term=16, term_to_system=80, phenotypes_to_disease=4),
         num_open_examples=32,
         num_general_examples=4,
         prompts=PromptCounts(reward_train=24, reward_heldout=12, round_1=12, round_2=12, fresh=12),
-        prompt_mix=_changed(none, term_to_system=1),
+        prompt_mix=changed(none, term_to_system=1),
     )
-
-
-def _changed(config: C, **fields: object) -> C:
-    """A checked copy with other fields."""
-    return type(config).model_validate({**dict(config), **fields})
 
 
 def _trained(stage: C, learning_rate: float, global_batch: int, epochs: float) -> C:
     """A training stage's config for the tiny model."""
-    optimization: Optimization = _changed(
+    optimization: Optimization = changed(
         stage.optimization, learning_rate=learning_rate, global_batch=global_batch, epochs=epochs, dtype="fp32"
     )
-    return _changed(stage, optimization=optimization, placement=_PLACEMENT)
+    return changed(stage, optimization=optimization, placement=_PLACEMENT)
 
 
 def _sampled(config: SampleConfig) -> SampleConfig:
     """A sampling config for the tiny model."""
-    return _changed(config, sampling=_changed(config.sampling, dtype="fp32", max_tokens=24), placement=_ENGINE)
+    return changed(config, sampling=changed(config.sampling, dtype="fp32", max_tokens=24), placement=_ENGINE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from os.path import join
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from medray.recipes.recipe import Recipe, Round
 from medray.report import build as report
 from medray.reward import pairs as reward_pairs
 from medray.reward import train as reward_train
+from medray.sft import instructions
 from medray.sft import train as sft
 from medray.synthesize import build as synthesize
 from medray.train import trl_methods
@@ -31,10 +33,22 @@ def unroll(recipe: Recipe) -> list[Stage]:
     """
     recipe = located(recipe)
     order = _Order()
-    first = order.add("sources", sources, sources.resolve(recipe.sources))
-    tiny = {"sources": first} if recipe.base.format == "tiny" else {}
-    start = order.add("base", base, base.resolve(recipe.base), **tiny)
+    first = recipe.sources and order.add("sources", sources, sources.resolve(recipe.sources))
+    taught = recipe.instructions and order.add(
+        "instructions", instructions, instructions.resolve(recipe.instructions)
+    )
+    texts = {"sources": first} if first else {"examples": taught}  # of a tiny base's tokenizer
+    start = order.add("base", base, base.resolve(recipe.base), **(texts if recipe.base.format == "tiny" else {}))
     made = recipe.synthesize and order.add("synthesize", synthesize, recipe.synthesize, sources=first)
+    corpus = recipe.corpus and _corpus(order, recipe, start, first, made)
+    _models(order, recipe, _Evaluated(order, recipe, corpus, made), start, corpus, made, taught)
+    if recipe.report:
+        order.add("report", report, recipe.report, **{stage.label: stage for stage in order.stages})
+    return order.stages
+
+
+def _corpus(order: _Order, recipe: Recipe, start: Stage, first: Stage, made: Stage | None) -> Stage:
+    """The steps from documents to packed tokens."""
     cleaned = order.add("clean", clean, recipe.clean, documents=made, sources=first)
     checks = decontaminate.resolve(recipe.decontaminate)
     checked = order.add("decontaminate", decontaminate, checks, documents=cleaned, questions=made)
@@ -44,12 +58,7 @@ def unroll(recipe: Recipe) -> list[Stage]:
     before = {"cleaned": cleaned, "decontaminated": checked, "deidentified": nobodys}
     if recipe.corpus.evidence and recipe.corpus.evidence.citations:
         before["sources"] = first
-    corpus = order.add("corpus", build, recipe.corpus, model=start, documents=distinct, **before)
-    if recipe.pretrain:
-        _models(order, recipe, _Evaluated(order, recipe, corpus, made), start, corpus, made)
-    if recipe.report:
-        order.add("report", report, recipe.report, **{stage.label: stage for stage in order.stages})
-    return order.stages
+    return order.add("corpus", build, recipe.corpus, model=start, documents=distinct, **before)
 
 
 def located(recipe: Recipe) -> Recipe:
@@ -59,27 +68,35 @@ def located(recipe: Recipe) -> Recipe:
         path = place.path and (place.path if "://" in place.path else join(recipe.files.directory, place.path))
         return place.model_copy(update={"path": path})
 
-    placement, checks = recipe.sources.placement, recipe.decontaminate
-    placement = placement.model_copy(update={"locations": tuple(map(moved, placement.locations))})
-    benchmarks = [file.model_copy(update={"placement": moved(file.placement)}) for file in checks.benchmarks]
-    return recipe.model_copy(
-        update={
-            "base": recipe.base.model_copy(update={"placement": moved(recipe.base.placement)}),
-            "sources": recipe.sources.model_copy(update={"placement": placement}),
-            "decontaminate": checks.model_copy(update={"benchmarks": tuple(benchmarks)}),
-        }
-    )
+    def all_moved(files: Iterable[C]) -> tuple[C, ...]:
+        return tuple(file.model_copy(update={"placement": moved(file.placement)}) for file in files)
+
+    found: dict[str, Config] = {"base": all_moved([recipe.base])[0]}
+    if adopted := recipe.sources:
+        locations = tuple(map(moved, adopted.placement.locations))
+        places = adopted.placement.model_copy(update={"locations": locations})
+        found["sources"] = adopted.model_copy(update={"placement": places})
+    if checks := recipe.decontaminate:
+        found["decontaminate"] = checks.model_copy(update={"benchmarks": all_moved(checks.benchmarks)})
+    if taught := recipe.instructions:
+        files = {"files": all_moved(taught.files), "benchmarks": all_moved(taught.benchmarks)}
+        found["instructions"] = taught.model_copy(update=files)
+    return recipe.model_copy(update=found)
 
 
 def _models(
-    order: _Order, recipe: Recipe, evaluated: _Evaluated, start: Stage, corpus: Stage, made: Stage | None
-) -> None:
+    order: _Order, recipe: Recipe, evaluated: _Evaluated, start: Stage, corpus: Stage | None, made: Stage | None,
+    taught: Stage | None,
+) -> None:  # fmt: skip
     """Everything that is trained, as far as the recipe goes."""
+    if not (recipe.pretrain or recipe.sft):
+        return
     evaluated.model("base", start)
-    pretrained = order.add("pretrain", pretrain, recipe.pretrain, model=start, corpus=corpus)
-    evaluated.model("pretrained", pretrained)
+    if recipe.pretrain:
+        start = order.add("pretrain", pretrain, recipe.pretrain, model=start, corpus=corpus)
+        evaluated.model("pretrained", start)
     if recipe.sft:
-        tuned = order.add("sft", sft, recipe.sft, model=pretrained, examples=made)
+        tuned = order.add("sft", sft, recipe.sft, model=start, examples=taught or made)
         evaluated.model("sft", tuned)
         if recipe.reward:
             _preferences(order, recipe, evaluated, tuned, made)
@@ -131,7 +148,7 @@ def _round(
 class _Evaluated:
     """The stages that measure, added as what they measure is added; none where the recipe has no evaluation."""
 
-    def __init__(self, order: _Order, recipe: Recipe, corpus: Stage, made: Stage | None) -> None:
+    def __init__(self, order: _Order, recipe: Recipe, corpus: Stage | None, made: Stage | None) -> None:
         self.order, self.recipe, self.corpus, self.made = order, recipe, corpus, made
 
     def model(self, name: str, policy: Stage) -> None:

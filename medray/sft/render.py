@@ -165,10 +165,12 @@ def pack_examples(
     workspace.fetch("scratch/*.arrow")
     examples = _Examples(workspace.scratch, parts)
     lengths = examples.lengths()
-    if config.packing == "best_fit":
-        blocks = whole_pieces(lengths, best_fit(lengths, config.block_tokens))
-    else:
+    if config.packing == "concatenate":
         blocks = concatenate(lengths, config.block_tokens)
+    else:
+        alone = [[index] for index in range(len(lengths))]
+        whole = alone if config.packing == "none" else best_fit(lengths, config.block_tokens)
+        blocks = whole_pieces(lengths, whole)
     digest, num_empty = tokenizer_digest(model), 0
     writer = BlockWriter(workspace.scratch / "store", "sft", digest, config.block_tokens, _ROWS_PER_SHARD)
     for block in blocks:

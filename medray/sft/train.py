@@ -25,9 +25,10 @@ class SFTConfig(RenderConfig):
     optimization: Optimization
     block_tokens: int = Field(ge=8)
     """Several examples share a block without seeing each other; one longer than a block is oversize."""
-    packing: Literal["best_fit", "concatenate"]
-    """best_fit: no example is split. concatenate: examples lie end to end in hash order and are cut at block ends; what
-    is cut off goes on in the next block without seeing its beginning, and a block with no answer in it is left out."""
+    packing: Literal["none", "best_fit", "concatenate"]
+    """none: every example is a row, and global_batch counts examples. best_fit: no example is split. concatenate:
+    examples lie end to end in hash order and are cut at block ends; what is cut off goes on in the next block without
+    seeing its beginning, and a block with no answer in it is left out. No row is ever padded."""
     num_examples: int | None
     """Taken from the train split in hash order; None: all."""
     adapter: Adapter | None = None

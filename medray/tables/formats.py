@@ -1,12 +1,14 @@
 """Rows of the plain file formats: JSON lines, CSV, parquet, text. Each reader has one signature and holds one row.
 
 `(stream, name, max_bytes) -> rows`: a row of more than `max_bytes` is bad, its size the reason, and all but parquet
-never hold it.
+never hold it. (A JSON array is held whole.)
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -27,6 +29,7 @@ TABLE_KINDS = (".jsonl", ".json", ".parquet", ".csv", ".txt")
 
 _PARQUET_ROWS = 256
 _CHUNK = 1 << 16
+_EXCERPT = 300
 
 
 class BadRow(ValueError):
@@ -76,6 +79,43 @@ def json_lines(stream: BinaryIO, name: str, max_bytes: int) -> Iterator[Row]:
             yield Row(number, None, too_long(line, max_bytes))
         elif line.strip():
             yield made(number, partial(_json_object, line), line)
+
+
+def json_file(stream: BinaryIO, name: str, max_bytes: int) -> Iterator[Row]:
+    """The objects of one JSON array, numbered from 1; a file that does not start as one is read as JSON lines.
+
+    Memory: the whole array. Raises UserError when the file starts as an array and is none.
+    """
+    start = b""
+    while not start.strip() and (piece := stream.read(_CHUNK)):
+        start += piece.removeprefix(codecs.BOM_UTF8) if not start else piece
+    if not start.lstrip().startswith(b"["):
+        yield from json_lines(io.BufferedReader(_Resumed(start, stream)), name, max_bytes)
+        return
+    try:
+        items = json.loads(start + stream.read())
+    except ValueError as error:
+        raise UserError(f"{name}: starts as a JSON array and is none ({error}): get the file again") from error
+    for number, fields in enumerate(items, 1):
+        if isinstance(fields, dict):
+            yield Row(number, fields)
+        else:
+            yield Row(number, None, f"not an object but {type(fields).__name__}", str(fields)[:_EXCERPT])
+
+
+class _Resumed(io.RawIOBase):
+    """A stream whose start has been read already."""
+
+    def __init__(self, start: bytes, stream: BinaryIO) -> None:
+        self._start, self._stream = io.BytesIO(start), stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._start.read(len(buffer)) or self._stream.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
 
 
 def _json_object(line: bytes) -> Fields:
@@ -173,5 +213,7 @@ def table_rows(stream: BinaryIO, name: str, max_bytes: int, columns: tuple[str, 
             return parquet_rows(stream, name, max_bytes, columns)
         case ".txt":
             return whole_text(stream, name, max_bytes)
+        case ".json":
+            return json_file(stream, name, max_bytes)
         case _:
             return json_lines(stream, name, max_bytes)

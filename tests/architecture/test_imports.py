@@ -32,8 +32,8 @@ HOMES = {
     "ray.serve": ("medray/serve/",),
     "typer": ("medray/cli.py",),
     "matplotlib": ("medray/page/", "medray/report/plots.py", "medray/corpus/plots.py"),
+    "jinja2": ("medray/page/", "medray/model/render.py", "medray/sft/rows.py"),
     "pycld2": ("medray/text/language.py",),
-    "jinja2": ("medray/page/", "medray/model/render.py"),
 }
 HEAVY = ("torch", "ray", "transformers", "vllm", "deepspeed", "trl", "datasets", "matplotlib", "pandas")
 LIGHT_CEILING = ("core", "text", "recipes", "pipeline", "cli", "display", "plan")

@@ -16,9 +16,9 @@ from medray.core.schema import EXAMPLE, PROMPT, QUESTION, write_table
 from medray.core.stage import Stage, execute
 from medray.core.workspace import Root, Workspace
 from medray.corpus import base, build, clean, decontaminate, dedup, deidentify, sources
-from medray.corpus.benchmarks import BenchmarkFile
 from medray.corpus.sources import SourceConfig, SourceLocation, SourcesConfig, SourcesPlacement
 from medray.corpus.steps import CLEANED, StepPlacement
+from medray.tables.benchmarks import BenchmarkFile
 from medray.text.contamination import ContaminationRules
 from medray.text.minhash import FINEWEB
 from medray.text.normalize import CleanRules

@@ -25,10 +25,10 @@ from medray.core.schema import DOCUMENT, read_table
 from medray.core.stage import Stage, execute
 from medray.core.workspace import Root, Workspace
 from medray.corpus import clean, decontaminate, sources
-from medray.corpus.benchmarks import BenchmarkPlacement
 from medray.corpus.sources import SourceConfig, SourcesConfig, places
 from medray.corpus.steps import parts_of, read_account
 from medray.session import SessionPlacement, ray_session
+from medray.tables.benchmarks import BenchmarkPlacement
 from medray.tables.blocks import BlockStore
 from medray.text.evidence import EvidencePolicy
 from tests.e2e.corpus_faults import bad_files, dying, measured, sources_of

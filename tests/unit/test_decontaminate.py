@@ -14,7 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from medray.core.config import UserError
-from medray.corpus.benchmarks import BenchmarkFile, read_items
+from medray.tables.benchmarks import BenchmarkFile, read_items
 from medray.text.contamination import ContaminationIndex, ContaminationRules, Item, certificates
 
 RULES = ContaminationRules(ngram=13, min_alone_words=8, min_aligned_fraction=0.6)

@@ -74,6 +74,21 @@ def replaced(text, patient="p1", rules=RULES):
          [("name", "J. Bailey"), ("phone", "4471"), ("other", "40714-8952")]),
         ("found at 6214 Spruce by police; sent to Tewksbury Regional.",
          [("location", "6214 Spruce"), ("location", "Tewksbury Regional")]),
+        ("Discussed w/ renal (Frost) and handed off to Lamb.", [("name", "Frost"), ("name", "Lamb")]),
+        ("SURGEON ROOT   CIRCULATOR PHOEBE", [("name", "ROOT"), ("name", "PHOEBE")]),
+        ("Inmate KIRBY, RACHEL in cell", [("name", "KIRBY, RACHEL")]),
+        ("seen with Jun Nakamura and R. Joiner.", [("name", "Jun Nakamura"), ("name", "R. Joiner")]),
+        ("husband (Frank,\n90, hard of hearing); Grandma: 92.", [("name", "Frank"), ("age", "90"), ("age", "92")]),
+        ("now in Liberty, formerly of The Pines at Prescott.",
+         [("location", "Liberty"), ("location", "The Pines at Prescott")]),
+        ("moved to KVMC; employer: Providence House", [("location", "KVMC"), ("location", "Providence House")]),
+        ("parked her Kia (BXK-4410), reg. EH15 OPQ", [("vehicle", "BXK-4410"), ("vehicle", "EH15 OPQ")]),
+        ("serial PJN 8821 K, MAC 00:1A:2B:3C:4D:5E", [("device", "PJN 8821 K"), ("device", "00:1A:2B:3C:4D:5E")]),
+        ("K. Ramirez/76-ER-2417", [("name", "K. Ramirez"), ("other", "76-ER-2417")]),
+        ("from 8/1 to 8/5, impounded 3/7. ADDENDUM 5/9: well", 
+         [("date", "8/1"), ("date", "8/5"), ("date", "3/7"), ("date", "5/9")]),
+        ("this is dr margaret marshall. her son arthur green was well. she was seen at fresno county hospital",
+         [("name", "margaret marshall"), ("name", "arthur green"), ("location", "fresno county hospital")]),
         ("moved from St. Brendan's to Saint-Jean-sur-Richelieu",
          [("location", "St. Brendan's"), ("location", "Saint-Jean-sur-Richelieu")]),
     ],
@@ -95,6 +110,8 @@ def test_exact_spans(text, expected):
         "HR 94, TSH was 91, glucose 95, wound 92 mm, platelets 93, sat at 93, 97% on 2 L, aged 89, weight 91.",
         "She takes Blorvane. Using a stiff Ramplatz, the Ommatec tip and Lipitor, Zolaxin and GelPort. 5. Zarbon.",
         "series #6 images #12-14, #000 Vicryl, 3-0 nylon, 1200-1340 mL, L4-5-S1, pages 123-145",
+        "NDC 0002-8215-01, a T11-T12 fusion, CD34 positive, BiPAP 12/5, Hoehn and Yahr 2, glucose 98-143-167.",
+        "Grace period over. Wall motion normal. Many thanks. A long day in the sage green room, 5/5 strength in both.",
         "Zolaxin 8/2 at night. To Whom It May Concern: ASA II, G3P2012. Blorvane was given; blorvane helps.",
     ],
 )
@@ -271,9 +288,9 @@ def test_documents_without_a_patient_share_no_surrogate():
     assert len(groups) == 2, "what belongs to nobody belongs to no other"
 
 
-@pytest.mark.parametrize("template_set", ["a", "e"])
+@pytest.mark.parametrize("template_set", ["a", "f", "g", "h"])
 def test_recall_and_precision_on_planted_identifiers(template_set):
-    tally = measure(make_notes(template_set, 11, 36))
+    tally = measure(make_notes(template_set, 11, 50))
     assert PLANTED_KINDS == KINDS
-    assert tally.recalled.total() >= 0.96 * tally.planted.total(), tally.missed
+    assert tally.recalled.total() >= 0.985 * tally.planted.total(), tally.missed
     assert tally.precise.total() >= 0.97 * tally.found.total(), tally.wrong

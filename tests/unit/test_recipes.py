@@ -67,7 +67,8 @@ def test_stages_that_stay_keep_their_ids():
 @pytest.mark.parametrize(
     ("left_out", "message"),
     [
-        (["pretrain"], "sft rests on pretrain"), (["synthesize"], "sft rests on synthesize"),
+        (["corpus"], "pretrain rests on corpus"), (["dedup"], "decontaminate rests on dedup"),
+        (["synthesize"], "sft rests on instructions or synthesize, which is left out: give instructions or synthesize"),
         (["sft"], "reward rests on sft"), (["judge"], "reward rests on judge"), (["reward"], "rounds rests on reward"),
         (["evaluation"], "report rests on evaluation"),
         (["report", "rounds", "reward", "judge", "sft", "synthesize"], "evaluation rests on synthesize"),
@@ -79,8 +80,8 @@ def test_what_a_group_rests_on_must_be_there(left_out, message):
 
 
 def test_an_override_that_breaks_a_recipe_is_one_line():
-    with pytest.raises(UserError, match="^pretrain: sft rests on pretrain, which is left out: give pretrain, or leave"):
-        with_overrides(demo(), ["pretrain=none"])
+    with pytest.raises(UserError, match="^corpus: pretrain rests on corpus, which is left out: give corpus, or leave"):
+        with_overrides(demo(), ["corpus=none"])
     with pytest.raises(UserError, match="sft.block_tokens: 'block_tokens' is inside what the recipe leaves out"):
         with_overrides(open_corpus(), ["sft.block_tokens=128"])
     assert with_overrides(demo(), ["report=none"]).report is None

@@ -11,23 +11,27 @@ from medray.text.phi.words import FAMILY, GIVEN, is_rare, is_term
 _WORD = re.compile(r"(?<!\w)[^\W\d_]++(?:['’](?![sS]\b)[^\W\d_]++|-[^\W\d_]++)*+(?!\d)")
 PERSON_VERB = re.compile(
     r" (?:is|was|has|had|presents|presented|underwent|received|remains|remained|continue[sd]|did|does|called|"
-    r"helps|tolerated)\b"
+    r"helps|tolerated|told|attended|attends|follows|calls|wrote|gave|left|stayed|took|went|cares|visits|answered|can)\b"
 )
 PERSON_ONLY_VERB = re.compile(
     r" (?:slept|den(?:ies|ied)|reports|reported|states|stated|wants|aware|agrees|agreed|lives|works|"
-    r"will (?:visit|call|be)|says|said|"
-    r"takes|ambulat\w+|enjoys|smokes|drinks|complains|return(?:s|ed)|declin(?:es|ed)|refus(?:es|ed)|arrived?s?|came|"
+    r"will (?:visit|call|be|bring|come|pick|drive|take|stay|see|follow|help|return|fax|send|arrange)|says|said|"
+    r"takes|ambulat\w+|enjoys|smokes|drinks|complains|return(?:s|ed)|declin(?:es|ed)|refus(?:es|ed)|"
+    r"arrived?s?|posts|posted|came|"
     r"requests|requested|insists|favou?rs|recommends|advises|suggests|believes|prefers|asks|asked|"
     r"brought|drove|knows|likes|loves|walked|texted|emailed|wishes|worries|remembers|cried|"
     r"to (?:see|add|call|follow|review|arrange|discuss)|verbali[sz]e[sd]|thinks|feels|explained|"
-    r"recall(?:s|ed)|phoned|retired|moved|married)\b"
+    r"recall(?:s|ed)|told|wrote|answered|visits|phoned|retired|moved|married)\b"
 )
 AGED = re.compile(r" is an? (?:\w+ )?\d{1,3}[ -]?(?:y|m)", re.I)
 AGED_AFTER = re.compile(
     r"(?:,? (?:(?:is |was )?an? )?\(?|,? \()\d{1,3}(?:[ -]?(?:years?\b|yrs?\b|y[./]?o\b|y\b)| ?[MF]\b)", re.I
 )
 """How old the person is whose name stands before it."""
-NO_NAME_AFTER = re.compile(r" \d{1,3}(?:[./]\d{1,3})?(?![\d/-])| (?:I{1,3}|IV|V)\b|:")
+NO_NAME_AFTER = re.compile(
+    r" \d{1,3}(?:[./]\d{1,3})?(?![\d/-])| (?:I{1,3}|IV|V)\b|:| (?:#|ID\b|No\b|no\.)|"
+    r" (?=[A-Z]*\d)[A-Z0-9-]{3,}"
+)
 """A figure or a colon after a rare word that no cue calls a name: a scale, a product, a heading."""
 LOWER_AFTER = re.compile(
     r"(?: (?:notified|aware|from|re|called|updated|paged|informed|in|at|and|for|on|saw|with|to|here|will|made)\b|"
@@ -58,7 +62,9 @@ ROLES = frozenset(
     paramedic emt clerk secretary scribe author guarantor insured subscriber policyholder proxy hcp poa kin nok
     contact pcp aide attorney lawyer teacher principal witness agent consultant dentist examiner investigator
     counselor supervisor md rn np crna operator interviewer informant rt cna hha student officer crew sw ot slp lpn
-    priest minister detective deputy trooper driver caller claimant employer tenant inmate detainee veteran presenter
+    priest minister detective deputy trooper driver caller claimant employer tenant doula intake bailiff
+    chaperone sitter volunteer phlebotomist medic scheduler registrar receptionist paralegal inmate detainee
+    veteran presenter
     prescriber implanter rep representative carer spouse circulator perfusionist preceptor proceduralist endoscopist
     dispatcher toxicologist hygienist podiatrist optometrist geneticist nephrologist urologist gastroenterologist
     rheumatologist endocrinologist hematologist dermatologist ophthalmologist pulmonologist intensivist physiatrist
@@ -67,9 +73,11 @@ ROLES = frozenset(
 )
 RELATIONS = frozenset(
     """
-    wife husband son daughter dtr mother mom mum father dad brother sister sibling aunt uncle niece nephew cousin
+    kids children grandkids grandchildren granddaughters grandmothers aunts uncles cousins godmother godfather stepkids
+    triplets triplet fosters grandparents wife husband son daughter dtr mother mom mum father dad brother sister
+    sibling aunt uncle niece nephew cousin
     grandmother grandfather grandma grandpa grandson granddaughter partner spouse fiancé fiancée fiance fiancee
-    girlfriend boyfriend friend neighbor neighbour roommate caregiver guardian companion parent twin landlord boss
+    ex girlfriend boyfriend friend neighbor neighbour roommate caregiver guardian companion parent twin landlord boss
     coworker colleague mother-in-law father-in-law brother-in-law sister-in-law son-in-law daughter-in-law stepson
     stepdaughter stepmother stepfather ex-wife ex-husband sons daughters brothers sisters siblings friends nieces
     nephews parents grandsons twins nana granny grandpa mama papa auntie great-grandmother great-grandfather great-aunt
@@ -96,15 +104,24 @@ CLOSING = re.compile(
 )
 """The end of a letter, or of what stands on a label: a name follows."""
 LOWER_NAME = re.compile(
-    r"\b(?:md|dr|np|rn|MD|NP|RN|PA|Dr) (?P<v>[^\W\d_A-Z]{4,})\b|[,.;] (?P<w>[^\W\d_A-Z]{4,}) "
+    r"\b(?:md|dr|np|rn|MD|NP|RN|PA|Dr) (?P<v>[^\W\d_A-Z]{4,})\b|\b(?:md|rn|np|pa|RN|NP|"
+    r"PA) (?P<x>[a-z][a-z'’-]+[a-z])(?= (?:in|at|for|here|notified|aware|called|paged|to|saw|updated|"
+    r"on)\b)|[,.;] (?P<w>[^\W\d_A-Z][^\W\d_A-Z'’-]+[^\W\d_A-Z]) "
     r"(?:aware|notified|paged|informed|updated)\b"
 )
 """A rare word without a capital that a hurried hand may have meant as a name."""
-COLON = re.compile(r"(?:['’]s)?(?: ?\([^)\n]{0,20}\))?[ \t]*(?::|\.{3,})[ \t]*(?=[^\W\d_])")
+COLON = re.compile(r"(?:['’]s)?(?: ?\([^)\n]{0,20}\))?(?:[ \t]*(?::|\.{3,})[ \t]*|[ \t]{3,})(?=[^\W\d_])")
 LINE_NAME = re.compile(r"[^\W\d_][\w'’. -]{1,24}, ?[^\W\d_]")
 OF_SOMEBODY = re.compile(rf"['’]s (?:{'|'.join(sorted(RELATIONS, key=len, reverse=True))})\b")
+LAST_INITIAL = re.compile(r" [A-Z](?:\.|(?= {2}|\n|[,;)]|$))")
+SET_OFF = re.compile(r"['’]s\b|[,;:.)]| {2}|\n|$| (?:MD|RN|NP|PA|DO)\b")
+"""What sets a word off as something that is named."""
 ENDS = re.compile(r" {2}|\s*$|\n|[,;(.)]")
 BLANK = re.compile(r"[ ]{1,3}(?=[^\W\d_])")
+SHORT_NAME = re.compile(
+    r"(?:Dr|Mr|Mrs|Ms|Miss|Prof)\.? (?P<v>Le|Van|Ben|Do|Di|Al|Lo|La|Da|De|Du|Ho|An)(?= [a-z(]|['’,.;:)\n]|$)"
+)
+"""A name as short as a particle, which nothing follows."""
 TITLE_GAP = re.compile(r"\.?[ \n]{1,2}(?=[^\W\d_])")
 NEAR_GAP = re.compile(
     r"(?:['’]s)?,?(?: (?:is|was|named|called))?(?: \((?:\w+ ){0,2}\w+\))?(?:[ ]{1,2}|"
@@ -123,6 +140,7 @@ ROLE_AFTER = re.compile(
     rf"(?:{'|'.join(sorted((ROLES | RELATIONS), key=len, reverse=True))})\b",
     re.I,
 )
+_AFTER_PARTICLE = re.compile(r"(?:al|el|ul|ad|de|d|van|von|ben|bin|ibn|abu)[-'’][A-Z]")
 _INNER_CAPITAL = re.compile(
     r"(?:^|-)(?!(?:Mc|Mac|Del?|Della|D[aiu]|Des|L[ae]|Van|Von|Vander|Fitz|St|Al|El|Ben|Bin|Abu|Ibn|San)[A-Z])"
     r"[A-Z]?[a-z]+[A-Z]"
@@ -155,7 +173,8 @@ STOP = frozenset(
     requested ordered referred submitted reported completed written recorded administered collected received entered
     department dept division section
     witnessed confirmed operative procedure mom dad baby infant boy girl man woman gentleman lady child someone
-    everyone nobody about again agrees agree came comes did does given gave recommends recommended updated saw sees
+    everyone nobody about empl employer inmate claimant examinee caller again agrees agree came comes did does
+    given gave recommends recommended updated saw sees
     """.split()
 )
 EPONYM_NOUN = re.compile(
@@ -180,7 +199,9 @@ EPONYM_NOUN = re.compile(
     r"stockings|inserts?|iud|hook|cup|cannula|splints?|punch|glue|pads?|gag|silk|closure|reservoir|dilators?|"
     r"osteotome|workstation|flaps|stitch|histology|holder|drainage|fragment|finder|gum|plug|cutter|port|ophthalmic|"
     r"knife|curettes?|probe|electrode|generator|catheters|contrast|agent|therapy|vaccine|antibod\w+|antigen|receptor|"
-    r"gene|mutation|protein|enzyme|tip|prosthesis|company|pump|monitor|meter|supplement|diet)\b",
+    r"gene|mutation|protein|enzyme|tip|prosthesis|company|pump|monitor|meter|supplement|diet|bandages?|"
+    r"wraps?|shields?|scans?|"
+    r"peak|nodule|surgery|exercises?|criterion|ratio)\b",
     re.I,
 )  # fmt: skip
 DOSE_AFTER = re.compile(
@@ -245,4 +266,7 @@ def is_suspect(text: str) -> bool:
 
 def split_words(text: str) -> list[Word]:
     """The words of a text in order, possessive endings left out; what touches a digit is none."""
-    return [Word(*m.span(), w := m[0], w.lower(), w[0].isupper()) for m in _WORD.finditer(text)]
+    return [
+        Word(*m.span(), w := m[0], w.lower(), w[0].isupper() or _AFTER_PARTICLE.match(w) is not None)
+        for m in _WORD.finditer(text)
+    ]

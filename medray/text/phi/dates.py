@@ -25,16 +25,17 @@ _FORMS = {
     "ymd": rf"{_Y}{_S}{_M}(?P=s){_D}",
     "mdy": rf"{_WEEKDAY}{_M}{_S}{_D}(?P=s){_ANY_YEAR}",
     "dmy": rf"{_D}{_S}{_M}(?P=s)(?P<y>{_LONG}|(?<=\d\d[-/.]\d\d[-/.])\d\d)",
-    "bdy": rf"{_WEEKDAY}{_B}[ -]?{_D}{_TH}(?:,?\s|-){_Y}",
+    "bdy": rf"{_WEEKDAY}{_B}[ -]?{_D}{_TH}(?:(?:,?\s|-){_Y}|,?[ ]'(?P<z>\d{{2}}))",
     "dby": rf"{_WEEKDAY}{_D}{_TH}(?:[ ]of)?[ -]?{_B}(?:[ ,-]{{0,2}}{_Y}|(?:[ -]'?|(?<=[a-z]))(?P<z>\d{{2}})"
-    r"(?![\d:/%.]))",
+    r"(?![\d:/%]|\.\d))",
     "by": rf"{_B}(?:(?:,|[ ]of)?[ /-]?{_Y}|[ ]'(?P<z>\d{{2}}))",
     "my": rf"{_M}/{_Y}",
-    "bd": rf"{_WEEKDAY}{_B}[ ]?{_D}{_TH}",
+    "bd": rf"{_WEEKDAY}{_B}[ ]?(?:the[ ])?{_D}{_TH}",
     "db": rf"{_WEEKDAY}{_D}{_TH}(?:[ ]of)?[ -]?{_B}",
-    "md": rf"{_M}(?P<s>[/-]){_D}",
+    "md": rf"{_WEEKDAY}{_M}(?P<s>[/-]){_D}",
 }
 READABLE = {name: re.compile(form, re.I) for name, form in _FORMS.items()}
+_ENDS_DATE = re.compile(r"[.,;)\n]|$| (?:at|with|for|and|on|by|from)\b")
 _WEEKDAY_BEFORE = re.compile(rf"(?<![\w/.:-]){_WEEKDAY[:-1]}$", re.I)
 _LONGEST_WEEKDAY = 16
 _MONTH_STARTS = re.compile(
@@ -42,7 +43,10 @@ _MONTH_STARTS = re.compile(
     rf"(?i:{'|'.join(sorted({m[1:3] for m in MONTHS}))})"
 )
 _FIND = {
-    name: re.compile(rf"(?<![\w/.:-])(?:{form})(?![\w]|[/]\d|\.\d|"
+    name: re.compile(
+        rf"(?:(?<![\w/.:-])|(?<=/\d-)|(?<=/\d\d-))(?:{form})(?!{'(?!T)' if name == 'ymd' else ''}[\w]|"
+        rf"[/]\d|\.\d|"
+    
                      rf"{'-' if name in ('mdy', 'ymd', 'dmy', 'my') else '/'}\d)", re.I)
     for name, form in _FORMS.items() if name != "md"
 }  # fmt: skip
@@ -54,21 +58,33 @@ _CUE = re.compile(
     r"held|checked|refilled|ordered|updated|evaluated|cultures?|bcx|ucx|utox|scan|surgery|clinic|appointment|appt|exam|"
     r"eval|labs?|transferred|discharged?|intubated|"
     r"extubated|consult|note|tx|treatment|given|placed|removed|changed|started|stopped|repeat|returned?|"
-    r"scheduled|f/u|d/c|dc'?d|vs|to)\b[ :(]{1,2}|\(|\n|^|\d/\d{1,2} ?- ?)$",
+    r"scheduled|f/u|fu|pmt|paid|payment|adm|rtc|lmp|edd|edc|exp|expires|d/c|dc'?d|vs|to)\b[ :(\n]{1,2}|"
+    r"\b(?:dr|saw|md|np|pa)\b\.? [^\n\d.;]{1,20} |\b(?:mon|tues?|wed|thu(?:rs?)?|fri|sat|"
+    r"sun)(?:day)?[., ]{1,2}|\(|\n|^|\d/\d{1,2} ?- ?)$",
     re.I,
 )
-_NO_DATE = (
-    r"(?! ?-? ?(?:of|strength|motor|murmur|systolic|diastolic|pain|positive|negative|nodes|bottles|throughout|"
+_NO_DATE = re.compile(
+    r" ?-? ?(?:of|strength|motor|murmur|systolic|diastolic|pain|positive|negative|nodes|bottles|throughout|"
     r"power|distal|proximal|weakness|"
     r"ns|cups?|tab\w*|sirs|criteria|doses?|hours|pulses|normal|miles?|inch\w*|packs?|in (?:all|both|the [lr])|"
-    r"on the)\b)"
+    r"on the)\b",
+    re.I,
 )
-_MONTH_DAY = re.compile(rf"(?<![\w/.])(?:{_FORMS['md']})(?![\w/%]|\.\d){_NO_DATE}", re.I)
-_RANGE_AFTER = re.compile(r" ?-{1,2} ?\d{1,2}/\d{1,2}(?![\w/])")
+_MONTH_DAY = re.compile(rf"(?<![\w/.])(?:{_FORMS['md'].removeprefix(_WEEKDAY)})(?![\w/%]|\.\d)", re.I)
+_DAYS_AFTER = re.compile(r" ?[-–] ?\d{1,2}\b(?![/\d.-])")
+_RANGE_AFTER = re.compile(r" ?(?:-{1,2}|–|to|through|thru|until) ?\d{1,2}/\d{1,2}(?![\w/])")
+_STAMP_AFTER = re.compile(r"(?: \d{4})?:(?!\d)|,? (?:at )?[012]\d[0-5]\d\b")
+"""A colon, which makes a stamp of what stands before it."""
+_LONE_BEFORE = re.compile(
+    r"(?:\b[a-z]{4,}(?:ed|en|ing|wn|nt)|\b[A-Z][a-z]+|\b(?:drink|use|dose|visit|fall|tube|POLST|MOLST|"
+    r"DNR)|\b(?:wks?|weeks?|mos?|months?|days?),) $"
+)
+_LONE_AFTER = re.compile(r"[.;)](?!\d)|\n|$")
+"""Around a month and a day without a cue: something was done then ("impounded 3/7.")."""
 _SHARE = re.compile(
-    r"\b(?:nodes?|day|scored|rated|graded|strength|motor|power|reflex\w*|pulses|murmur|pain|apgars?|score|gleason|"
+    r"\b(?:nodes?|day(?!s)|scored|rated|graded|strength|motor|power|reflex\w*|pulses|murmur|pain|apgars?|score|gleason|"
     r"scale|ratio|acuity|"
-    r"bp)[^\n.;]{0,16}$",
+    r"bp|psv|bipap|cpap|ipap|ps|vent)[^\n.;]{0,16}\Z|\bapgars?\s{1,2}\Z",
     re.I,
 )
 _ORAL_TEN = "one|two|three|four|five|six|seven|eight|nine"
@@ -83,7 +99,7 @@ _OLD_SPELLED = re.compile(
 _ONE = (
     "patient|pt|he|she|who|mother|father|mom|dad|mum|wife|husband|spouse|widow(?:er)?|sister|brother|aunt|uncle|twin|"
     "cousin|(?:great-)?grand(?:mother|father|ma|pa)|grandparent|parent|partner|neighbou?r|friend|roommate|caregiver|"
-    "resident|nana|granny|lady|woman|man|gentleman"
+    "mgm|pgm|mgf|pgf|ggm|ggf|gma|gpa|resident|nana|granny|lady|woman|man|gentleman"
 )
 _NAME = r"(?-i:[A-Z][\w'’-]+)"
 _AGE_AFTER = re.compile(
@@ -101,16 +117,21 @@ _AGE_BEFORE = re.compile(
     r"(?:\s\w+){0,2}\s(?:at|to|until|till|past|aged|@)\s(?:age )?)$",
     re.I,
 )
+_AFTER_AGE = (
+    r"[,;.)\n]|$| (?:and|who|now|in|lives|with|is|was|htn|dm|cad|chf|mi|cva|dementia|a&w|w/|dec|deceased|died|alive|"
+    r"living|healthy|well|has|had|from|of|still)\b"
+)
 _AGE_BETWEEN = tuple(
     (re.compile(before + "$", re.I), re.compile(after, re.I))
     for before, after in (
         (rf"{_NAME} \(", r"\)"),
         (rf"{_NAME}, ", r", ?[a-z]"),
         (rf"\b(?:{_ONE})\b[^.;:\n\d]{{0,30}} (?:at|@) ", r"\b"),
+        (rf"\b(?:{_ONE}) \({_NAME}(?: {_NAME})?,\s", r"[,)]"),
         (r"\d[/-]\d+ \(", r"\)"),
         (r"(?:[MF]/|\ba?et\.? |\bæt\.? )", r"\b"),
         (r"\bat ", r",? (?:he|she|his|her|they|still|independent|lives|drives|works)\b"),
-        (rf"\b(?:{_ONE})(?: {_NAME}){{0,2}}(?:,? \(|,? )", r"[,;.)\n]|$| (?:and|who|now|in|lives|with|is|was)\b"),
+        (rf"\b(?:{_ONE})(?: {_NAME}){{0,2}}(?:,? \(|,? |: ?|['’]s (?:now )?)", _AFTER_AGE),
         (
             r"\b(?:is|was|be|turned|turns|turning|reached|nearly|almost|now|pt|patient|became|becomes) ",
             r",? (?:and|alive|when|years|now|but|in|next|on|this|who|with|lives)\b|[,;.\n](?!\d)|$",
@@ -118,7 +139,8 @@ _AGE_BETWEEN = tuple(
     )
 )
 _VITAL_BEFORE = re.compile(
-    r"(?:\b(?:pressure|gradient|count|level)\b[^\n.]{0,30}|\b(?:HR|rate|sat\w*|pulse|MAP|BP|SpO2|SBP|DBP|weight|glucose|PTT|temp\w*|sugar|BG|TSH|WBC|CRP|IQ|BMI|"
+    r"(?:\b(?:pressure|gradient|count|level)\b[^\n.]{0,30}|\b(?:HR|rate|sat\w*|pulse|MAP|BP|SpO2|SBP|DBP|"
+    r"weight|glucose|PTT|temp\w*|sugar|BG|TSH|WBC|CRP|IQ|BMI|"
     r"platelets?|sodium|saturation)\b[^\n.]{0,12}|\b(?:RR|K|P|R|T|O2|Na|Cl)[ :]{1,2})$",
     re.I,
 )
@@ -136,14 +158,21 @@ def find_dates(text: str) -> Iterator[Found]:
         for m in matches_at(pattern, text, months if form[0] == "b" else digits):
             if _is_date(m, form):
                 yield Found(_with_weekday(text, m.start()), m.end(), "date", form)
+                if form == "bd" and (last := _DAYS_AFTER.match(text, m.end())):
+                    yield Found(*last.span(), "date")
     for m in matches_at(_MONTH_DAY, text, digits):
         before = text[max(0, m.start() - 24) : m.start()]
         # 9/24 and 09/02 look like nothing else, 4/5 does
         if m["s"] == "-" and not (len(m["m"] + m["d"]) == 4 and _CUE.search(before)):
             continue  # a range
-        sure = int(m["d"]) > 12 or m["m"].startswith("0") or m["d"].startswith("0")
-        if (sure or _CUE.search(before) or _RANGE_AFTER.match(text, m.end())) and not _SHARE.search(before):
-            yield Found(*m.span(), "date", "md")
+        alone = _LONE_AFTER.match(text, m.end()) and _LONE_BEFORE.search(before) and not _is_fraction(m)
+        padded = m["m"].startswith("0") or m["d"].startswith("0")
+        if not padded and _NO_DATE.match(text, m.end()):
+            continue
+        sure = padded or int(m["d"]) > 12
+        stamp = _RANGE_AFTER.match(text, m.end()) or _STAMP_AFTER.match(text, m.end())
+        if (sure or alone or _CUE.search(before) or stamp) and not _SHARE.search(before):
+            yield Found(_with_weekday(text, m.start()), m.end(), "date", "md")
     yield from _ages(text)
 
 
@@ -198,6 +227,11 @@ def shift_date(text: str, form: str, days: int, near: date | None = None) -> str
     return out
 
 
+def _is_fraction(m: re.Match[str]) -> bool:
+    """Whether a month and a day may be so many of so many: 3/10, 4/5."""
+    return int(m["m"]) <= int(m["d"]) and int(m["d"]) in (2, 3, 4, 5, 6, 8, 10)
+
+
 def _with_weekday(text: str, start: int) -> int:
     """Where a date begins with its weekday, where one stands before it."""
     m = _WEEKDAY_BEFORE.search(text, max(0, start - _LONGEST_WEEKDAY), start)
@@ -206,13 +240,13 @@ def _with_weekday(text: str, start: int) -> int:
 
 def _is_date(m: re.Match[str], form: str) -> bool:
     g = m.groupdict()
-    if g.get("s") == "." and len(g["y"]) == 2 and len(m[0]) < 8:
+    if g.get("s") == "." and len(g["y"]) == 2 and len(m[0]) < 7:
         return False  # 3.4.19 is a list of figures
     # "march 4 times", "may 2 of them": these two are verbs where nothing else says month
     if (
         (g.get("b") or "").lower() in ("may", "march", "mar", "sun")
         and g["b"].islower()
-        and not (g.get("y") or g.get("t"))
+        and not (g.get("y") or g.get("t") or _ENDS_DATE.match(m.string, m.end()))
     ):
         return False
     return read_date(m[0], form) is not None or form in ("mdy", "ymd", "dmy")

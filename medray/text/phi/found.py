@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 KINDS = (
@@ -28,6 +29,7 @@ class Found(NamedTuple):
 _STARTS = {"A": re.compile(r"[A-Z](?<!\w[A-Z])"), "0": re.compile(r"\d(?<!\w\d)")}
 
 
+@lru_cache(8)
 def starts_of(text: str, kinds: str) -> list[int]:
     """Places where a word begins with a capital of ASCII ("A"), with a digit ("0"), or either ("A0"), in order."""
     return sorted(m.start() for kind in kinds for m in _STARTS[kind].finditer(text))

@@ -13,8 +13,9 @@ from itertools import chain
 from medray.text.phi import cues
 from medray.text.phi.cues import Word
 from medray.text.phi.found import Found
+from medray.text.phi.prose import ProseReader
 from medray.text.phi.runs import MAX_WORDS, RunReader, solid_words
-from medray.text.phi.words import FAMILY, GIVEN, TOWNS, is_calendar, is_common, is_drug, is_rare, is_term
+from medray.text.phi.words import FAMILY, GIVEN, NAME_WORDS, TOWNS, is_calendar, is_common, is_drug, is_rare, is_term
 
 _AND = re.compile(r"(?:,? (?:and|&) |[,;] |/)(?=[^\W\d_])")
 
@@ -25,6 +26,7 @@ class NameReader(RunReader):
     def find(self) -> Iterator[Found]:
         """Every name, the surer cues first; finds may overlap."""
         found = [*self._cued(), *self._written(), *self._with_credential(), *self._uncued()]
+        found += ProseReader(self.text, self.words).find(found)
         yield from found
         yield from self._again(found)
 
@@ -37,8 +39,11 @@ class NameReader(RunReader):
                 low in cues.TITLES
                 and (m := cues.TITLE_GAP.match(text, word.stop))
                 and not text[word.start - 2 : word.start - 1].isdigit()
+                and not ("\n" in m[0] and text[text.rfind("\n", 0, word.start) + 1].isdigit())  # 12 Meadow Dr
             ):
                 yield from self._listed_runs(m.end(), "title")
+            for m in cues.SHORT_NAME.finditer(text, word.start, word.stop + 8) if low in cues.TITLES else ():
+                yield Found(*m.span("v"), "name")
             if low in cues.LABELS and (m := cues.COLON.match(text, word.stop)):
                 yield from self._listed_runs(m.end(), "label")
             elif m := cues.BLANK.match(text, word.stop):
@@ -60,9 +65,11 @@ class NameReader(RunReader):
         for m in cues.CLOSING.finditer(self.text):
             yield from self._listed_runs(m.end(), "label")
         for m in cues.LOWER_NAME.finditer(self.text):
-            word = m["v"] or m["w"]
-            if is_rare(word) or ((word in GIVEN or word in FAMILY) and not is_common(word)):
-                yield Found(*m.span("v" if m["v"] else "w"), "name")
+            group = next(name for name in ("v", "w", "x") if m[name])
+            word = m[group]
+            noted = group != "v" and (word in FAMILY or word in NAME_WORDS)
+            if noted or is_rare(word) or ((word in GIVEN or word in FAMILY) and not is_common(word)):
+                yield Found(*m.span(group), "name")
 
     def _listed_runs(self, start: int, cue: str) -> Iterator[Found]:
         """The run at a place, and those joined to it by commas and "and"."""
@@ -98,6 +105,8 @@ class NameReader(RunReader):
             while run and (run[0].lower in cues.PARTICLES and len(run) == 1):
                 run = run[1:]
             apart = len(solid_words(run)) > 1 and m[0].startswith(",") and m.re is cues.CREDENTIAL
+            if m.re is cues.AGED_AFTER and len(run) == 1 and run[0].text.isupper() and len(run[0].text) < 5:
+                continue  # RTC 1 y
             if any(w.is_listed or not (is_common(w.lower) or is_term(w.lower)) or apart for w in solid_words(run)):
                 yield self._name(run)
 
@@ -110,9 +119,13 @@ class NameReader(RunReader):
             if self._acts_like_a_person(word):
                 yield Found(word.start, word.stop, "name")
             if turned := self._turned(word):
-                yield Found(word.start, turned.stop, "name")
+                initial = cues.LAST_INITIAL.match(self.text, turned.stop)
+                yield Found(word.start, initial.end() if initial else turned.stop, "name")
             initial = len(word.text) == 1 and self.text.startswith(". ", word.stop)
-            if not (word.is_suspect or word.lower in GIVEN or initial):
+            before = self.text[max(0, word.start - 2) : word.start]
+            initial = initial and before[-1:] != "/" and not before[:1].isdigit()  # OTR/L., 2 L.
+            related = word.may_be_name and word.text.istitle() and cues.ROLE_AFTER.match(self.text, word.stop)
+            if not (word.is_suspect or word.lower in GIVEN or initial or related):
                 continue
             run = self.read(word.start, "plain")
             if not run or not self._stands_alone(run) or self._is_thing(run):
@@ -125,12 +138,16 @@ class NameReader(RunReader):
     def _turned(self, word: Word) -> Word | None:
         """The given name after a family name and a comma: HILL, DANIEL."""
         number = self.at[word.start] + 1
-        if number == len(self.words) or self.text[word.stop : (after := self.words[number]).start] != ", ":
+        if number == len(self.words) or self.text[word.stop : (after := self.words[number]).start] not in (", ", ","):
             return None
         alike = word.text.isupper() == after.text.isupper() and word.text.istitle() == after.text.istitle()
-        known = after.lower in GIVEN or (after.text.isupper() and after.is_suspect)
+        known = after.lower in GIVEN or (after.text.isupper() and after.is_suspect and not is_rare(word.lower))
         named = known and after.is_capital and not (is_term(after.lower) or after.lower in TOWNS)
-        family = word.may_be_name and not is_term(word.lower) and (word.is_listed or word.is_suspect)
+        rare = is_rare(word.lower) and len(word.text) > 2 and len(after.text) > 3 and "-" not in word.text
+        if after.start - word.stop == 1 and alike and word.text.istitle() and len(after.text) > 2:  # Hernandez,Gloria
+            names = [w for w in (word, after) if w.is_listed or w.is_suspect]
+            return after if names and not (word.is_stop or after.is_stop) else None
+        family = not word.is_stop and (word.is_listed or word.is_suspect or rare or word.lower in NAME_WORDS)
         return after if alike and named and family and len(word.text) > 1 else None
 
     def _with_particles(self, number: int) -> int:
@@ -223,6 +240,8 @@ class NameReader(RunReader):
             if word.is_capital and (
                 cues.PERSON_VERB.match(self.text, word.stop) or cues.PERSON_ONLY_VERB.match(self.text, word.stop)
             ):
+                return True
+            if word.is_listed and word.is_capital and cues.SET_OFF.match(self.text, word.stop):
                 return True
             before = self.text[max(0, word.start - 2) : word.start]
             return word.text.istitle() and before[1:] == " " and before[:1] not in (".", ":", "?", "!", " ")

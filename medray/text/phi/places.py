@@ -8,8 +8,19 @@ from collections.abc import Iterator
 
 from medray.text.phi.cues import EPONYM_NOUN, STOP, is_suspect
 from medray.text.phi.found import Found, matches_at, starts_of
+from medray.text.phi.sites import find_sites
 from medray.text.phi.streets import CAP, CODE, STATE, find_codes, find_streets
-from medray.text.phi.words import LONG_TOWNS, MONTHS, STATE_CODES, STATES, TOWNS, is_common, is_rare, is_term
+from medray.text.phi.words import (
+    LONG_TOWNS,
+    MONTHS,
+    STATE_CODES,
+    STATES,
+    TOWN_WORDS,
+    TOWNS,
+    is_common,
+    is_rare,
+    is_term,
+)
 
 _TOWN = rf"{CAP}(?:[ -](?!(?:{CODE})\b)(?:{CAP}|d['’]{CAP}|(?:d[eu]|la|las|los|or|of|sur|on)\b)){{0,3}}"
 _BEFORE_STATE = re.compile(rf"(?P<v>{_TOWN})(?:,\s(?:{STATE})|[ ](?:{STATE})(?=[. ]{{1,3}}\d{{5}}(?!\d)))\b")
@@ -26,14 +37,23 @@ _NATURE = re.compile(
 )
 _BARE = re.compile(
     rf"(?P<v>{CAP}(?: (?!(?:{CODE})\b){CAP}){{0,2}}) (?:Regional|Memorial|General|Baptist|Methodist|Presbyterian|"
-    r"Lutheran|Adventist|Deaconess|Children['’]s|Rehab|Hospice|Infirmary)"
-    r"(?=[,.;:)\n]|$|  | (?:on|for|in|to|and|ED|ER|ICU|with|by|at)\b)"
+    r"Lutheran|Adventist|Deaconess|Children['’]s|Rehab|Hospice|Infirmary|SNF|ALF|ILF|LTACH?|SAR|ARU|IRF)"
+    r"(?=[,.;:)\n]|$|  | \(| (?:on|for|in|to|and|ED|ER|ICU|with|by|at)\b)"
 )
+_SYSTEM = re.compile(
+    r"(?:Memorial Hermann|Kaiser(?: Permanente)?|Mass General|Johns Hopkins|Mount Sinai|Cedars[- ]Sinai|"
+    r"NYU Langone|UPMC|UCSF|"
+    r"UCLA|MD Anderson|Mayo Clinic|Cleveland Clinic|Geisinger|Intermountain|Banner|Providence|Sutter|"
+    r"Ascension|Northwell|"
+    rf"Henry Ford|Baylor|Ochsner|Emory|Vanderbilt|Mercy|Trinity|HCA|AdventHealth|Novant|Atrium) {CAP}(?: (?:{CAP}))?\b"
+)
+"""Chains of hospitals, with what they call one of them."""
 _VETERANS = re.compile(r"\b(?P<v>[A-Z][\w'’-]+) (?:VA|VAMC)\b")
 _LAND = re.compile(
     rf"\b{CAP} (?:Falls|Rapids|Forks|Springs|Creek|City|Beach|Hills|Heights|Valley|Grove|Ridge|Rock|Island|Mills|"
     r"Bluffs|Junction|Harbor|Haven|Landing|Plains|Village|Bend|River|Lakes|"
-    r"Oaks|Pines|Gardens|Meadows|Acres|Estates|Commons|Towers|Woods|Manor|Terrace|Villas?|Place|Hospice)\b"
+    r"Oaks|Pines|Gardens|Meadows|Acres|Estates|Commons|Towers|Woods|Manor|Terrace|Villas?|Place|Hospice|"
+    r"Reservation|Nation|Pueblo|Hollow|Cove|Shores|Crossing|Prairie)\b"
 )
 _JOINING = frozenset(("of", "or", "on", "du", "de", "la"))
 _COUNTY = re.compile(
@@ -64,8 +84,10 @@ _FACILITY = re.compile(
     rf"[Dd]ischarge)\b)"
 )
 _HOUSE_NOUN = re.compile(
-    r"hosp|cent(?:er|re)|med|clinic|infirm|nursing|facil|hospice|dialy|mental|behav|treat|rehab|living|manor|villa|lodge|"
-    r"family|pedia|assoc|health|retire|care|conval|school|elem|middle|univ|college|acad|church|synag|mosq|prison|correc|"
+    r"hosp|cent(?:er|re)|med|clinic|infirm|nursing|facil|hospice|dialy|mental|behav|treat|rehab|living|"
+    r"manor|villa|lodge|"
+    r"family|pedia|assoc|health|retire|care|conval|school|elem|middle|univ|college|acad|church|synag|mosq|"
+    r"prison|correc|"
     r"sister|medicine|shelt|pharm|memory|burn|state|deten|home|practice|instit|jail|physi|kinder|day|urgent|orthop"
 )
 _LONGEST_LEAD = 80
@@ -84,8 +106,8 @@ _GENERIC = frozenset(
     outpatient inpatient ambulatory allergy asthma dermatology endocrine endocrinology rheumatology gi gyn ob
     urology fertility genetics geriatric gerontology infectious disease id hepatology liver kidney breast cancer
     tumor radiation trauma burn stroke vascular cardiac thoracic cardiothoracic plastic research clinical state
-    county city national american public private home school high middle elementary catholic baptist methodist
-    lutheran presbyterian jewish islamic christian poison control call data please follow-up followup telephone fax
+    county city national american public private home school high middle elementary poison control call data
+    please follow-up followup telephone fax
     visit tertiary transfer crisis birth birthing imaging infusion
     referring referral accepting admitting he she pt patient no on per cvs walgreens living retail
     pacemaker memory sick headache hernia travel lipid prenatal postpartum preop hearing balance foot fracture
@@ -97,7 +119,8 @@ _GENERIC = frozenset(
 _IN = frozenset("in from at near to of outside around via leaving nearby".split())
 _LONGEST_IN = 9
 _PART_OF = re.compile(
-    r"\b(?:line|plane|space|angle|ligament|foramen|ampulla|canal|point|signs?|symptoms?|units?|m[gl]|mcg|cc|cream|tablets?|"
+    r"\b(?:line|plane|space|angle|ligament|foramen|ampulla|canal|point|signs?|symptoms?|units?|m[gl]|mcg|"
+    r"cc|cream|tablets?|"
     r"doses?|day|syndrome|use|trial|course|level|bottle|adherence) $",
     re.I,
 )
@@ -119,7 +142,7 @@ _LIVED = re.compile(
     r"\b[^.;:\n]{0,8}\b(?:from|of))\s$",
     re.I,
 )
-_CITY = re.compile(r"[A-Z](?<!\w[A-Z])(?:[a-z]+|[A-Z]{4,})\b")
+_CITY = re.compile(r"[A-Z](?<!\w[A-Z])(?:[a-z]+|[A-Z]{3,})\b")
 
 
 def find_places(text: str) -> Iterator[Found]:
@@ -129,6 +152,7 @@ def find_places(text: str) -> Iterator[Found]:
     Choices: the whole postal code goes, not only its last two digits.
     """
     capitals = starts_of(text, "A")
+    yield from find_sites(text)
     for street in find_streets(text):
         yield street
         town = _AFTER_STREET.match(text, street.stop)
@@ -147,8 +171,9 @@ def _named(text: str, capitals: list[int]) -> Iterator[Found]:
     for m in matches_at(_FACILITY, text, _before_houses(text, capitals)):
         lead = _lead_in(m["lead"])
         if not _all_generic(m["lead"][lead:]):
-            yield Found(m.start("lead") + lead, m.end(), "location")
-            town = _AFTER_STREET.match(text, m.end())
+            in_town = m["house"].islower() and m["lead"][lead:].strip().lower() in TOWNS  # "in Redding clinic"
+            yield Found(m.start("lead") + lead, m.end("lead") if in_town else m.end(), "location")
+            town = _AFTER_STREET.match(text, m.end()) if text.startswith(",", m.end()) else None
             if town and _is_town(town["v"]) and (_is_strange(town["v"]) or " " in town["v"]):
                 yield Found(*town.span("v"), "location")
     yield from (
@@ -158,11 +183,13 @@ def _named(text: str, capitals: list[int]) -> Iterator[Found]:
     )
     counties = capitals if _COUNTY_NOUN.search(text) else []
     for m in matches_at(_COUNTY, text, counties):
-        lead = _lead_in(m[0])
+        lead = _lead_in(m[0].removeprefix("County ")) + 7 * m[0].startswith("County ")
         if not _all_generic(m[0][lead:].rsplit(" ", 1)[0]):
             yield Found(m.start() + lead, m.end(), "location")
     for m in matches_at(_BEFORE_STATE, text, capitals):
         town = m["v"][_lead_in(m["v"]) :].split(" of ")[-1]
+        if m[0].endswith(" ID") and "," not in m[0]:
+            continue  # Pump ID 88213
         if _is_town(town) and ("," in m[0] or _is_strange(town) or _FIVE_DIGITS.match(text, m.end() + 1)):
             yield Found(m.end("v") - len(town), m.end("v"), "location")
     for m in matches_at(_VETERANS, text, capitals if " VA" in text else []):
@@ -177,6 +204,7 @@ def _named(text: str, capitals: list[int]) -> Iterator[Found]:
         if _is_town(town) and _is_strange(town):
             yield Found(*m.span("code"), "location")
             yield Found(m.end("v") - len(town), m.end("v"), "location")
+    yield from (Found(*m.span(), "location") for m in matches_at(_SYSTEM, text, capitals))
     for pattern in (_NATURE, _LAND):
         for m in matches_at(pattern, text, capitals):
             if not EPONYM_NOUN.match(text, m.end()) and (_is_town(m[0]) or m[0].startswith("Our ")):
@@ -211,7 +239,9 @@ def _all_generic(name: str) -> bool:
 
 def _is_town(name: str) -> bool:
     words = name.replace("-", " ").lower().split()
-    if words[0] in MONTHS or len(words[0]) < 2 or (len(words) == 1 and is_term(words[0])):
+    if words[0] in MONTHS or len(words[0]) < 2:
+        return False
+    if len(words) == 1 and is_term(words[0]) and words[0] not in TOWN_WORDS:
         return False
     if any(w.strip(".") in STOP for w in words if w not in _JOINING):
         return False
@@ -263,5 +293,7 @@ def _cities(text: str) -> Iterator[Found]:
                 and not text[(end := m.start() + len(town)) : end + 1].isalnum()
             ):
                 yield Found(m.start(), end, "location")
-        if word in TOWNS and not is_common(word) and not is_term(word) and not EPONYM_NOUN.match(text, m.end()):
+        short = m[0].isupper() and len(word) < 5  # LIMA, an artery
+        known = word in TOWNS and not (short or is_common(word) or is_term(word))
+        if known and not EPONYM_NOUN.match(text, m.end()):
             yield Found(*m.span(), "location")

@@ -119,6 +119,8 @@ class RunReader:
         if cue == "plain" and len(solid) == 1 and cues.NO_NAME_AFTER.match(self.text, run[-1].stop):
             return False
         sure = cue not in ("near", "plain")  # "with Wilson", "by Parkinson": eponyms
+        if sure and len(solid) > 1 and all(w.text.isupper() and is_rare(w.lower) for w in solid):
+            return True  # HIEN KONÉ
         known = [
             w
             for w in solid

@@ -20,6 +20,8 @@ GIVEN = _NAMES["given"]
 """Frequent given names."""
 FAMILY = _NAMES["family"]
 """Family names that are very frequent, and frequent ones that are words or terms too (Price, Stone, Long)."""
+NAME_WORDS = _NAMES["words"]
+"""Less frequent family names that are words: a capital alone does not make a name of them."""
 
 STATES = frozenset(
     """alabama alaska arizona arkansas california colorado connecticut delaware florida georgia hawaii idaho illinois
@@ -38,6 +40,8 @@ _CALENDAR = frozenset("jan feb mar apr may jun jul aug sep oct nov dec mon tue w
 _TOWNS = _lists("towns.txt")
 TOWNS = _TOWNS["one"]
 """Cities of one word that is nothing else."""
+TOWN_WORDS = _TOWNS["words"]
+"""Cities of one word that is a word, a term or a name too (Liberty, Temple)."""
 LONG_TOWNS: dict[str, list[str]] = {}
 """Cities of several words, by the first of them."""
 for _town in sorted(name.replace("_", " ") for name in _TOWNS["several"]):
@@ -185,7 +189,9 @@ dash oswestry bristol apache morse norton waterlow barthel zubrod epworth stopba
 xience vitrea polaroid chloraseptic betadine tegaderm mepilex aquacel hypafix bioclusive crystalloid crystalloids
 dentition neurapraxia euthymic dysthymic punctate shotty ampullae prophy peritomy hydrodissection phaco plegic paretic
 proprioception vibratory curettings heparinized chamfer phasic levophase pcp mac ptt hypogeusia xerostomia
-nephrolithiasis laparoscopically subplatysmal mucoperichondrial handgrip neointimal injectate
+nephrolithiasis laparoscopically subplatysmal mucoperichondrial handgrip neointimal injectate pyxis nebulizer
+nebulizers auth emp hounsfield fleischner supv ingevity adm
+hoehn yahr braxton hicks penrose groshong jamar bandl homan relig mgmt evera polst molst cert homebound calvert vanc
 """
 TERMS = frozenset(_CLINICAL.split()) | frozenset(_TERMS.split()) | STATES | frozenset(MONTHS)
 """Eponyms, organisms, brands, makers, languages, peoples, countries: with a capital, and yet nobody's name."""
@@ -237,6 +243,8 @@ def is_common(word: str) -> bool:
 def _stems(word: str) -> list[str]:
     """The word, and what it may be an inflection of."""
     ends = [(end, news) for end, news in _ENDINGS if word.endswith(end)]
+    if len(word) < 6:
+        ends = [(end, news) for end, news in ends if end not in ("al", "ic", "ist", "ity")]  # Bilal has no bile
     if word in GIVEN:
         ends = [(end, news) for end, news in ends if end not in ("al", "ic", "ist", "ity")]  # Jamal is no jam
     return [word, *(word[: -len(end)] + new for end, news in ends for new in news)]

@@ -1,0 +1,29 @@
+"""The benchmark files that the papers' recipes keep out of training: Me-LLaMA's twelve, which hold the others' own."""
+
+from __future__ import annotations
+
+from medray.tables.benchmarks import BenchmarkFile, BenchmarkPlacement
+from medray.text.contamination import ContaminationRules
+
+# Me-LLaMA, table 3. Choices: every split that a team evaluates on belongs there; jsonl with these fields is the form
+_TERMS = {
+    "emrqa": ("n2c2 data use agreement", "credentialed"), "i2b2": ("n2c2 data use agreement", "credentialed"),
+    "mednli": ("PhysioNet Credentialed Health Data License 1.5.0", "credentialed"),
+    "mimic_cxr_summaries": ("PhysioNet Credentialed Health Data License 1.5.0", "credentialed"),
+}  # fmt: skip
+BENCHMARKS = tuple(
+    BenchmarkFile(
+        name=name, id_field="id", text_field="text", option_fields=("options",) if with_options else (),
+        licence=_TERMS.get(name, ("its own", "public"))[0], access=_TERMS.get(name, ("its own", "public"))[1],
+        placement=BenchmarkPlacement(path=f"benchmarks/{name}.jsonl"),
+    )
+    for name, with_options in {
+        "pubmedqa": False, "medqa": True, "medmcqa": True, "emrqa": False, "i2b2": False, "ddi2013": False,
+        "hoc": False, "mtsample": False, "pubmed_summaries": False, "mimic_cxr_summaries": False, "bionli": False,
+        "mednli": False,
+    }.items()
+)  # fmt: skip
+
+
+RULES = ContaminationRules(ngram=13, min_alone_words=8, min_aligned_fraction=0.6)
+"""The paper states none. 13: GPT-3 (Brown et al. 2020, appendix C); the others as in open_corpus."""

@@ -1,0 +1,112 @@
+"""The training of the four papers in small: real files, a model of less than a million parameters, minutes on a CPU.
+
+`medray run tiny_med42 --set files.directory=DIRECTORY`, with `corpus/`, `instruct/` and `eval/` in it.
+They are the papers' recipes but for CHANGED: base, sizes, files and placement.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from medray.core.config import Config, changed
+from medray.corpus.base import BaseConfig, TinyShape
+from medray.corpus.clean import CleanPlacement
+from medray.corpus.sources import SourcesConfig, places
+from medray.corpus.steps import StepPlacement
+from medray.recipes.alpacare import alpacare_7b
+from medray.recipes.me_llama import SOURCES, me_llama_70b
+from medray.recipes.med42 import med42_8b
+from medray.recipes.open_corpus import BENCHMARKS
+from medray.recipes.recipe import Recipe
+from medray.recipes.ultramedical import ultramedical_8b
+from medray.sft.rows import InstructionFile, InstructionPlacement
+from medray.train.config import TrainPlacement
+
+C = TypeVar("C", bound=Config)
+
+CHANGED = (
+    "name", "expected", "base", "sources", "clean.placement", "deidentify.placement", "dedup.source_priority",
+    "decontaminate.benchmarks", "decontaminate.placement", "corpus.token_budget", "corpus.max_unit_tokens",
+    "corpus.block_tokens", "corpus.blocks_per_file", "corpus.placement", "pretrain.optimization.global_batch",
+    "pretrain.placement", "instructions.files", "instructions.benchmarks", "sft.block_tokens",
+    "sft.optimization.global_batch", "sft.placement",
+)  # fmt: skip
+"""Fields in which a tiny recipe may differ from its paper's; tests hold it to that."""
+
+_BLOCK_TOKENS = 1024
+_PLACEMENT = TrainPlacement(num_workers=(1, 2), threads_per_worker=1, micro_batch=4, checkpoint_every_steps=20)
+_PLACES = {
+    "pile_abstracts": "corpus/pubmed_abstracts.jsonl.zst", "mimic3": "corpus/clinical/NOTEEVENTS.csv.gz",
+    "redpajama": "corpus/redpajama_wikipedia.jsonl.zst",
+}  # fmt: skip
+_FILES = (
+    InstructionFile(
+        name="medquad", licence="CC BY 4.0", access="public", format="fields", prompt="{{ question }}",
+        answer="{{ answer }}", id_field="id", max_examples=240,
+        placement=InstructionPlacement(path="instruct/medquad_qa.jsonl.zst"),
+    ),
+    InstructionFile(
+        name="pubmedqa", licence="MIT", access="public", format="fields", id_field="id", max_examples=80,
+        prompt="{{ context }}\n\n{{ question }}", answer="{{ long_answer }}\n\nThe answer is {{ answer }}.",
+        placement=InstructionPlacement(path="instruct/pubmedqa_train.jsonl"),
+    ),
+)  # fmt: skip
+
+
+def tiny_me_llama() -> Recipe:
+    """Me-LLaMA: 200,000 tokens at 15:1:4, then LoRA on 320 instructions."""
+    recipe = _in_small(me_llama_70b(), global_batch=8)
+    return changed(
+        recipe,
+        sources=SourcesConfig(
+            sources=tuple(source for source in SOURCES if source.name in _PLACES),
+            placement=places(_PLACES),
+        ),
+        clean=changed(recipe.clean, placement=CleanPlacement()),
+        deidentify=changed(recipe.deidentify, placement=StepPlacement()),
+        dedup=changed(recipe.dedup, source_priority=tuple(_PLACES)),
+        decontaminate=changed(
+            recipe.decontaminate, benchmarks=BENCHMARKS, placement=StepPlacement()
+        ),
+        corpus=changed(
+            recipe.corpus, token_budget=200_000, max_unit_tokens=512, block_tokens=512, blocks_per_file=64,
+            placement=StepPlacement(),
+        ),
+        pretrain=_trained(recipe.pretrain, 16),
+    )  # fmt: skip
+
+
+def tiny_alpacare() -> Recipe:
+    """AlpaCare: three epochs of 320 instructions."""
+    return _in_small(alpacare_7b(), global_batch=8)
+
+
+def tiny_med42() -> Recipe:
+    """Med42: two epochs of 320 instructions in concatenated blocks."""
+    return _in_small(med42_8b(), global_batch=4)
+
+
+def tiny_ultramedical() -> Recipe:
+    """UltraMedical: two epochs of 320 instructions."""
+    return _in_small(ultramedical_8b(), global_batch=8)
+
+
+def _in_small(recipe: Recipe, global_batch: int) -> Recipe:
+    shape = TinyShape(vocab_size=1024, hidden_size=128, num_layers=3, max_positions=_BLOCK_TOKENS, rng_seed=7)
+    base = BaseConfig(
+        format="tiny", licence="none: random weights", access="public", tiny=shape,
+        chat_template=recipe.base.chat_template,
+    )  # fmt: skip
+    return changed(
+        recipe,
+        name=f"tiny_{recipe.name.rpartition('_')[0]}",
+        base=base,
+        instructions=changed(recipe.instructions, files=_FILES, benchmarks=BENCHMARKS),
+        sft=changed(_trained(recipe.sft, global_batch), block_tokens=_BLOCK_TOKENS),
+        expected=None,
+    )
+
+
+def _trained(stage: C, global_batch: int) -> C:
+    optimization = changed(stage.optimization, global_batch=global_batch)
+    return changed(stage, optimization=optimization, placement=_PLACEMENT)
