@@ -184,9 +184,12 @@ def work(config: dict[str, Any]) -> dict[str, Any] | None:
     from datasets import load_from_disk
 
     from medray.model.load import load_tokenizer
+    from medray.train import zero
 
     job: TRLJob = config["job"]
     torch.set_num_threads(job.config.placement.threads_per_worker)
+    if job.config.placement.zero_stage and not job.config.placement.use_gpu:
+        zero.leave_out_compiled_operators()
     trainer_class, arguments_class = _classes(job.config.trainer)
     try:
         arguments = arguments_class(**_arguments(job, arguments_class))

@@ -279,3 +279,10 @@ def _refresh_working_weights(optimizer: Any) -> None:
         first = optimizer.persistent_parameters[0]
         first.partition(optimizer.persistent_parameters)
         first.all_gather(optimizer.persistent_parameters)
+
+
+def leave_out_compiled_operators() -> None:
+    """Have DeepSpeed use none in this process, whoever calls it: workers that compile together can wait for ever."""
+    import deepspeed
+
+    deepspeed.ops.__compatible_ops__ = {}

@@ -178,4 +178,4 @@ def test_a_base_without_a_template_gets_one_by_name_and_keeps_it(tiny_model, tmp
     assert prompt.startswith("Below is an instruction") and prompt.endswith("makes bile?\n\n### Response:")
     assert tokenizer_digest(tmp_path / "model") != tokenizer_digest(bare)
     with pytest.raises(UserError, match="ends an answer with .* expected a stop token"):
-        _copy(files, tmp_path / "other", "llama3")  # whose special tokens this vocabulary lacks
+        _copy(files, tmp_path / "other", "gemma")  # whose special tokens this vocabulary lacks

@@ -42,7 +42,10 @@ def test_every_assistant_turn_is_in_the_loss(tokenizer):
 
 
 loaded_once = lru_cache(load_tokenizer)
-text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(str.strip)
+# Hypothesis tries the sources' own string constants, special tokens among them, which are refused
+text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(
+    lambda drawn: drawn.strip() and "<|" not in drawn
+)
 
 
 @settings(max_examples=60)
