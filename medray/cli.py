@@ -1,4 +1,4 @@
-"""medray plan | run | show | diff | verify: the command line."""
+"""medray plan | run | show | diff | verify | chaos: the command line."""
 
 from __future__ import annotations
 
@@ -159,6 +159,19 @@ def verify(
     if first:
         console.print(f"first problem at {first}", style="red")
         raise typer.Exit(1)
+
+
+@app.command()
+def chaos(root: RootOption = "runs") -> None:
+    """SIGKILL a random training worker of a run that is going on here, to see that it does not mind."""
+    import random
+
+    from medray.train.chaos import end_one
+
+    ended = end_one(Root(root).directory("", ""), random.Random())
+    if ended is None:
+        raise UserError(f"{root}: no training worker lives on this machine: start a run, or name its --root")
+    console.print(f"ended rank {ended['rank']} (pid {ended['pid']}) of {ended['stage']}", soft_wrap=True)
 
 
 def main() -> None:

@@ -56,6 +56,17 @@ class Journal:
         with written_whole(self.directory / "progress.json") as partial:
             partial.write_text(json.dumps({"done": done, "total": total, "unit": unit, "note": note}))
 
+    def event(self, name: str, **facts: Any) -> None:
+        """Append something that happened outside the steps (a worker hung, a node is drained) to events.jsonl."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with open(self.directory / "events.jsonl", "a") as stream:
+            stream.write(json.dumps({"event": name, "at": round(time.time(), 3), **facts}) + "\n")
+
+    def events(self) -> list[dict[str, Any]]:
+        """Everything `event` said, in order."""
+        path = self.directory / "events.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
     def read_progress(self) -> dict[str, Any] | None:
         """What `progress` said last, or None."""
         path = self.directory / "progress.json"

@@ -26,6 +26,8 @@ from medray.core.journal import Journal, Trackers
 from medray.core.lease import hold_lease
 from medray.core.mirror import LEDGER, Mirror, mirrored, remove
 
+_CHECKPOINTS = "checkpoints"
+
 
 @dataclass(frozen=True)
 class Root:
@@ -68,6 +70,10 @@ class Root:
         """Path of a stage's file on the root's own file system."""
         return "/".join(part for part in (self.path, kind, id, name) if part)
 
+    def url_of(self, kind: str, id: str, name: str) -> str:
+        """Where something of a stage lies under the root itself: a local path, or a URL."""
+        return f"{self.url.rstrip('/')}/{kind}/{id}/{name}"
+
     def prepare(self) -> None:
         """Create the root and prove that it can be written. Raises UserError where it cannot."""
         probe = f"{self.path}/.write-probe-{os.getpid()}"
@@ -107,7 +113,7 @@ class Root:
     def _url(self, kind: str, id: str) -> str:
         return "" if self.is_local else f"{self.url.rstrip('/')}/{kind}/{id}"
 
-    def download(self, kind: str, id: str, leave: str = "") -> None:
+    def download(self, kind: str, id: str, leave: str = f"{_CHECKPOINTS}/*") -> None:
         """Mirror a remote stage's files locally, but those of the pattern; files there of the same size are kept."""
         if not self.is_local:
             self.mirror(kind, id).pull(leave=leave)
@@ -164,9 +170,9 @@ class Workspace:
         return self._made("data")
 
     @property
-    def checkpoints(self) -> Path:
-        """Directory of training checkpoints; removed when the stage is sealed."""
-        return self._made("checkpoints")
+    def checkpoints(self) -> str:
+        """Directory or URL of training checkpoints, under the root itself; removed when the stage is sealed."""
+        return self.root.url_of(self.kind, self.id, _CHECKPOINTS)
 
     @property
     def scratch(self) -> Path:
@@ -243,7 +249,7 @@ class Workspace:
 
     def clean(self) -> None:
         """Remove what a seal does not keep: checkpoints, scratch, temporary files of killed attempts."""
-        for name in ("checkpoints", "scratch"):
+        for name in (_CHECKPOINTS, "scratch"):
             shutil.rmtree(self.local / name, ignore_errors=True)
             if not self.root.is_local:
                 self.root.mirror(self.kind, self.id).drop(name)

@@ -21,7 +21,7 @@ transformers_logging.disable_progress_bar()
 # its load report is checked below and raised, not printed
 transformers_logging.set_verbosity_error()
 
-DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 _PAD_CANDIDATES = ("<|endoftext|>", "<|finetune_right_pad_id|>", "<|pad|>", "<pad>", "[PAD]", "<unk>")
 
 

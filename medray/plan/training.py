@@ -53,3 +53,9 @@ def adapter_flops(num_parameters: float, num_tokens: float) -> float:
 def utilisation(flops: float, num_gpus: int, hours: float, gpu_flops: float) -> float:
     """The part of the machines' operations that a run of this length has used (model FLOPs utilisation)."""
     return flops / (num_gpus * hours * 3600 * gpu_flops)
+
+
+def device_flops(name: str) -> float | None:
+    """Dense bf16 operations a second of a GPU, by the name that its driver gives; None for one not known here."""
+    known = {"A100": A100_FLOPS, "H100": H100_FLOPS, "H200": H100_FLOPS}  # an H200 computes as an H100 does
+    return next((flops for part, flops in known.items() if part in name), None)

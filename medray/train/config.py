@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from medray.core.config import Config, Placement
+
+
+class LossSpike(Config):
+    """When a loss counts as a spike, and what is done about it (medray/train/spike.py)."""
+
+    window: int = Field(ge=8)
+    """steps whose losses it is compared with"""
+    num_sigmas: float = Field(gt=0)
+    """standard deviations above their mean that make a spike"""
+    rewind_steps: int = Field(ge=1)
+    """go back at least so many steps, to a multiple of them; spikes in the first of them are let be"""
+    skip_steps: int
+    """batches left out from there on, those up to the spike among them"""
+
+    @model_validator(mode="after")
+    def _skips_the_spike(self) -> LossSpike:
+        if self.skip_steps < 2 * self.rewind_steps:
+            raise ValueError(
+                f"skip_steps {self.skip_steps} must be at least 2 rewind_steps, {2 * self.rewind_steps}: a spike can "
+                "be so many steps after the checkpoint, and would come again"
+            )
+        return self
 
 
 class Optimization(Config):
@@ -29,17 +52,27 @@ class Optimization(Config):
     global_batch: int = Field(ge=1)
     """rows of the token store per optimizer step, over all workers and micro-batches"""
     epochs: float = Field(gt=0)
-    dtype: Literal["bf16", "fp32"]
+    dtype: Literal["bf16", "fp16", "fp32"]
     """of weights and activations in forward and backward; master weights and optimizer state are fp32"""
     rng_seed: int
+    loss_spike: LossSpike | None = None
+    """None: spikes are let be"""
+
+    @property
+    def rewind_steps(self) -> int:
+        """Checkpoints at multiples of it are needed for loss spikes; 0: none are."""
+        return self.loss_spike.rewind_steps if self.loss_spike else 0
 
     def num_rows(self, store_rows: int) -> int:
         """Rows consumed in the whole run, counting every epoch; at least 1."""
         return max(1, round(self.epochs * store_rows))
 
-    def num_steps(self, store_rows: int) -> int:
-        """Optimizer steps in the run. Epochs follow each other without a gap; the last step may be a partial batch."""
-        return math.ceil(self.num_rows(store_rows) / self.global_batch)
+    def num_steps(self, store_rows: int, skipped: Sequence[tuple[int, int]] = ()) -> int:
+        """Optimizer steps in the run. Epochs follow each other without a gap; the last step may be a partial batch.
+
+        skipped: (optimizer step, rows left out after it); the learning rate follows the schedule without them.
+        """
+        return math.ceil((self.num_rows(store_rows) - sum(rows for _, rows in skipped)) / self.global_batch)
 
 
 class TrainPlacement(Placement):
@@ -48,18 +81,24 @@ class TrainPlacement(Placement):
     num_workers: tuple[int, int] = (1, 1)
     """(min, max): equal is fixed, else elastic; set checkpoint_every_steps then, a resize restarts from a checkpoint"""
     threads_per_worker: int = Field(default=2, ge=1)
-    micro_batch: int = Field(default=1, ge=1)
-    """rows per forward pass"""
+    micro_batch: int | None = Field(default=1, ge=1)
+    """rows per forward pass; None: the most that the memory holds, found on the first step"""
     zero_stage: Literal[0, 1, 2, 3] = 1
+    offload: Literal["optimizer", "parameters"] | None = None
+    """to host memory: the optimizer's state and fp32 weights (zero_stage 1 to 3), or the working weights too (3)"""
     use_gpu: bool = False
     checkpoint_every_steps: int = Field(default=0, ge=0)
     """0: only at the end"""
     keep_checkpoints: int = Field(default=2, ge=1)
+    keep_best: bool = False
+    """and the checkpoint with the lowest mean loss over the steps since the one before it"""
     gradient_checkpointing: bool = False
     store_cache_bytes: int = Field(default=64 * 2**30, ge=1)
     """disk of a node for shards of a token store on an object store; the last used ones stay"""
     max_failures: int = Field(default=2, ge=-1)
     """worker failures survived in one run; -1 is without limit"""
+    step_timeout_s: float = Field(default=1800, gt=0)
+    """a group of workers that gets nowhere for so long has hung: who keeps it is ended, which counts as a failure"""
     log_every_steps: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")
@@ -67,4 +106,11 @@ class TrainPlacement(Placement):
         low, high = self.num_workers
         if not 1 <= low <= high:
             raise ValueError(f"num_workers {self.num_workers} must be (min, max) with 1 <= min <= max")
+        return self
+
+    @model_validator(mode="after")
+    def _offload_has_its_stage(self) -> TrainPlacement:
+        lowest = {None: 0, "optimizer": 1, "parameters": 3}[self.offload]
+        if self.zero_stage < lowest:
+            raise ValueError(f"offload {self.offload!r} needs zero_stage >= {lowest}, got {self.zero_stage}: raise it")
         return self

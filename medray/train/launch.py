@@ -16,17 +16,20 @@ from typing import Any
 
 from medray.core.config import UserError
 from medray.core.workspace import Workspace
+from medray.tables.blocks import BlockStore
+from medray.train.checks import check_run
 from medray.train.config import Optimization, TrainPlacement
+from medray.train.ledger import Ledger, costs, first_fault
 from medray.train.objective import Objective
-from medray.train.worker import MISTAKE, Job, work
+from medray.train.worker import MISTAKE, Job, ledger_of, work
 
-_RESIZE_INTERVAL_S = 10
 _COLLECTIVE_TIMEOUT_S = 1800
 """One slow worker must not look like a dead one; a killed one is seen by Ray at once."""
 
 _ENVIRONMENT = {
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "30",  # 60 by default, waited out in full when a node is gone for good
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # 2 by default, waited for at the end of every run
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # train/elastic.py sees a drain itself, and one process less
 }
 
 _WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "DS_ACCELERATOR": "cpu"}
@@ -47,55 +50,77 @@ def fit(
     """Train `model` (a model directory) on a token store; the result is workspace.data/"model".
 
     store_url: where the shards of the store lie, if not all in its directory: each node fetches them as it needs them.
-    Returns counters: optimizer_steps, rows, tokens of the store and the last step's metrics but its speed. Raises
+    Returns counters: optimizer_steps, rows, tokens of the store, the last step's metrics and what restarts cost
+    (num_restarts, num_resizes, restart_lost_s, goodput: clock readings, unlike the rest). Raises
     UserError for a store of the wrong kind or of another tokenizer than the model's. A UserError of a worker is raised
     here as itself; any other failure, after placement.max_failures retries, as RuntimeError.
     """
-    import ray
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    import ray.train
 
     place = (store, store_url, placement.store_cache_bytes)
     facts = _checked_store(objective, model, place, workspace.label)
+    check_run(objective, optimization, placement, BlockStore(*place), workspace.checkpoints, workspace.label)
     run_directory = workspace.local / "ray_train"
     shutil.rmtree(run_directory, ignore_errors=True)
     run_directory.mkdir(parents=True)
-    low, high = placement.num_workers
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray.train").setLevel(logging.WARNING)
-    trainer = TorchTrainer(
-        work,
-        train_loop_config={"job": Job(objective, model, place, optimization, placement, workspace, run_directory)},
-        torch_config=TorchConfig(backend="nccl" if placement.use_gpu else "gloo", timeout_s=_COLLECTIVE_TIMEOUT_S),
-        scaling_config=ScalingConfig(
-            num_workers=low if low == high else (low, high),
-            use_gpu=placement.use_gpu,
-            resources_per_worker={"CPU": 1, "GPU": 1} if placement.use_gpu else {"CPU": 1},
-            **({} if low == high else {"elastic_resize_monitor_interval_s": _RESIZE_INTERVAL_S}),
-        ),
-        run_config=RunConfig(
-            name="run",
-            storage_path=str(run_directory),
-            failure_config=FailureConfig(max_failures=placement.max_failures),
-            worker_runtime_env={"env_vars": {} if placement.use_gpu else _WORKER_ENVIRONMENT},
-        ),
-    )
+    ledger = ledger_of(workspace)
+    ledger.open_session()
     try:
-        result = trainer.fit()
+        result = _trainer(Job(objective, model, place, optimization, placement, workspace, run_directory)).fit()
     except ray.train.TrainingFailedError as error:
         raise RuntimeError(_first_failure(workspace.label, error)) from error
     _raise_mistake(run_directory)
     shutil.rmtree(run_directory, ignore_errors=True)
-    metrics = dict(result.return_value)
-    metrics.pop("tokens_per_s", None)  # a clock's reading; the journal has it
-    return {**metrics, "store_tokens": facts["num_tokens"], "store_loss_tokens": facts["num_loss_tokens"]}
+    metrics = result.return_value
+    store_facts = {"store_tokens": facts["num_tokens"], "store_loss_tokens": facts["num_loss_tokens"]}
+    return {**metrics, **store_facts, **_audited(ledger, facts["num_rows"], metrics["rows"])}
+
+
+def _trainer(job: Job) -> Any:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig
+
+    from medray.train.elastic import ElasticTrainer
+
+    use_gpu = job.placement.use_gpu
+    return ElasticTrainer(
+        work,
+        journal=job.workspace.journal,
+        step_timeout_s=job.placement.step_timeout_s,
+        train_loop_config={"job": job},
+        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=_COLLECTIVE_TIMEOUT_S),
+        scaling_config=ScalingConfig(
+            num_workers=job.placement.num_workers,
+            use_gpu=use_gpu,
+            resources_per_worker={"CPU": 1, "GPU": 1} if use_gpu else {"CPU": 1},
+        ),
+        run_config=RunConfig(
+            name="run",
+            storage_path=str(job.run_directory),
+            failure_config=FailureConfig(max_failures=job.placement.max_failures),
+            worker_runtime_env={"env_vars": {} if use_gpu else _WORKER_ENVIRONMENT},
+        ),
+    )
+
+
+def _audited(ledger: Ledger, num_rows: int, num_positions: int) -> dict[str, int | float]:
+    """What restarts cost, once the ledger proves that no row was repeated and none left out."""
+    groups = ledger.groups()
+    begins_after = groups[0].after_step if groups else num_positions
+    if begins_after:  # another machine, with a ledger of its own, took the steps before
+        return {**costs(groups), "ledger_begins_after_step": begins_after}
+    fault = first_fault(groups, num_rows, num_positions)
+    if fault:
+        raise RuntimeError(f"{ledger.path}: {fault}: the data order is broken, the model is not to be used")
+    return costs(groups)
 
 
 def _checked_store(objective: Objective, model: Path, store: tuple[Path, str, int], label: str) -> dict[str, Any]:
     """The store's facts, after every check that does not need a worker."""
     from medray.model.tokenizer import tokenizer_digest
-    from medray.tables.blocks import BlockStore
 
     opened = BlockStore(*store)
     objective.check_store(opened)

@@ -74,10 +74,9 @@ class CausalLM(Objective):
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Sums]:
         """Sum over loss tokens of -log p(token | its own sequence before it), nats."""
-        from medray.math.cross_entropy import cross_entropy_sum
+        from medray.model.head import cross_entropy_of
 
-        hidden_TD = hidden_states(model, batch)
-        return cross_entropy_sum(hidden_TD[batch.predictor_N], model.get_output_embeddings(), batch.target_N), {}
+        return cross_entropy_of(model, hidden_states(model, batch)[batch.predictor_N], batch.target_N), {}
 
 
 class BradleyTerry(Objective):
@@ -180,17 +179,21 @@ def _pair_sums(chosen_B: Tensor, rejected_B: Tensor) -> Sums:
 def hidden_states(model: Any, batch: Batch) -> Tensor:
     """Last hidden states [T, D] of the backbone, each sequence by itself.
 
-    Trap: without a mask of our own, only attention_mask=None with restarting position_ids *and* use_cache=False keeps
-    packed sequences apart; a mask of padding, or a cache, lets them see each other without a word.
+    Trap: with transformers' own attention and no mask of ours, only attention_mask=None with restarting position_ids
+    *and* use_cache=False keeps packed sequences apart; a mask of padding, or a cache, lets them see each other without
+    a word.
     """
     import torch
+
+    from medray.model.attention import sequence_arguments
 
     mask_11TT = None
     if batch.visible_TT is not None:  # additive float: a boolean mask is silently wrong for eager attention
         dtype = model.dtype
         mask_11TT = torch.zeros(batch.visible_TT.shape, dtype=dtype, device=batch.visible_TT.device)
         mask_11TT = mask_11TT.masked_fill_(~batch.visible_TT, torch.finfo(dtype).min)[None, None]
+    apart = {} if mask_11TT is not None else sequence_arguments(model, batch.starts_S, batch.longest)
     output = model.base_model(
-        input_ids=batch.input_ids, position_ids=batch.position_ids, attention_mask=mask_11TT, use_cache=False
+        input_ids=batch.input_ids, position_ids=batch.position_ids, attention_mask=mask_11TT, use_cache=False, **apart
     )
     return output.last_hidden_state[0]

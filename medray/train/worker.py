@@ -10,7 +10,9 @@ from typing import Any
 
 from medray.core.config import UserError
 from medray.core.workspace import Workspace
+from medray.train import pulse
 from medray.train.config import Optimization, TrainPlacement
+from medray.train.ledger import Ledger, costs
 from medray.train.objective import Objective
 
 MISTAKE = "user_error.json"
@@ -51,24 +53,17 @@ def _work(job: Job) -> dict[str, Any] | None:
 
     torch.set_num_threads(job.placement.threads_per_worker)
 
+    from medray.model.attention import kernel
+    from medray.model.head import loss_kernel
+    from medray.train.elastic import Interrupted
     from medray.train.loop import Ranks, train
 
     context = ray.train.get_context()
     device = ray.train.torch.get_device() if job.placement.use_gpu else torch.device("cpu")
     ranks = Ranks(context.get_world_rank(), context.get_world_size(), device)
-    journal, is_first = job.workspace.journal, True
-
-    def on_step(done: int, num_steps: int, metrics: dict[str, float]) -> None:
-        nonlocal is_first
-        if is_first:
-            journal.rewind(done)  # steps after the checkpoint were logged by a killed attempt
-            is_first = False
-        if done % job.placement.log_every_steps == 0 or done == num_steps:
-            journal.log(done, **metrics)
-        note = f"loss {metrics['loss']:.4f}, {metrics['tokens_per_s']:.0f} tokens/s, {ranks.world_size} workers"
-        journal.progress(done, num_steps, "steps", note)
-
     model, store = _loaded(job, ranks)
+    pulse.watch(model)
+    recorder = _Recorder(job, store, ranks.world_size)
     state = train(
         model,
         store,
@@ -77,12 +72,78 @@ def _work(job: Job) -> dict[str, Any] | None:
         placement=job.placement,
         checkpoints=job.workspace.checkpoints,
         ranks=ranks,
-        on_step=on_step,
+        on_rows=recorder.rows,
+        on_step=recorder.step,
+        interrupt=pulse.stop_reason,
     )
+    pulse.done()
+    if not state.is_finished:
+        recorder.note_spike(state)
+        raise Interrupted(f"asked to stop, saved after step {state.optimizer_step}")
     if ranks.rank != 0:
         return None
     _export(job)
-    return {"optimizer_steps": state.optimizer_step, "rows": state.position, **state.metrics}
+    left_out = {"rows_left_out": sum(rows for _, rows in state.skipped)} if state.skipped else {}
+    kernels = {"attention": kernel(device, model.dtype), "cross_entropy": loss_kernel(device)}
+    return {
+        "optimizer_steps": state.optimizer_step, "rows": state.position, **left_out, **kernels, **state.metrics,
+    }  # fmt: skip
+
+
+class _Recorder:
+    """Writes what rank 0 hears of each step: journal, progress, ledger."""
+
+    def __init__(self, job: Job, store: Any, world_size: int) -> None:
+        self._job, self._store, self._world_size = job, store, world_size
+        self._journal, self._ledger = job.workspace.journal, ledger_of(job.workspace)
+        self._rows: list[int] = []
+        self._last: tuple[int, float] | None = None
+        self._restarts: dict[str, int | float] = {}
+
+    def rows(self, done: int, rows: list[int]) -> None:
+        """The loop's on_rows, called before `step`."""
+        self._rows = rows
+
+    def step(self, done: int, num_steps: int, metrics: dict[str, float]) -> None:
+        """The loop's on_step."""
+        is_first, self._last = self._last is None, (done, metrics["loss"])
+        if is_first:  # steps after the checkpoint were logged by an earlier group
+            self._journal.rewind(done)
+            self._ledger.open_group(done - 1, self._world_size, self._left_out(done - 1))
+        step_s = sum(map(self._store.num_tokens, self._rows)) / metrics["tokens_per_s"]
+        self._ledger.record(done, self._rows, step_s)
+        if is_first:
+            found = costs(self._ledger.groups())
+            self._restarts = {name: found[name] for name in ("num_restarts", "restart_lost_s")}
+        if done % self._job.placement.log_every_steps == 0 or done == num_steps:
+            self._journal.log(done, **metrics, **self._restarts)
+        note = f"loss {metrics['loss']:.4f}, {metrics['tokens_per_s']:.0f} tokens/s, {self._world_size} workers"
+        if self._restarts["num_restarts"]:
+            note += ", {num_restarts} restarts took {restart_lost_s:.0f} s".format(**self._restarts)
+        self._journal.progress(done, num_steps, "steps", note)
+
+    def note_spike(self, state: Any) -> None:
+        """Say it if the loop went back; `state` is what it goes on from."""
+        if self._last and state.optimizer_step < self._last[0]:
+            (step, loss), (after_step, num_rows) = self._last, state.skipped[-1]
+            self._journal.event("loss_spike", step=step, loss=loss, back_to=after_step, rows_left_out=num_rows)
+
+    def _left_out(self, after_step: int) -> list[int]:
+        """Rows that a loss spike leaves out right after a step, as its checkpoint says."""
+        from medray.train.batches import first_position, rows_at
+        from medray.train.marker import read_marker, step_directory
+
+        marker = read_marker(step_directory(self._job.workspace.checkpoints, after_step))
+        skipped = marker.state.skipped if marker else []
+        count = sum(rows for step, rows in skipped if step == after_step)
+        before = [(step, rows) for step, rows in skipped if step < after_step]
+        begin = first_position(after_step, self._job.optimization.global_batch, before)
+        return rows_at(range(begin, begin + count), self._store, self._job.optimization)
+
+
+def ledger_of(workspace: Workspace) -> Ledger:
+    """The ledger of a training stage, beside its journal."""
+    return Ledger(workspace.journal.directory / "ledger.jsonl")
 
 
 def _loaded(job: Job, ranks: Any) -> tuple[Any, Any]:

@@ -7,6 +7,7 @@ learning rate, data and checkpoints are the loop's.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,10 +17,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from medray.train.config import Optimization
+from medray.train.config import Optimization, TrainPlacement
 
 PARAMETER = "fp32"
 """The key of a parameter's fp32 value; other keys are the optimizer's own (exp_avg, square_avg, ...)."""
+
+_LOSS_SCALE = "loss_scale"
+FIRST_LOSS_SCALE = 2.0**16
+_LARGEST_LOSS_SCALE = 2.0**24
+_STEPS_TO_DOUBLE = 1000
+"""Choices: as in Micikevicius et al. 2018, section 3.2, but a step that overflows is done again, not skipped."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +43,17 @@ class Slice:
         return self.values[PARAMETER].numel()
 
 
-def build_engine(module: nn.Module, optimization: Optimization, zero_stage: int, *, use_gpu: bool) -> Any:
+def build_engine(module: nn.Module, optimization: Optimization, placement: TrainPlacement, *, use_gpu: bool) -> Any:
     """A DeepSpeed engine around `module`, whose attribute `model` is what is trained and saved.
 
-    Needs torch.distributed to be initialised, a group of one included. zero_stage 0 in bf16 runs as 1: without
-    partitions DeepSpeed accumulates gradients in bf16 only.
+    Needs torch.distributed to be initialised, a group of one included. zero_stage 0 in bf16 or fp16 runs as 1: without
+    partitions DeepSpeed accumulates gradients in those dtypes only.
     """
     if not use_gpu:
         os.environ["DS_ACCELERATOR"] = "cpu"
     os.environ.setdefault("LOCAL_RANK", "0")
     import deepspeed
+    from deepspeed.accelerator import get_accelerator
     from deepspeed.runtime import bf16_optimizer, compiler
     from deepspeed.utils import logger
 
@@ -54,29 +62,46 @@ def build_engine(module: nn.Module, optimization: Optimization, zero_stage: int,
     deepspeed.ops.__compatible_ops__ = {}
     # importing Muon, which is not used here, would start torch's compiler: 1 s and 50 MB in every worker
     compiler.compile = lambda: compiler.dummy_decorator
-    is_bf16 = optimization.dtype == "bf16"
-    stage = max(zero_stage, 1) if is_bf16 else zero_stage
-    config = {
-        # micro-batches are the loop's: with 1 and 1 DeepSpeed has nothing left to scale by
-        "train_micro_batch_size_per_gpu": 1,
-        "gradient_accumulation_steps": 1,
-        "gradient_clipping": optimization.gradient_clip,
-        "zero_optimization": {"stage": stage},
-        "zero_allow_untested_optimizer": True,
-        "bf16": {"enabled": is_bf16, "check_grad_overflow": True},
-        "data_types": {"grad_accum_dtype": "fp32"},
-        "communication_data_type": "fp32",
-        "steps_per_print": None,
-    }
+    if not use_gpu:  # torch computes fp16 on any CPU, slowly; DeepSpeed would refuse
+        get_accelerator().is_fp16_supported = lambda: True
     warnings.filterwarnings("ignore", message=".*is deprecated.*", category=FutureWarning, module="torch.distributed")
     # it prints, and collects garbage for, every parameter group, whatever the log level
     bf16_optimizer.see_memory_usage = lambda message, force=False: None
     engine, *_ = deepspeed.initialize(
-        model=module, optimizer=_optimizer(module, optimization), config=config, dist_init_required=False
+        model=module,
+        optimizer=_optimizer(module, optimization),
+        config=_settings(optimization, placement),
+        dist_init_required=False,
     )
     if engine.dp_world_size == 1:  # it would copy all gradients together, reduce them over nobody, and copy back
         engine.buffered_allreduce_fallback = lambda *args, **kwargs: None
     return engine
+
+
+def _settings(optimization: Optimization, placement: TrainPlacement) -> dict[str, Any]:
+    """DeepSpeed's config."""
+    dtype, offload = optimization.dtype, {"device": "cpu", "pin_memory": placement.use_gpu}
+    stage = placement.zero_stage if dtype == "fp32" else max(placement.zero_stage, 1)
+    zero: dict[str, Any] = {"stage": stage}
+    if placement.offload:
+        zero |= {"offload_optimizer": offload}
+    if placement.offload == "parameters":
+        zero |= {"offload_param": offload}
+    return {
+        # micro-batches are the loop's: with 1 and 1 DeepSpeed has nothing left to scale by
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        "gradient_clipping": optimization.gradient_clip if stage else 0.0,  # at stage 0 `optimizer_step` does it
+        "zero_optimization": zero,
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,  # its own has to be compiled and knows Adam only
+        "bf16": {"enabled": dtype == "bf16", "check_grad_overflow": True},
+        # a fixed scale as DeepSpeed sees it: the loop changes it, so that no rows are skipped
+        "fp16": {"enabled": dtype == "fp16", "loss_scale": FIRST_LOSS_SCALE},
+        "data_types": {"grad_accum_dtype": "fp32"},
+        "communication_data_type": "fp32",
+        "steps_per_print": None,
+    }
 
 
 def _optimizer(module: nn.Module, optimization: Optimization) -> torch.optim.Optimizer:
@@ -104,20 +129,48 @@ def backward(engine: Any, loss: Tensor) -> None:
     engine.backward(loss * engine.dp_world_size, scale_wrt_gas=False)
 
 
-def optimizer_step(engine: Any, learning_rate: float) -> float:
+def optimizer_step(engine: Any, learning_rate: float, gradient_clip: float) -> float:
     """Clip, step, and return the global gradient norm before clipping; a non-finite norm is returned *without* a step.
 
-    After a non-finite norm the weights are those of the step before and the gradients are dropped, on every rank.
+    After a non-finite norm the weights are those of the step before, on every rank, and partitioned gradients are
+    dropped.
     """
     for group in _inner_optimizer(engine).param_groups:
         group["lr"] = learning_rate
-    if engine.optimizer is _inner_optimizer(engine):  # zero_stage 0: DeepSpeed does not look at the norm
-        norm = float(torch.nn.utils.get_total_norm([p.grad for p in engine.module.parameters() if p.grad is not None]))
-        if norm == norm and norm != float("inf"):
+    if engine.optimizer is _inner_optimizer(engine):  # zero_stage 0: DeepSpeed would step whatever the norm
+        parameters = [p for p in engine.module.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
+        if math.isfinite(norm):
+            if gradient_clip:
+                torch.nn.utils.clip_grads_with_norm_(parameters, gradient_clip, norm)
             engine.step()
-        return norm
+        return float(norm)
     engine.step()
     return float(engine.get_global_grad_norm()) if engine.was_step_applied() else float("nan")
+
+
+def halve_loss_scale(engine: Any) -> bool:
+    """Halve the scale of an fp16 loss after a non-finite norm; False where there is none to halve.
+
+    At scale 1 the gradient itself is not finite. Every rank sees the same norms, so all keep the same scale.
+    """
+    scale = loss_scale(engine)
+    if scale is None or scale <= 1:
+        return False
+    engine.optimizer.cur_scale = scale / 2
+    return True
+
+
+def grow_loss_scale(engine: Any, optimizer_step: int) -> None:
+    """Double the scale of an fp16 loss now and then: after so many steps, whatever came between."""
+    scale = loss_scale(engine)
+    if scale is not None and (optimizer_step + 1) % _STEPS_TO_DOUBLE == 0:
+        engine.optimizer.cur_scale = min(2 * scale, _LARGEST_LOSS_SCALE)
+
+
+def loss_scale(engine: Any) -> float | None:
+    """By what an fp16 loss is multiplied before backward; None in other dtypes."""
+    return float(engine.optimizer.cur_scale) if engine.fp16_enabled() else None
 
 
 def _inner_optimizer(engine: Any) -> torch.optim.Optimizer:
@@ -169,10 +222,13 @@ def _flat_partitions(optimizer: Any) -> list[Tensor]:
 
 
 def scalars(engine: Any) -> dict[str, float]:
-    """The optimizer's scalar state, such as Adam's step; one value, since all parameters step together."""
+    """The optimizer's scalar state, such as Adam's step (all parameters step together), and an fp16 loss scale."""
+    found = {} if loss_scale(engine) is None else {_LOSS_SCALE: loss_scale(engine)}
     for state in _inner_optimizer(engine).state.values():
-        return {key: float(value) for key, value in state.items() if not torch.is_tensor(value) or value.numel() == 1}
-    return {}
+        return found | {
+            key: float(value) for key, value in state.items() if not torch.is_tensor(value) or value.numel() == 1
+        }
+    return found
 
 
 def load_slices(
@@ -182,6 +238,9 @@ def load_slices(
 
     The optimizer's own state is made where it does not exist yet. All ranks must call this (the refresh communicates).
     """
+    scalar_state = dict(scalar_state)
+    if _LOSS_SCALE in scalar_state:
+        engine.optimizer.cur_scale = scalar_state.pop(_LOSS_SCALE)
     state = _inner_optimizer(engine).state
     replicated = engine.optimizer is _inner_optimizer(engine)
     for name, start, parameter, owner, offset in _every_fragment(engine, replicated):

@@ -28,7 +28,7 @@ HOMES = {
     "trl": ("medray/train/trl_methods.py",),
     "peft": ("medray/model/adapter.py",),
     "ray.data": ("medray/tables/", "medray/generate/engine.py"),
-    "ray.train": ("medray/train/launch.py", "medray/train/worker.py"),
+    "ray.train": ("medray/train/launch.py", "medray/train/worker.py", "medray/train/elastic.py"),
     "ray.serve": ("medray/serve/",),
     "typer": ("medray/cli.py",),
     "matplotlib": ("medray/page/", "medray/report/plots.py", "medray/corpus/plots.py"),
@@ -111,6 +111,7 @@ def test_third_party_imports_are_declared():
     names = "".join(f" {r} " for r in wanted).lower().replace("-", "_")
     ours = {"medray", "tests", "jobs", "benchmarks"}
     elsewhere = {"fastapi", "jsonschema"}  # with ray
+    elsewhere |= {"flash_attn", "liger_kernel"}  # kernels of a GPU, where installed
     elsewhere |= {"pydantic_core", "markupsafe", "yaml", "packaging"}  # with pydantic, jinja2, pyyaml, pytest
     elsewhere |= {"wandb", "mlflow"}  # trackers, when configured
     elsewhere |= {"mistral_common"}  # with vllm

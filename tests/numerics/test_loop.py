@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,12 +10,17 @@ import pytest
 import torch
 
 from medray.core.config import UserError
-from medray.tables.blocks import BlockStore
-from medray.train import launch, worker
-from medray.train.batches import load_batch, rank_rows, step_rows
-from medray.train.checkpoint import newest_whole
+from medray.model.attention import use_packed_attention
+from medray.tables.blocks import BlockStore, BlockWriter
+from medray.train import launch, worker, zero
+from medray.train.batches import StepLoader, load_batch, rank_rows, step_rows
+from medray.train.checkpoint import CheckpointReader, newest_whole
+from medray.train.config import TrainPlacement
 from medray.train.loop import NonFiniteLoss
+from medray.train.marker import step_directory
+from medray.train.micro_batch import MicroBatch
 from medray.train.objective import DPO, BradleyTerry, CausalLM
+from medray.train.ranks import Ranks
 from tests.numerics.tiny_training import OPTIMIZATION, PLACEMENT, parameters, run, run_ranks, tiny_model, tiny_store
 
 CPU = torch.device("cpu")
@@ -49,7 +55,7 @@ def test_packed_equals_unpacked_loss_and_gradient(store: BlockStore) -> None:
     found = []
     for packed in (True, False):
         model = tiny_model().train()
-        if packed:
+        if packed:  # by transformers' own attention; by ours: test_kernels.py
             loss, _ = CausalLM().loss(model, load_batch(store, rows, CPU))
         else:
             loss = -_separate_logprobs(model, store, rows).sum()
@@ -77,6 +83,7 @@ def test_pairs_share_a_prompt_and_nothing_else(pairs: BlockStore) -> None:
     for shared in (True, False):
         model = tiny_model().train()
         if shared:
+            use_packed_attention(model)  # which leaves a mask of ours alone
             loss, _ = DPO(beta=0.1, label_smoothing=0.0).loss(model, batch)
         else:
             margin_S = _separate_logprobs(model, pairs, rows) - batch.reference_S
@@ -101,16 +108,90 @@ def test_dpo_starts_at_log_2(pairs: BlockStore) -> None:
 
 
 @pytest.mark.parametrize(
-    "placement", [{"micro_batch": 8}, {"micro_batch": 3}, {"micro_batch": 2, "zero_stage": 2}], ids=str
+    "placement",
+    [
+        {"micro_batch": 3},  # does not divide the batch
+        {"micro_batch": None},
+        {"zero_stage": 1, "offload": "optimizer"},
+        pytest.param({"zero_stage": 2, "offload": "optimizer", "micro_batch": 4}, marks=pytest.mark.full),
+        pytest.param({"zero_stage": 3, "offload": "optimizer"}, marks=pytest.mark.full),
+        {"zero_stage": 3, "offload": "parameters", "micro_batch": 2},
+    ],
+    ids=str,
 )
-def test_micro_batches_change_nothing(store: BlockStore, tmp_path: Path, placement: dict) -> None:
+@pytest.mark.parametrize("optimizer", ["adamw", pytest.param("rmsprop", marks=pytest.mark.full)])
+def test_micro_batch_and_offload_change_nothing(
+    store: BlockStore, tmp_path: Path, placement: dict, optimizer: str
+) -> None:
+    optimization = OPTIMIZATION.model_copy(update={"optimizer": optimizer, "learning_rate": 3e-3})
     losses = []
-    for name, update in (("a", {"micro_batch": 1, "zero_stage": 1}), ("b", placement)):
-        quick = {"placement": PLACEMENT.model_copy(update={**update, "checkpoint_every_steps": 0})}
-        losses.append(run(store, tmp_path / name, **quick))
+    for name, update in (("a", {"zero_stage": 0}), ("b", placement)):
+        quick = {"placement": PLACEMENT.model_copy(update={**update, "checkpoint_every_steps": 5})}
+        before = run(store, tmp_path / name, optimization=optimization, kill_after=6, **quick)
+        losses.append(before | run(store, tmp_path / name, optimization=optimization, **quick))
     assert max(abs(losses[0][step] - losses[1][step]) for step in losses[0]) < 2e-5
     one, other = parameters(tmp_path / "a"), parameters(tmp_path / "b")
     assert max(float((one[name] - other[name]).abs().max()) for name in one) < 1e-4
+
+
+def test_an_offload_that_its_stage_has_not_is_refused() -> None:
+    for zero_stage, offload in ((0, "optimizer"), (2, "parameters")):
+        with pytest.raises(ValueError, match=rf"offload '{offload}' needs zero_stage >= \d, got {zero_stage}"):
+            TrainPlacement(zero_stage=zero_stage, offload=offload)
+
+
+def test_a_micro_batch_is_found_in_the_first_step(store: BlockStore, tmp_path: Path) -> None:
+    found: list[dict[str, float]] = []
+    placement = PLACEMENT.model_copy(update={"micro_batch": None, "checkpoint_every_steps": 0})
+    losses = run(store, tmp_path / "a", placement=placement, on_step=lambda done, total, metrics: found.append(metrics))
+    assert {metrics["micro_batch"] for metrics in found} == {8}  # of 8 rows: 1 + 2 + 4, and then 1
+    parted = run_ranks(2, store, tmp_path, checkpoints=tmp_path / "b", placement=placement)
+    assert max(abs(losses[step] - parted[step]) for step in losses) < 2e-5
+
+
+@pytest.mark.parametrize(("limit_gb", "size"), [(0.9, 1), (2.01, 2), (2.9, 4), (5.1, 8)])
+def test_the_micro_batch_grows_while_twice_as_many_fit(
+    store: BlockStore, monkeypatch: pytest.MonkeyPatch, limit_gb: float, size: int
+) -> None:
+    """A pass of n rows takes 100 MB and 0.4 GB a row: four times the first guess, later ones by the growth seen."""
+    search, seen = MicroBatch(None, Ranks()), []
+    monkeypatch.setattr(search, "_held_bytes", lambda: 0)
+    monkeypatch.setattr(search, "_limit_bytes", lambda: int(limit_gb * 1e9))
+    optimization = OPTIMIZATION.model_copy(update={"global_batch": 40})
+    with closing(StepLoader(store, CausalLM().num_units, optimization, Ranks())) as loader:
+        step = loader.take(0, 1)
+        monkeypatch.setattr(search, "_peak_bytes", lambda: int(1e8 + 4e8 * len(seen[-1])))
+        lasts = [seen.append(batch.rows) or is_last for batch, is_last in search.micro_steps(loader, step)]
+    assert lasts == [False] * (len(lasts) - 1) + [True]
+    assert sorted(sum(seen, ())) == sorted(step.rows) and search.size == size == max(map(len, seen))
+
+
+@pytest.mark.parametrize("zero_stage", [1, 2, pytest.param(3, marks=pytest.mark.full)])
+def test_fp16_repeats_a_step_that_overflows_and_skips_no_rows(
+    store: BlockStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zero_stage: int
+) -> None:
+    """2^22 is too much for these gradients: the scale is halved until they fit, in the first step, for good."""
+    optimization = OPTIMIZATION.model_copy(update={"dtype": "fp16"})
+    placement = PLACEMENT.model_copy(update={"zero_stage": zero_stage, "checkpoint_every_steps": 5})
+    arguments = {"optimization": optimization, "placement": placement}
+    straight = run(store, tmp_path / "a", model=tiny_model(dtype="fp16"), **arguments)
+    monkeypatch.setattr(zero, "FIRST_LOSS_SCALE", 2.0**22)
+    scales: list[float] = []
+    halve = zero.halve_loss_scale
+    monkeypatch.setattr(
+        zero, "halve_loss_scale", lambda engine: scales.append(zero.loss_scale(engine)) or halve(engine)
+    )
+    repeated = run(store, tmp_path / "b", model=tiny_model(dtype="fp16"), kill_after=7, **arguments)
+    assert scales and scales == [2.0 ** (22 - i) for i in range(len(scales))]
+    assert sorted(repeated) == list(range(1, 8)), "every step once, with its own rows"
+    assert max(abs(straight[step] - repeated[step]) for step in repeated) < 5e-3
+    scale = CheckpointReader(newest_whole(str(tmp_path / "b"))).scalars["loss_scale"]
+    assert scale == scales[-1] / 2
+    scales.clear()
+    repeated |= run(store, tmp_path / "b", model=tiny_model(dtype="fp16"), **arguments)
+    assert not scales, "the scale is part of the checkpoint"
+    fp32 = run(store, tmp_path / "c", placement=placement)
+    assert max(abs(fp32[step] - straight[step]) for step in fp32) < 2e-2
 
 
 @pytest.mark.parametrize("objective", ["dpo", pytest.param("bradley_terry", marks=pytest.mark.full)])
@@ -155,7 +236,9 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(store: BlockStore, tmp_
     assert issubclass(NonFiniteLoss, UserError)
 
 
-@pytest.mark.parametrize(("zero_stage", "dtype"), [(0, "fp32"), (1, "fp32"), (1, "bf16"), (2, "bf16"), (3, "fp32")])
+@pytest.mark.parametrize(
+    ("zero_stage", "dtype"), [(0, "fp32"), (1, "fp32"), (1, "bf16"), (2, "bf16"), (3, "fp32"), (1, "fp16")]
+)
 def test_a_gradient_that_is_not_finite_stops_before_the_step(
     store: BlockStore, tmp_path: Path, zero_stage: int, dtype: str
 ) -> None:
@@ -193,6 +276,60 @@ def test_every_row_is_read_once_per_epoch_and_dealt_to_one_rank(store: BlockStor
             assert all(len(rows) <= micro_batch for micro_steps in dealt for rows in micro_steps)
 
 
+def test_a_step_without_loss_tokens_stops_the_run(tmp_path: Path) -> None:
+    writer = BlockWriter(tmp_path / "store", "causal_lm", "digest", 0, 8)
+    for row in range(4):
+        writer.add([1, 2, 3], [3], [0, row != 2, 0])
+    writer.close()
+    optimization = OPTIMIZATION.model_copy(update={"global_batch": 1})
+    step = next(i for i in range(4) if step_rows(i, BlockStore(tmp_path / "store"), optimization) == [2])
+    expected = rf"train.step {step}: number of loss tokens is 0, expected at least one; rows \[2\] of the token store"
+    with pytest.raises(UserError, match=expected):
+        run(BlockStore(tmp_path / "store"), tmp_path / "c", optimization=optimization)
+
+
+def test_a_run_tells_what_it_does(store: BlockStore, tmp_path: Path) -> None:
+    found: list[dict[str, float]] = []
+    run(store, tmp_path, on_step=lambda done, total, metrics: found.append(metrics))
+    for metrics in found:
+        assert set(metrics) == {
+            "loss", "grad_norm", "learning_rate", "tokens_per_s", "data_wait_fraction", "save_s", "memory_bytes",
+            "micro_batch",
+        }, "on a CPU no MFU is claimed"  # fmt: skip
+        assert metrics["tokens_per_s"] > 0 and 0 <= metrics["data_wait_fraction"] <= 1
+        assert 1e8 < metrics["memory_bytes"] < 1e11
+    assert CheckpointReader(newest_whole(str(tmp_path))).state.metrics.keys() == {"loss", "grad_norm", "learning_rate"}
+
+
+def test_the_next_steps_rows_are_loaded_while_one_is_computed(store: BlockStore) -> None:
+    reads: list[int] = []
+
+    class Watched(BlockStore):
+        def __getitem__(self, index: int):  # noqa: ANN204
+            reads.append(index)
+            return super().__getitem__(index)
+
+    with closing(StepLoader(Watched(store.directory), CausalLM().num_units, OPTIMIZATION, Ranks())) as loader:
+        first = loader.take(0, 2)
+        loader._next[1].result(60)
+        assert sorted(reads) == sorted(step_rows(0, store, OPTIMIZATION) + step_rows(1, store, OPTIMIZATION))
+        again = loader.take(1, 4)  # another micro-batch: loaded anew
+        assert [len(rows) for rows in again.mine] == [4, 4] and [len(rows) for rows in first.mine] == [2] * 4
+        assert [batch.rows for batch in again.batches] == [tuple(rows) for rows in again.mine]
+
+
+def test_an_interrupted_run_saves_after_its_step_and_goes_on_later(store: BlockStore, tmp_path: Path) -> None:
+    straight = run(store, tmp_path / "a")
+    rows: list[list[int]] = []
+    reasons = iter([None, None, "the node is going"])
+    placement = PLACEMENT.model_copy(update={"checkpoint_every_steps": 0})
+    common = {"placement": placement, "on_rows": lambda done, found: rows.append(found)}
+    first = run(store, tmp_path / "b", interrupt=lambda: next(reasons), **common)
+    assert sorted(first) == [1, 2, 3] and newest_whole(str(tmp_path / "b")) == step_directory(tmp_path / "b", 3)
+    assert first | run(store, tmp_path / "b", **common) == straight
+    assert rows == [step_rows(step, store, OPTIMIZATION) for step in range(10)]
+
+
 def test_the_wrong_store_is_refused(store: BlockStore, pairs: BlockStore, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="train.CausalLM: got a token store of kind 'pairs'"):
         run(pairs, tmp_path, objective=CausalLM())
@@ -201,8 +338,6 @@ def test_the_wrong_store_is_refused(store: BlockStore, pairs: BlockStore, tmp_pa
 
 
 def test_pairs_without_references_are_refused(tmp_path: Path) -> None:
-    from medray.tables.blocks import BlockWriter
-
     writer = BlockWriter(tmp_path / "store", "pairs", "digest", 0, 8)
     writer.add([1, 2, 3, 1, 4], [3, 2], [0, 1, 1, 0, 1])
     writer.close()

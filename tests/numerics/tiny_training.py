@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from medray.model.load import DTYPES
 from medray.tables.blocks import BlockStore, BlockWriter
 from medray.train.checkpoint import CheckpointReader, newest_whole
 from medray.train.config import Optimization, TrainPlacement
+from medray.train.marker import read_marker, step_directory
 from medray.train.objective import CausalLM, Objective
 
 OPTIMIZATION = Optimization(
@@ -22,7 +26,7 @@ OPTIMIZATION = Optimization(
     betas=(0.9, 0.99), weight_decay=0.1, gradient_clip=1.0, global_batch=8, epochs=2.0, dtype="fp32", rng_seed=1,
 )  # fmt: skip
 PLACEMENT = TrainPlacement(threads_per_worker=1, checkpoint_every_steps=1, keep_checkpoints=3)
-_PHASE_TIMEOUT_S = 60
+_PHASE_TIMEOUT_S = 180
 
 
 class Killed(Exception):
@@ -38,7 +42,7 @@ def tiny_model(*, dtype: str = "fp32", num_layers: int = 2) -> Any:
         vocab_size=67, hidden_size=20, intermediate_size=27, num_hidden_layers=num_layers, num_attention_heads=2,
         num_key_value_heads=1, max_position_embeddings=256, tie_word_embeddings=True,
     )  # fmt: skip
-    return LlamaForCausalLM(config).to(torch.bfloat16 if dtype == "bf16" else torch.float32)
+    return LlamaForCausalLM(config).to(DTYPES[dtype])
 
 
 def tiny_store(directory: Path, *, kind: str = "causal_lm", num_rows: int = 40) -> BlockStore:
@@ -60,7 +64,7 @@ def tiny_store(directory: Path, *, kind: str = "causal_lm", num_rows: int = 40) 
 
 def run(
     store: BlockStore,
-    checkpoints: Path,
+    checkpoints: Path | str,
     *,
     rank: int = 0,
     world_size: int = 1,
@@ -69,6 +73,8 @@ def run(
     placement: TrainPlacement = PLACEMENT,
     kill_after: int | None = None,
     model: Any = None,
+    on_step: Callable[[int, int, dict[str, float]], None] = lambda done, num_steps, metrics: None,
+    **hooks: Any,
 ) -> dict[int, float]:
     """Train until the end, or until after the loss of step `kill_after` (its checkpoint unwritten): losses by step."""
     from medray.train.loop import Ranks, train
@@ -76,27 +82,40 @@ def run(
     torch.set_num_threads(1)
     ranks = Ranks.alone() if world_size == 1 else Ranks(rank, world_size)
     losses: dict[int, float] = {}
+    first = 0
 
-    def on_step(done: int, num_steps: int, metrics: dict[str, float]) -> None:
+    def record(done: int, num_steps: int, metrics: dict[str, float]) -> None:
+        nonlocal first
+        first = first or done
         losses[done] = metrics["loss"]
+        on_step(done, num_steps, metrics)
         if done == kill_after:
+            every = placement.checkpoint_every_steps or done
+            if (last := (done - 1) // every * every) >= first:
+                _await_checkpoint(checkpoints, last)  # a kill may come before it is written: not in these tests
             raise Killed
 
     try:
         train(
             model or tiny_model(dtype=optimization.dtype), store, objective=objective, optimization=optimization,
-            placement=placement, checkpoints=checkpoints, ranks=ranks, on_step=on_step,
+            placement=placement, checkpoints=checkpoints, ranks=ranks, on_step=record, **hooks,
         )  # fmt: skip
     except Killed:
         pass
     return losses
 
 
-def parameters(checkpoints: Path) -> dict[str, torch.Tensor]:
+def _await_checkpoint(checkpoints: Path | str, step: int) -> None:
+    until = time.monotonic() + _PHASE_TIMEOUT_S
+    while read_marker(step_directory(checkpoints, step)) is None:
+        assert time.monotonic() < until, f"{checkpoints}: no checkpoint of step {step}"
+        time.sleep(0.01)
+
+
+def parameters(checkpoints: Path | str) -> dict[str, torch.Tensor]:
     """fp32 parameters of the newest whole checkpoint."""
-    reader = CheckpointReader(newest_whole(checkpoints))
-    sizes = {name: sum(length for _, length, _ in parts) for name, parts in reader._where.items()}
-    return {name: reader.read(name, 0, size, "fp32") for name, size in sizes.items()}
+    reader = CheckpointReader(newest_whole(str(checkpoints)))
+    return {name: reader.read(name, 0, size, "fp32") for name, size in reader.sizes.items()}
 
 
 @functools.cache
@@ -109,6 +128,7 @@ def _processes() -> Any:
 
 
 def _rank(queue: Any, rank: int, world_size: int, directory: Path, store: Path, arguments: dict[str, Any]) -> None:
+    os.environ.update(arguments.pop("environment", {}))
     dist.init_process_group("gloo", init_method=f"file://{directory}", rank=rank, world_size=world_size)
     losses = run(BlockStore(store), rank=rank, world_size=world_size, **arguments)
     if rank == 0:
