@@ -164,10 +164,11 @@ def _encode(tokenizer: Any, text: str, before: str = "") -> list[int]:
     """
     if not text:
         return []
-    special = _special_texts(tokenizer)
-    anchor = next((token for token in special if before.endswith(token)), "\n") if before else ""
-    if anchor == "\n" and not _begins_with_space(tokenizer):
-        anchor = ""
+    special, anchor = _special_texts(tokenizer), ""
+    if before.endswith(special):
+        anchor = next(token for token in special if before.endswith(token))
+    elif before and _begins_with_space(tokenizer):
+        anchor = "\n"
     skipped = tokenizer(anchor, add_special_tokens=False).input_ids if anchor else []
     ids = tokenizer(anchor + text, add_special_tokens=False).input_ids
     assert ids[: len(skipped)] == skipped, f"{text[:20]!r} merges with {anchor!r} before it"
@@ -215,10 +216,10 @@ def _probe(tokenizer: Any, template: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def _special_texts(tokenizer: Any) -> list[str]:
+def _special_texts(tokenizer: Any) -> tuple[str, ...]:
     """Special tokens of the vocabulary, longest first."""
     added = [str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special]
-    return sorted({*tokenizer.all_special_tokens, *added}, key=lambda text: (-len(text), text))
+    return tuple(sorted({*tokenizer.all_special_tokens, *added}, key=lambda text: (-len(text), text)))
 
 
 @lru_cache(maxsize=16)

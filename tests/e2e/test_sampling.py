@@ -158,7 +158,8 @@ def test_a_merged_adapter_says_what_the_adapted_model_says(draw, models):
 
     from medray.model.adapter import Adapter, load_adapted, merge
     from medray.model.export import save_model
-    from medray.model.load import load_tokenizer
+    from medray.model.load import load_policy, load_tokenizer
+    from medray.model.render import render_prompt
 
     adapter = Adapter(rank=4, alpha=8, dropout=0.0, targets=("q_proj", "v_proj", "down_proj"))
     model, tokenizer = load_adapted(models / "a", "fp32", adapter), load_tokenizer(models / "a")
@@ -166,8 +167,9 @@ def test_a_merged_adapter_says_what_the_adapted_model_says(draw, models):
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.5)
+    prompts = {row["id"]: render_prompt(tokenizer, row["messages"]) for row in prompt_rows(5).to_pylist()}
 
-    def greedy(prompt):
+    def greedy(model, prompt):
         with torch.no_grad():
             whole = model.generate(
                 input_ids=torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
@@ -175,14 +177,13 @@ def test_a_merged_adapter_says_what_the_adapted_model_says(draw, models):
             )  # fmt: skip
         return whole[0, len(prompt) :].tolist()
 
-    before, _ = draw("a", "unadapted", num_completions=1, temperature=0.0)
-    rows = read_table(before.data / "completions", COMPLETION).to_pylist()
-    said = {row["prompt_id"]: greedy(row["prompt_token_ids"]) for row in rows}
-    assert any(row["token_ids"] != said[row["prompt_id"]] for row in rows), "the adapter changes nothing"
+    said = {key: greedy(model, prompt) for key, prompt in prompts.items()}
+    base = load_policy(models / "a", "fp32")
+    assert any(greedy(base, prompt) != said[key] for key, prompt in prompts.items()), "the adapter changes nothing"
     save_model(merge(model), tokenizer, models / "merged", {"title": "merged"})
-    after, _ = draw("merged", "merged", num_completions=1, temperature=0.0)
-    for row in read_table(after.data / "completions", COMPLETION).to_pylist():
-        assert row["token_ids"] == said[row["prompt_id"]]
+    workspace, _ = draw("merged", "merged", num_completions=1, temperature=0.0)
+    rows = read_table(workspace.data / "completions", COMPLETION).to_pylist()
+    assert {row["prompt_id"]: row["token_ids"] for row in rows} == said
 
 
 @pytest.mark.full
