@@ -34,8 +34,9 @@ def time_events(directory: Path, num_rounds: int, plot: Path | None) -> dict[str
         run.start()
         for name in ("add_s", "kill_s", "lose_s") * num_rounds:
             before = run.wait_steps(6, 1 if name == "add_s" else 2)
-            if name == "add_s":  # a group is left alone at first
-                time.sleep(max(0.0, before.steps[0].at + _SETTLED_S - time.time()))
+            if name == "add_s":  # a group is left alone for as long as its start took
+                settle_s = max(_SETTLED_S, before.steps[0].at - before.session_at if before.opens_session else 0.0)
+                time.sleep(max(0.0, before.steps[0].at + settle_s - time.time()))
             node = run.add_node() if name == "add_s" else run.nodes[-1]
             began_at = time.time()
             if name == "kill_s":
