@@ -28,7 +28,7 @@ _SETTLED_S = 20
 
 def time_events(directory: Path, num_rounds: int, plot: Path | None) -> dict[str, float]:
     """Medians of the rounds, seconds."""
-    inputs = write_inputs(directory, 360 + 900 * num_rounds)
+    inputs = write_inputs(directory, 180 + 720 * num_rounds)
     found: dict[str, list[float]] = {"kill_s": [], "add_s": [], "lose_s": []}
     with ElasticRun(directory / "run", inputs, num_nodes=1) as run:
         run.start()
