@@ -11,11 +11,11 @@ from medray.core.artifact import Artifact
 from medray.core.config import Config, UserError
 from medray.core.schema import EXAMPLE, PAIR, write_table
 from medray.core.stage import Stage, execute
-from medray.core.workspace import Root
+from medray.core.workspace import Root, Workspace
 from medray.model.adapter import Adapter
 from medray.model.load import load_policy, load_reward_model
 from medray.train import trl_methods
-from medray.train.trl_methods import TRLConfig, TRLPlacement, check
+from medray.train.trl_methods import TRLConfig, TRLJob, TRLPlacement, check, export, work, write_dataset
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -93,6 +93,27 @@ def moved(artifact, tiny_model):
     return max(float((before[name] - after[name]).detach().abs().max()) for name in before)
 
 
+@pytest.mark.parametrize(
+    ("trainer", "kind"), [("SFTTrainer", "examples"), ("KTOTrainer", "pairs"), ("ORPOTrainer", "pairs")]
+)
+def test_what_a_worker_does_in_this_process(tiny_model, tmp_path, trainer, kind):
+    config = CONFIG.model_copy(update={"trainer": trainer})
+    workspace = Workspace(Root(str(tmp_path / "root")), "trl", "0" * 32, "trl")
+    table, schema = rows(kind)
+    write_table(tmp_path / f"{kind}.parquet", table, schema)
+    dataset, directory = workspace.scratch / "dataset", workspace.scratch / "trl"
+    directory.mkdir()
+    counts = write_dataset(config, tiny_model, tmp_path / f"{kind}.parquet", dataset, workspace)
+    assert counts == {"num_rows": 12, "num_oversize": 0, "num_truncated": 0}
+    job = TRLJob(config, tiny_model, dataset, directory, workspace)
+    metrics = work({"job": job})
+    assert metrics["optimizer_steps"] == (24 if trainer == "KTOTrainer" else 12)  # a pair is two of KTO's rows
+    export(job)
+    before, after = (load_policy(d, "fp32").state_dict() for d in (tiny_model, workspace.data / "model"))
+    assert max(float((before[name] - after[name]).abs().max()) for name in before) > 1e-3
+
+
+@pytest.mark.full
 def test_sft_learns_what_the_renderer_marks(train, tiny_model):
     artifact = train("examples")
     counters = artifact.manifest.counters
@@ -149,6 +170,7 @@ def test_what_trl_does_not_know_is_refused(changes, words):
         check(CONFIG.model_copy(update=changes))
 
 
-def test_rows_of_the_wrong_kind_are_refused(train):
+def test_rows_of_the_wrong_kind_are_refused(tiny_model, tmp_path):
+    config = CONFIG.model_copy(update={"trainer": "DPOTrainer"})
     with pytest.raises(UserError, match="DPOTrainer got examples: give SFTTrainer examples, and others pairs"):
-        train("examples", trainer="DPOTrainer")
+        write_dataset(config, tiny_model, tmp_path / "examples.parquet", tmp_path / "dataset", None)
