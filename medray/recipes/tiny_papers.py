@@ -13,6 +13,7 @@ from medray.corpus.base import BaseConfig, TinyShape
 from medray.corpus.clean import CleanPlacement
 from medray.corpus.sources import SourcesConfig, places
 from medray.corpus.steps import StepPlacement
+from medray.plan.corpus import Expected, ExpectedInstructions
 from medray.recipes.alpacare import alpacare_7b
 from medray.recipes.me_llama import SOURCES, me_llama_70b
 from medray.recipes.med42 import med42_8b
@@ -92,6 +93,12 @@ def tiny_ultramedical() -> Recipe:
 
 
 def _in_small(recipe: Recipe, global_batch: int) -> Recipe:
+    # counted: 131,000 tokens, so that the examples end to end fill 128 blocks
+    rows = (128, _BLOCK_TOKENS) if recipe.sft.packing == "concatenate" else (320, 410)
+    expected = Expected(
+        instructions=ExpectedInstructions(num_examples=320, num_rows=rows[0], row_tokens=rows[1]),
+        num_parameters=574_000, adapter_parameters=393_000 if recipe.sft.adapter else None,
+    )  # fmt: skip
     shape = TinyShape(vocab_size=1024, hidden_size=128, num_layers=3, max_positions=_BLOCK_TOKENS, rng_seed=7)
     base = BaseConfig(
         format="tiny", licence="none: random weights", access="public", tiny=shape,
@@ -103,7 +110,7 @@ def _in_small(recipe: Recipe, global_batch: int) -> Recipe:
         base=base,
         instructions=changed(recipe.instructions, files=_FILES, benchmarks=BENCHMARKS),
         sft=changed(_trained(recipe.sft, global_batch), block_tokens=_BLOCK_TOKENS),
-        expected=None,
+        expected=expected,
     )
 
 

@@ -1,5 +1,6 @@
 """The commands of README.md, run as they stand there, with the tiny recipe in place of the demo."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -32,6 +33,8 @@ def commands(readme, tiny_root):
 def test_every_command_works(readme, tiny_root, tmp_path, repository):
     function = re.search(r"```python\n(.*?)```", readme, flags=re.DOTALL).group(1)
     (tmp_path / "my_recipe.py").write_text(function)
+    chat = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]
+    (tmp_path / "chats.jsonl").write_text(json.dumps({"messages": chat}) + "\n")
     ran = []
     for words in commands(readme, tiny_root):
         done = subprocess.run(
