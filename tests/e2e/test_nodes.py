@@ -58,8 +58,8 @@ def test_a_corpus_on_an_object_store_is_the_same_whichever_node_does_what(nodes,
     files = [{name for name in names(node, "corpus") if name.startswith("data/store/part-")} for node in nodes]
     assert all(files) and not files[0] & files[1]
     assert len(files[0] | files[1]) == len(BlockStore(near["corpus"].data / "store").facts["shards"])
-    keys = [{name for name in names(node, "dedup") if name.endswith(".keys.arrow")} for node in nodes]
-    assert sorted(map(len, keys))[1] == 4, "the one that decided has all keys"
+    hashes = [{name for name in names(node, "dedup") if name.endswith(".hashes.arrow")} for node in nodes]
+    assert sorted(map(len, hashes))[1] == 4, "the one that decided has all hashes"
     tokens = [{name for name in names(node, "corpus") if name.endswith(".tokens")} for node in nodes]
     assert list(map(len, tokens)) == [4, 4], "whoever packs has fetched what the other has tokenised"
     plain = BlockStore(near["corpus"].data / "store")
