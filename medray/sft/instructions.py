@@ -1,6 +1,6 @@
 """Stage `instructions`: files of instructions with answers, as examples that no benchmark item stands in.
 
-Content: `data/examples.parquet/` (EXAMPLE, a part for each file of instructions), `data/account.json` (of every file
+Content: `data/examples.parquet` (EXAMPLE, file after file), `data/account.json` (of every file
 the rows in and out, and why the others are not) and `data/certificates.json` (per benchmark the items checked and
 found, and in which rows; no text of the benchmarks).
 """
@@ -32,7 +32,7 @@ from medray.tables.benchmarks import BenchmarkFile
 from medray.text.contamination import ContaminationRules
 
 NAME = "instructions"
-VERSION = 1
+VERSION = 2
 
 _KINDS = (".jsonl", ".json", ".parquet", ".csv")
 _MAX_ROW_BYTES = 10_000_000
@@ -192,32 +192,42 @@ def _choose(config: InstructionsConfig, read: dict[str, dict[str, int]], workspa
     workspace.fetch("scratch/*")
     account, seen = [], set()
     found: dict[str, list[str]] = {}
-    for number, file in enumerate(config.files):
-        path = workspace.scratch / f"{file.name}.parquet"
-        columns = pq.read_table(path, columns=["id", "key", "items"]).to_pydict()
-        fates = []
-        for id, key, items in zip(*columns.values(), strict=True):
-            for item in items:
-                found.setdefault(item, []).append(id)
-            fates.append("contaminated" if items else "repeated" if key in seen else "")
-            seen.add(key)
-        free = [i for i, fate in enumerate(fates) if not fate]
-        free.sort(key=lambda i: (stable_hash("draw", config.rng_seed, columns["id"][i]), i))
-        for i in free[file.max_examples :] if file.max_examples else ():
-            fates[i] = "not_drawn"
-        target = workspace.data / "examples.parquet" / f"{number:03d}-{file.name}.parquet"
-        with TableWriter(target, EXAMPLE) as examples:
+    with TableWriter(workspace.data / "examples.parquet", EXAMPLE) as examples:
+        for file in config.files:
+            path = workspace.scratch / f"{file.name}.parquet"
+            fates = _fates(config, file, path, seen, found)
             first = 0
             for batch in pq.ParquetFile(path).iter_batches(1024):
                 mask = pa.array([not fate for fate in fates[first : first + len(batch)]])
                 examples.write(pa.Table.from_batches([batch]).filter(mask))
                 first += len(batch)
-        counts = {reason: fates.count(reason) for reason in _REASONS}
-        row = {"file": file.name, "licence": file.licence, **read[file.name], "out": fates.count(""), **counts}
-        assert row["in"] == row["out"] + row["bad"] + sum(counts.values()), f"{file.name}: rows are lost: {row}"
-        account.append(row)
+            counts = {reason: fates.count(reason) for reason in _REASONS}
+            row = {"file": file.name, "licence": file.licence, **read[file.name], "out": fates.count(""), **counts}
+            assert row["in"] == row["out"] + row["bad"] + sum(counts.values()), f"{file.name}: rows are lost: {row}"
+            account.append(row)
     _certify(config, found, workspace)
     return account
+
+
+def _fates(
+    config: InstructionsConfig, file: InstructionFile, path: Path, seen: set[str], found: dict[str, list[str]]
+) -> list[str]:
+    """What becomes of each row of a file: one of _REASONS, or "" where it stays.
+
+    seen: keys of the conversations so far; found: the rows that hold each item so far. Both grow.
+    """
+    columns = pq.read_table(path, columns=["id", "key", "items"]).to_pydict()
+    fates = []
+    for id, key, items in zip(*columns.values(), strict=True):
+        for item in items:
+            found.setdefault(item, []).append(id)
+        fates.append("contaminated" if items else "repeated" if key in seen else "")
+        seen.add(key)
+    free = [i for i, fate in enumerate(fates) if not fate]
+    free.sort(key=lambda i: (stable_hash("draw", config.rng_seed, columns["id"][i]), i))
+    for i in free[file.max_examples :] if file.max_examples else ():
+        fates[i] = "not_drawn"
+    return fates
 
 
 def _certify(config: InstructionsConfig, found: dict[str, list[str]], workspace: Workspace) -> None:
