@@ -7,7 +7,6 @@ group, "pmid:1", which PubMed, JATS and the Pile state.
 
 from __future__ import annotations
 
-import json
 import math
 from array import array
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from medray.core.config import UserError
-from medray.corpus.sources import CITATIONS, SourceConfig
+from medray.corpus.sources import CITATIONS, SourceConfig, stated_sources
 from medray.corpus.tokenise import read_mapped, write_mapped
 from medray.tables.formats import TABLE_KINDS, table_rows
 from medray.tables.rows import list_files
@@ -36,9 +35,8 @@ def write_citations(shard: Shard, *, sources: Path, path: Path) -> dict[str, Any
     article, three times that while they are sorted. Raises UserError where there is no such source, or at a bad row.
     """
     pmids, numbers = array("q"), array("d")
-    for facts in json.loads((sources / "sources.json").read_text()):
-        if facts["format"] == CITATIONS:
-            source = SourceConfig.model_validate({name: facts[name] for name in SourceConfig.model_fields})
+    for source in stated_sources(sources):
+        if source.format == CITATIONS:
             for file in list_files(str(sources / source.name), TABLE_KINDS):
                 for pmid, number in _rows(file, source):
                     pmids.append(pmid)

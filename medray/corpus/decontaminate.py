@@ -11,7 +11,6 @@ their text only words of the item are quoted.
 from __future__ import annotations
 
 import json
-import pickle
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,6 @@ from pydantic import model_validator
 from medray.core.access import Access, combined_licences, strictest
 from medray.core.artifact import Artifact
 from medray.core.config import Config
-from medray.core.files import written_whole
 from medray.core.schema import EXAMPLE, PROMPT, QUESTION, TableWriter, read_table, write_table
 from medray.core.workspace import Workspace
 from medray.corpus import vectors
@@ -42,7 +40,7 @@ from medray.corpus.steps import (
 )
 from medray.corpus.vectors import VectorFile
 from medray.tables import benchmarks
-from medray.tables.benchmarks import BenchmarkFile, read_items
+from medray.tables.benchmarks import BenchmarkFile, read_index, read_items, write_index
 from medray.tables.shards import Shard, run_shards
 from medray.text.contamination import ContaminationIndex, ContaminationRules, Item, Match, certificates, certify
 
@@ -143,19 +141,13 @@ def _build_index(
         wanted = [row for row in rows if row["split"] in config.question_splits]
         items += [Item(f"questions:{row['task']}", row["id"], row["prompt"], tuple(row["options"])) for row in wanted]
     index = ContaminationIndex.build(items, config.rules, vectors.load(config.vectors))
-    with written_whole(workspace.scratch / "index.pickle") as path:
-        path.write_bytes(pickle.dumps(index, protocol=pickle.HIGHEST_PROTOCOL))
+    write_index(index, workspace)
     return {"items": len(items)}
-
-
-def _index(workspace: Workspace) -> ContaminationIndex:
-    workspace.fetch("scratch/index.pickle")
-    return pickle.loads((workspace.scratch / "index.pickle").read_bytes())
 
 
 def _check_part(shard: Shard, *, stay: frozenset[str], file: VectorFile | None, workspace: Workspace) -> dict[str, Any]:
     """Write the part's documents that are clean, and its matches; facts: the counts of every source."""
-    path, index, embed = shard.payload["path"], _index(workspace), vectors.load(file)
+    path, index, embed = shard.payload["path"], read_index(workspace), vectors.load(file)
     kept = [np.zeros(0, bool)]
     with (
         pq.ParquetFile(path) as parquet,
@@ -184,7 +176,7 @@ def _check_instructions(
     shard: Shard, *, questions: Artifact | None, file: VectorFile | None, workspace: Workspace
 ) -> dict[str, Any]:
     """Write instructions.parquet: the matches of the examples and prompts that come with the questions."""
-    index, embed, found = _index(workspace), vectors.load(file), []
+    index, embed, found = read_index(workspace), vectors.load(file), []
     for name, schema in (("examples", EXAMPLE), ("prompts", PROMPT)) if questions else ():
         rows = read_table(questions.data / f"{name}.parquet", schema).to_pylist()
         texts = ["\n\n".join(message["content"] for message in row["messages"]) for row in rows]
@@ -201,7 +193,7 @@ def _certify(shard: Shard, *, names: list[str], config: DecontaminateConfig, wor
     instructions = pq.read_table(workspace.data / "instructions.parquet").to_pylist()
     dropped = Counter(name for name, *_ in {(row["benchmark"], *_place(row)) for row in rows if row["dropped"]})
     digests = {file.name: file.digest for file in config.benchmarks}
-    index = _index(workspace)
+    index = read_index(workspace)
     found = certificates(index, map(_match, rows))
     of_instructions = certificates(index, map(_match, instructions))
     for certificate, other in zip(found, of_instructions, strict=True):

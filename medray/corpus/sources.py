@@ -244,15 +244,20 @@ def _find(source: SourceConfig, place: SourceLocation) -> list[str]:
     return files
 
 
+def stated_sources(raw: Path) -> list[SourceConfig]:
+    """The sources whose files stand in the content of a sources artifact."""
+    rows = json.loads((raw / "sources.json").read_text())
+    return [SourceConfig.model_validate({name: row[name] for name in SourceConfig.model_fields}) for row in rows]
+
+
 def files_with_documents(raw: Path) -> dict[str, Origin]:
     """Every file of documents in the content of a sources artifact, with what is known of its rows."""
     from medray.corpus.readers.formats import DOCUMENT_FORMATS
     from medray.tables.rows import list_files
 
     found: dict[str, Origin] = {}
-    for facts in json.loads((raw / "sources.json").read_text()):
-        if facts["format"] in DOCUMENT_FORMATS:
-            source = SourceConfig.model_validate({name: facts[name] for name in SourceConfig.model_fields})
+    for source in stated_sources(raw):
+        if source.format in DOCUMENT_FORMATS:
             stated = {"source": source.name, "category": source.category, "synthetic": False}
             terms = {"licence": source.licence, "access": source.access}
             origin = Origin(stated | terms, source.format, source.reading)

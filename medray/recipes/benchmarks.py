@@ -26,4 +26,5 @@ BENCHMARKS = tuple(
 
 
 RULES = ContaminationRules(ngram=13, min_alone_words=8, min_aligned_fraction=0.6)
-"""The paper states none. 13: GPT-3 (Brown et al. 2020, appendix C); the others as in open_corpus."""
+"""No paper states any. 13: GPT-3 (Brown et al. 2020, appendix C). Choices: 8 and 0.6 find all that
+benchmarks/decontaminate.py plants."""

@@ -12,11 +12,11 @@ from medray.corpus.dedup import DedupConfig
 from medray.corpus.deidentify import DeidentifyConfig
 from medray.corpus.sources import SourceConfig, SourcesConfig, places
 from medray.plan.corpus import Expected, ExpectedSource
+from medray.recipes.benchmarks import RULES
 from medray.recipes.demo import SEED, demo
 from medray.recipes.recipe import Recipe
 from medray.tables.benchmarks import BenchmarkFile, BenchmarkPlacement
 from medray.text.boilerplate import ALL_BOILERPLATE
-from medray.text.contamination import ContaminationRules
 from medray.text.language import ENGLISH
 from medray.text.minhash import FINEWEB
 from medray.text.normalize import CleanRules
@@ -72,9 +72,6 @@ BENCHMARKS = tuple(
     for file, id_field, text_field, option_fields, licence in _FILES
 )  # fmt: skip
 """Twelve benchmarks: Me-LLaMA's that are open (PubMedQA, MedQA, MedMCQA, DDI, HoC), and seven more."""
-
-RULES = ContaminationRules(ngram=13, min_alone_words=8, min_aligned_fraction=0.6)
-"""13: GPT-3 (Brown et al. 2020, appendix C). Choices: 8 and 0.6 find all that benchmarks/decontaminate.py plants."""
 
 
 # counted, with SmolLM2's tokenizer

@@ -93,6 +93,9 @@ def run(config: InstructionsConfig, inputs: dict[str, Artifact], workspace: Work
     """
     from medray.tables.shards import Shard, run_remote, run_shards
 
+    if config.rules:
+        build = partial(_build_index, config=config, workspace=workspace)
+        run_shards(workspace, [Shard("index")], build, unit="indexes")
     shards = [Shard(f"read-{file.name}", {"file": file}) for file in config.files]
     work = partial(_read, config=config, workspace=workspace)
     facts = run_shards(workspace, shards, work, concurrency=config.placement.concurrency, unit="files")
@@ -130,19 +133,25 @@ def _digest(file: InstructionFile, digest: Callable[[str], str]) -> str:
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
+def _build_index(shard: Any, *, config: InstructionsConfig, workspace: Workspace) -> dict[str, int]:
+    from medray.text.contamination import ContaminationIndex
+
+    items = [item for benchmark in config.benchmarks for item in benchmarks.read_items(benchmark)]
+    benchmarks.write_index(ContaminationIndex.build(items, config.rules), workspace)
+    return {"items": len(items)}
+
+
 def _read(shard: Any, *, config: InstructionsConfig, workspace: Workspace) -> dict[str, int]:
     """Write a file's good rows to scratch, with what stands in them; facts: rows in and bad."""
     from medray.tables.formats import mapped, table_rows
     from medray.tables.rows import Piece, Reader, quarantine_row, read_piece
-    from medray.text.contamination import ContaminationIndex
 
     file: InstructionFile = shard.payload["file"]
     if file.digest and (found := _digest(file, digest_file)) != file.digest:
         raise UserError(
             f"instructions.{file.name}: digest is {found}, expected {file.digest}: get that version, or set the new one"
         )
-    items = [item for benchmark in config.benchmarks for item in benchmarks.read_items(benchmark)]
-    index = ContaminationIndex.build(items, config.rules) if config.rules else None
+    index = benchmarks.read_index(workspace) if config.rules else None
 
     def read(stream: Any, name: str) -> Any:
         rows = table_rows(stream, name, _MAX_ROW_BYTES, columns=())
@@ -231,17 +240,22 @@ def _fates(
 
 
 def _certify(config: InstructionsConfig, found: dict[str, list[str]], workspace: Workspace) -> None:
-    from medray.text.contamination import ContaminationIndex
+    """Write the certificates; found: by `benchmark/item` the rows that hold it."""
+    from medray.text.contamination import Match, certificates
 
-    certificates = []
+    matches = [Match(*item.split("/", 1), id, 1.0, "") for item, ids in found.items() for id in ids]
+    index = benchmarks.read_index(workspace) if config.rules else None
+    checked = {row["benchmark"]: row for row in (certificates(index, matches) if index else ())}
+    made = []
     for benchmark in config.benchmarks:
-        index = ContaminationIndex.build(benchmarks.read_items(benchmark), config.rules)
-        mine = {item: sorted(ids) for item, ids in sorted(found.items()) if item.startswith(f"{benchmark.name}/")}
-        certificates.append({
-            "benchmark": benchmark.name, "digest": benchmark.digest, "items_checked": int(index.is_checked.sum()),
-            "items_unchecked": int((~index.is_checked).sum()), "items_found": len(mine),
-            "instructions_dropped": len({id for ids in mine.values() for id in ids}),
-            "found_in": {item.removeprefix(f"{benchmark.name}/"): ids for item, ids in mine.items()},
-        })  # fmt: skip
+        row = checked[benchmark.name]
+        held: dict[str, list[str]] = {}
+        for match in row["matches"]:
+            held.setdefault(match["item"], []).append(match["document"])
+        counts = {name: row[name] for name in ("items_checked", "items_unchecked", "items_found")}
+        made.append(
+            {"benchmark": benchmark.name, "digest": benchmark.digest, **counts,
+             "instructions_dropped": row["texts_found"], "found_in": held}
+        )  # fmt: skip
     with written_whole(workspace.data / "certificates.json") as path:
-        path.write_text(json.dumps(certificates, indent=1, ensure_ascii=False) + "\n")
+        path.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,16 @@ from pydantic import Field
 from medray.core.access import Access
 from medray.core.config import Config, Placement, UserError
 from medray.core.digests import remembered_digest
+from medray.core.files import written_whole
 from medray.core.identity import digest_file
+from medray.core.workspace import Workspace
 from medray.tables.formats import table_rows
 from medray.tables.streams import TORN, kind_of, open_streams
-from medray.text.contamination import Item
+from medray.text.contamination import ContaminationIndex, Item
 
 _KINDS = (".jsonl", ".json", ".parquet", ".csv")
 _MAX_ITEM_BYTES = 10_000_000
+_INDEX = "index.pickle"
 
 
 class BenchmarkPlacement(Placement):
@@ -70,6 +74,18 @@ def read_items(file: BenchmarkFile) -> list[Item]:
     if not items:
         raise UserError(f"{where}: no rows, expected at least one item: get the file again")
     return items
+
+
+def write_index(index: ContaminationIndex, workspace: Workspace) -> None:
+    """Keep an index of items in the stage's scratch, from where every worker takes it."""
+    with written_whole(workspace.scratch / _INDEX) as path:
+        path.write_bytes(pickle.dumps(index, protocol=pickle.HIGHEST_PROTOCOL))
+
+
+def read_index(workspace: Workspace) -> ContaminationIndex:
+    """What `write_index` has kept."""
+    workspace.fetch(f"scratch/{_INDEX}")
+    return pickle.loads((workspace.scratch / _INDEX).read_bytes())
 
 
 def _where(file: BenchmarkFile) -> str:

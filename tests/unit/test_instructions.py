@@ -55,6 +55,8 @@ def made(config: InstructionsConfig, directory: Path) -> tuple[list[dict], list[
     root = Root(str(directory))
     root.prepare()
     workspace = Workspace(root, "instructions", "0" * 32, "instructions")
+    if config.rules:
+        instructions._build_index(Shard("index"), config=config, workspace=workspace)
     read = {f.name: instructions._read(Shard(f"read-{f.name}", {"file": f}), config=config, workspace=workspace)
             for f in config.files}  # fmt: skip
     account = instructions._choose(config, read, workspace)
