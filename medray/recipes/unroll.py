@@ -34,9 +34,7 @@ def unroll(recipe: Recipe) -> list[Stage]:
     recipe = located(recipe)
     order = _Order()
     first = recipe.sources and order.add("sources", sources, sources.resolve(recipe.sources))
-    taught = recipe.instructions and order.add(
-        "instructions", instructions, instructions.resolve(recipe.instructions)
-    )
+    taught = recipe.instructions and order.add("instructions", instructions, instructions.resolve(recipe.instructions))
     texts = {"sources": first} if first else {"examples": taught}  # of a tiny base's tokenizer
     start = order.add("base", base, base.resolve(recipe.base), **(texts if recipe.base.format == "tiny" else {}))
     made = recipe.synthesize and order.add("synthesize", synthesize, recipe.synthesize, sources=first)

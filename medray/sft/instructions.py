@@ -173,9 +173,7 @@ def _read(shard: Any, *, config: InstructionsConfig, workspace: Workspace) -> di
     return counts | {"bad": len(bad)}
 
 
-def _example(
-    file: InstructionFile, config: InstructionsConfig, fields: dict[str, Any], number: str
-) -> dict[str, Any]:
+def _example(file: InstructionFile, config: InstructionsConfig, fields: dict[str, Any], number: str) -> dict[str, Any]:
     id = f"{file.name}/{fields.get('id', number)}"
     key = hashlib.sha256(json.dumps(fields["messages"], sort_keys=True).encode()).hexdigest()
     is_dev = stable_hash("dev", config.rng_seed, id) < config.dev_fraction * 2**64

@@ -98,8 +98,10 @@ _LOOSE_LABEL = re.compile(
     re.I,
 )
 _LOOSE_CODE = re.compile(r"[A-Z]+-?\d{3,}[A-Z\d-]*|(?:\d-?){7,}|\d{3}-\d{3}|\d+[:-][A-Z]{2,}-?\d{3,}")
-_ANY_CODE = re.compile(r"(?:\d+-)*\d{6,}(?:-\d+)*|(?=(?:[A-Z-]*\d){5})(?=[\d-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+)*|"
-    r"(?=[A-Z0-9-]{6})(?=(?:[A-Z-]*\d){4})(?=(?:[\d-]*[A-Z]){2})[A-Z0-9]+(?:-[A-Z0-9]+)*")
+_ANY_CODE = re.compile(
+    r"(?:\d+-)*\d{6,}(?:-\d+)*|(?=(?:[A-Z-]*\d){5})(?=[\d-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+)*|"
+    r"(?=[A-Z0-9-]{6})(?=(?:[A-Z-]*\d){4})(?=(?:[\d-]*[A-Z]){2})[A-Z0-9]+(?:-[A-Z0-9]+)*"
+)
 _SPACED = re.compile(
     r"(?<![\w-])(?:(?!(?:ID|NO|NUM|NR|SSN|MRN|RN|NPI|DEA|LIC|VIN|SN|"
     r"ACCT) )[A-Z]{1,4} \d{3,10}(?: [A-Z]{1,2})?|\d{2,4}(?: \d{2,4}){2,3}|[A-Z]\d[A-Z] \d{2,3})(?![\w-]|"
@@ -133,7 +135,8 @@ _DATED = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}-\d{1,2}-\d{4}")
 _ABROAD = re.compile(r"0\d{2,4}\)?[ -]?\d{3,4}[ -]?\d{3,4}(?![\w-])")
 _CALLED_BEFORE = re.compile(
     r"\b(?:tel|telephone|phone|ph|cell|mobile|landline|home|work|call|cb|callback|contact|fax|number|"
-    r"at)\b[.:# ]{1,3}\(?$", re.I
+    r"at)\b[.:# ]{1,3}\(?$",
+    re.I,
 )
 _ON_PAGER = re.compile(r"[px](?<!\w[px])\.?(?P<v>\d{4,5}|\d-\d{4})(?![\w-]|\.\d)")
 _SSN_SPACED = re.compile(r"\d{3} \d{2} \d{4}\b")

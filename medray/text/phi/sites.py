@@ -76,7 +76,8 @@ _POSTCODE = re.compile(r"(?:[A-Z]{1,2}\d{1,2}[A-Z]? \d[A-Z]{2}|[A-Z]\d[A-Z] \d[A
 _BEFORE_POSTCODE = re.compile(rf"\b(?P<v>{CAP}(?: {CAP})?),? $")
 _BEFORE_NUMBER = re.compile(
     r"(?:(?:[,:(]|--)[ ]|\b(?:at|to|of|from|near|on|lives?|lived|living|home|house|address|residence|"
-    r"scene|by)[ \n]|\n)$", re.I
+    r"scene|by)[ \n]|\n)$",
+    re.I,
 )
 _HOUSE_NUMBER = re.compile(
     rf"(?P<v>\d{{2,5}}(?:[NSEW]\.?|-\d{{1,4}})? (?:[NSEW]\.? )?{CAP}(?: {CAP}){{0,2}})"
@@ -189,11 +190,15 @@ def _may_label(name: str, is_narrow: bool) -> bool:
 
 def _may_live(name: str) -> bool:
     words = [w for w in re.split("[ -]", name.removeprefix("The ")) if w[:1].isupper()]
-    return name != "United States" and any(w.lower() not in _HOUSES for w in words) and not any(
-        ((_is_plain(w) if w is words[0] else is_drug(w.lower())) and w.lower() not in _HOUSES)
-        or w.lower() in STATES
-        or w in STATE_CODES
-        for w in words
+    return (
+        name != "United States"
+        and any(w.lower() not in _HOUSES for w in words)
+        and not any(
+            ((_is_plain(w) if w is words[0] else is_drug(w.lower())) and w.lower() not in _HOUSES)
+            or w.lower() in STATES
+            or w in STATE_CODES
+            for w in words
+        )
     )
 
 
