@@ -30,7 +30,7 @@ import numpy as np
 from medray.corpus.readers.formats import reader_of
 from medray.corpus.readers.rules import ReadRules
 from medray.corpus.vectors import VectorFile, VectorPlacement, load
-from medray.recipes.benchmarks import RULES
+from medray.recipes.files import RULES
 from medray.recipes.open_corpus import BENCHMARKS
 from medray.tables.benchmarks import BenchmarkPlacement, read_items
 from medray.tables.rows import Piece, read_piece

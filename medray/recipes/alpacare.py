@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from medray.corpus.base import BaseConfig, BaseLocation
 from medray.plan.corpus import Expected, ExpectedInstructions
-from medray.recipes.benchmarks import BENCHMARKS, RULES
+from medray.recipes.files import BENCHMARKS, RULES
 from medray.recipes.recipe import Recipe
 from medray.sft.instructions import InstructionsConfig
 from medray.sft.rows import InstructionFile, InstructionPlacement

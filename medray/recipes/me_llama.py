@@ -8,7 +8,6 @@ PLACES and BENCHMARKS there. What the paper leaves open is marked Choices; where
 
 from __future__ import annotations
 
-from medray.core.access import Access
 from medray.corpus.base import BaseConfig, BaseLocation
 from medray.corpus.build import CorpusConfig
 from medray.corpus.clean import CleanConfig, CleanPlacement
@@ -23,10 +22,9 @@ from medray.plan.claims import Claim, check_claims
 from medray.plan.corpus import Expected, ExpectedInstructions, ExpectedSource
 from medray.plan.training import A100_FLOPS, H100_FLOPS, adapter_flops, full_flops, utilisation
 from medray.pretrain.train import PretrainConfig
-from medray.recipes.benchmarks import BENCHMARKS, RULES
+from medray.recipes.files import BENCHMARKS, RULES, instruction_file
 from medray.recipes.recipe import Recipe
 from medray.sft.instructions import InstructionsConfig
-from medray.sft.rows import InstructionFile, InstructionPlacement
 from medray.sft.train import SFTConfig
 from medray.text.boilerplate import ALL_BOILERPLATE
 from medray.text.language import ENGLISH
@@ -175,7 +173,8 @@ def _me_llama(size: str) -> Recipe:
         ),
         pretrain=PretrainConfig(optimization=_optimization(), placement=_placement()),
         instructions=InstructionsConfig(
-            files=tuple(_file(name, *row) for name, row in TABLE_2.items()), benchmarks=BENCHMARKS, rules=RULES,
+            files=tuple(instruction_file(name, *row) for name, row in TABLE_2.items()),
+            benchmarks=BENCHMARKS, rules=RULES,
             dev_fraction=0.0, max_bad_fraction=0.001, rng_seed=7,
         ),
         sft=_tuning(),
@@ -197,13 +196,6 @@ def _optimization() -> Optimization:
         learning_rate=8e-6, schedule="cosine", warmup_fraction=0.05, min_learning_rate_fraction=0.0, optimizer="adamw",
         betas=(0.9, 0.95), weight_decay=1e-5, gradient_clip=0.0, epochs=1.0, dtype="bf16", rng_seed=7,
         global_batch=NUM_GPUS * 16,  # 16 steps of accumulation on 160 GPUs, one row each
-    )  # fmt: skip
-
-
-def _file(name: str, num_samples: int, licence: str, access: Access) -> InstructionFile:
-    return InstructionFile(
-        name=name, licence=licence, access=access, format="messages", max_examples=num_samples,
-        placement=InstructionPlacement(path=f"instructions/{name}.jsonl"),
     )  # fmt: skip
 
 

@@ -8,14 +8,12 @@ line with its `messages`. What the paper leaves open is marked Choices; where it
 
 from __future__ import annotations
 
-from medray.core.access import Access
 from medray.corpus.base import BaseConfig, BaseLocation
 from medray.plan.claims import Claim, check_claims
 from medray.plan.corpus import Expected, ExpectedInstructions
-from medray.recipes.benchmarks import BENCHMARKS, RULES
+from medray.recipes.files import BENCHMARKS, RULES, instruction_file
 from medray.recipes.recipe import Recipe
 from medray.sft.instructions import InstructionsConfig
-from medray.sft.rows import InstructionFile, InstructionPlacement
 from medray.sft.train import SFTConfig
 from medray.train.config import Optimization, TrainPlacement
 
@@ -62,7 +60,7 @@ def _med42(size: str) -> Recipe:
             placement=BaseLocation(hub_id=f"meta-llama/Llama-3.1-{size.upper()}-Instruct"),
         ),
         instructions=InstructionsConfig(
-            files=tuple(_file(name, *row) for name, row in TABLE_5.items()),
+            files=tuple(instruction_file(name, *row) for name, row in TABLE_5.items()),
             # the paper checks nothing; MedMCQA, MedQA and PubMedQA are both in training and in the evaluation
             benchmarks=BENCHMARKS, rules=RULES,
             dev_fraction=0.0, max_bad_fraction=0.001, rng_seed=7,
@@ -84,13 +82,6 @@ def _med42(size: str) -> Recipe:
             num_parameters=PARAMETERS[size],
             notes=check_claims("med42", claims()),
         ),
-    )  # fmt: skip
-
-
-def _file(name: str, num_samples: int, licence: str, access: Access) -> InstructionFile:
-    return InstructionFile(
-        name=name, licence=licence, access=access, format="messages", max_examples=num_samples,
-        placement=InstructionPlacement(path=f"instructions/{name}.jsonl"),
     )  # fmt: skip
 
 

@@ -12,8 +12,8 @@ from medray.corpus.dedup import DedupConfig
 from medray.corpus.deidentify import DeidentifyConfig
 from medray.corpus.sources import SourceConfig, SourcesConfig, places
 from medray.plan.corpus import Expected, ExpectedSource
-from medray.recipes.benchmarks import RULES
 from medray.recipes.demo import SEED, demo
+from medray.recipes.files import RULES
 from medray.recipes.recipe import Recipe
 from medray.tables.benchmarks import BenchmarkFile, BenchmarkPlacement
 from medray.text.boilerplate import ALL_BOILERPLATE

@@ -10,10 +10,9 @@ from __future__ import annotations
 from medray.corpus.base import BaseConfig, BaseLocation
 from medray.plan.claims import Claim, check_claims
 from medray.plan.corpus import Expected, ExpectedInstructions
-from medray.recipes.benchmarks import BENCHMARKS, RULES
+from medray.recipes.files import BENCHMARKS, RULES, instruction_file
 from medray.recipes.recipe import Recipe
 from medray.sft.instructions import InstructionsConfig
-from medray.sft.rows import InstructionFile, InstructionPlacement
 from medray.sft.train import SFTConfig
 from medray.train.config import Optimization, TrainPlacement
 
@@ -49,8 +48,8 @@ def _ultramedical(size: str) -> Recipe:
         ),
         instructions=InstructionsConfig(
             files=(
-                _file("ultramedical", None, "conversations", "MIT"),
-                *(_file(name, count, "messages", "its own") for name, count in GENERAL.items()),
+                instruction_file("ultramedical", None, "MIT", "restricted", "conversations", id_field="id"),
+                *(instruction_file(name, count, "its own", "restricted") for name, count in GENERAL.items()),
             ),
             benchmarks=BENCHMARKS, rules=RULES,  # D.4 has dense vectors only: too far off for short questions (T13)
             dev_fraction=0.0, max_bad_fraction=0.001, rng_seed=42,
@@ -75,14 +74,6 @@ def _ultramedical(size: str) -> Recipe:
             num_parameters=PARAMETERS[size],
             notes=check_claims("ultramedical", claims()),
         ),
-    )  # fmt: skip
-
-
-def _file(name: str, max_examples: int | None, format: str, licence: str) -> InstructionFile:
-    return InstructionFile(
-        name=name, licence=licence, access="restricted", format=format, max_examples=max_examples,
-        id_field="id" if format == "conversations" else "",
-        placement=InstructionPlacement(path=f"instructions/{name}.jsonl"),
     )  # fmt: skip
 
 

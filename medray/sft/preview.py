@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import Any
 from medray.core.config import UserError
 
 _MAX_CONVERSATIONS = 8
+_MAX_ROW_BYTES = 10_000_000
 
 
 def preview(model: Path, file: Path, page: Path) -> list[list[tuple[str, bool]]]:
     """Runs of text with whether they are in the loss, for each of the first conversations; writes their page of tokens.
 
-    file: .jsonl or .parquet with a field `messages`, whose items have a role and a content. Raises UserError, with the
-    row, for what cannot be rendered.
+    file: .jsonl, .json or .parquet with a field `messages`, whose items have a role and a content. Raises
+    UserError, with the row, for what cannot be rendered.
     """
     from medray.model.load import load_tokenizer
     from medray.model.render import render, tokens_page
@@ -34,28 +34,12 @@ def preview(model: Path, file: Path, page: Path) -> list[list[tuple[str, bool]]]
 
 
 def _conversations(file: Path) -> Iterator[list[dict[str, str]]]:
-    if not file.is_file():
-        raise UserError(f"{file}: no such file, expected conversations in .jsonl or .parquet: correct the path")
-    if file.suffix == ".parquet":
-        import pyarrow.parquet as pq
+    from medray.tables.formats import sound_rows
 
-        batches = pq.ParquetFile(file).iter_batches(64, columns=["messages"])
-        rows: Iterator[Any] = (row for batch in batches for row in batch.to_pylist())
-    else:
-        rows = _json_lines(file)
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict) or not isinstance(row.get("messages"), list):
+    for number, row in sound_rows(file, str(file), (".jsonl", ".json", ".parquet"), _MAX_ROW_BYTES):
+        if not isinstance(row.get("messages"), list):
             raise UserError(f"{file}: row {number}: no list `messages`, expected role and content of each: add it")
         yield row["messages"]
-
-
-def _json_lines(file: Path) -> Iterator[Any]:
-    with file.open() as stream:
-        for number, line in enumerate(stream, 1):
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError as error:
-                raise UserError(f"{file}: line {number}: not JSON ({error}), expected one row: mend it") from error
 
 
 def _runs(tokenizer: Any, example: Any) -> list[tuple[str, bool]]:

@@ -15,10 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medray.core.files import written_whole
-from medray.core.identity import stable_hash
 from medray.core.schema import EXAMPLE
 from medray.core.workspace import Workspace
-from medray.tables.rendered import num_wanted, render_rows
+from medray.tables.rendered import num_wanted, place_of, render_rows
 from medray.tables.shards import Shard
 from medray.text.packing import best_fit, concatenate, padding_fraction, whole_pieces
 
@@ -46,7 +45,7 @@ def parts_of(config: SFTConfig, path: Path) -> list[Shard]:
         sizes = [parquet.metadata.row_group(i).num_rows for i in range(parquet.num_row_groups)]
         table = parquet.read(columns=["id", "split"])
     rows = zip(table["id"].to_pylist(), table["split"].to_pylist(), strict=True)
-    places = sorted((_order(config, key), key) for key, split in rows if split == "train")
+    places = sorted(place_of(key, config.optimization.rng_seed, "sft") for key, split in rows if split == "train")
     num_rows = num_wanted("sft", len(places), config.num_examples)
     shards: list[Shard] = []
     groups: list[int] = []
@@ -57,10 +56,6 @@ def parts_of(config: SFTConfig, path: Path) -> list[Shard]:
             shards.append(Shard(f"part-{len(shards):05d}", payload))
             groups = []
     return shards
-
-
-def _order(config: SFTConfig, key: str) -> int:
-    return stable_hash("sft order", config.optimization.rng_seed, key)
 
 
 def render_part(
@@ -75,7 +70,7 @@ def render_part(
     tokenizer = _tokenizer(model)
     with pq.ParquetFile(path) as parquet:
         rows = parquet.read_row_groups(shard.payload["groups"], columns=EXAMPLE.names).to_pylist()
-    places = [(_order(config, row["id"]), row["id"]) for row in rows]
+    places = [place_of(row["id"], config.optimization.rng_seed, "sft") for row in rows]
     last = tuple(shard.payload["last"])
     rows = [row for row, place in zip(rows, places, strict=True) if row["split"] == "train" and place <= last]
     usable, counts = render_rows(
@@ -83,7 +78,7 @@ def render_part(
         mark=shard.key, num_rows=shard.payload["num_rows"],
     )  # fmt: skip
     columns = {
-        "order": [_order(config, row["id"]) for row, _ in usable],
+        "order": [place_of(row["id"], config.optimization.rng_seed, "sft")[0] for row, _ in usable],
         "id": [row["id"] for row, _ in usable],
         "prompt_length": [example.prompt_length for _, [example] in usable],
         "ids": [np.array(example.ids, np.int32) for _, [example] in usable],

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from pydantic import Field
 
 from medray.core.access import Access
@@ -16,8 +14,7 @@ from medray.core.digests import remembered_digest
 from medray.core.files import written_whole
 from medray.core.identity import digest_file
 from medray.core.workspace import Workspace
-from medray.tables.formats import table_rows
-from medray.tables.streams import TORN, kind_of, open_streams
+from medray.tables.formats import sound_rows
 from medray.text.contamination import ContaminationIndex, Item
 
 _KINDS = (".jsonl", ".json", ".parquet", ".csv")
@@ -63,14 +60,8 @@ def read_items(file: BenchmarkFile) -> list[Item]:
     path, where = _found(file), _where(file)
     if file.digest and (found := digest_file(path)) != file.digest:
         raise UserError(f"{where}: digest is {found}, expected {file.digest}: get that version, or set the new digest")
-    if kind_of(path.name) not in _KINDS:
-        raise UserError(f"{where}: unknown kind of file, expected one of {', '.join(_KINDS)}: convert it")
-    items: list[Item] = []
-    try:
-        for number, fields in _rows(path, where):
-            items.append(_item(file, fields, number, f"{where}, row {number}"))
-    except (*TORN, pa.ArrowInvalid) as error:
-        raise UserError(f"{where}: cannot be read ({str(error).splitlines()[0]}): get the file again") from error
+    rows = sound_rows(path, where, _KINDS, _MAX_ITEM_BYTES)
+    items = [_item(file, fields, number, f"{where}, row {number}") for number, fields in rows]
     if not items:
         raise UserError(f"{where}: no rows, expected at least one item: get the file again")
     return items
@@ -99,14 +90,6 @@ def _found(file: BenchmarkFile) -> Path:
             f"{_where(file)}: no such file, expected the benchmark to decontaminate against: correct the path"
         )
     return path
-
-
-def _rows(path: Path, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    for _, stream in open_streams(str(path), _KINDS):
-        for row in table_rows(stream, where, _MAX_ITEM_BYTES, columns=()):  # _item says which field a row lacks
-            if row.fields is None:
-                raise UserError(f"{where}, row {row.number}: {row.reason}, expected an object: mend the file")
-            yield row.number, row.fields
 
 
 def _item(file: BenchmarkFile, fields: dict[str, Any], number: int, where: str) -> Item:

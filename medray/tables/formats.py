@@ -12,7 +12,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from medray.core.config import UserError
 from medray.tables.rows import Row, excerpt, shown
-from medray.tables.streams import kind_of, lines, stored_suffixes
+from medray.tables.streams import TORN, kind_of, lines, open_streams, stored_suffixes
 
 Fields = dict[str, Any]
 
@@ -217,3 +217,22 @@ def table_rows(stream: BinaryIO, name: str, max_bytes: int, columns: tuple[str, 
             return json_file(stream, name, max_bytes)
         case _:
             return json_lines(stream, name, max_bytes)
+
+
+def sound_rows(path: Path, where: str, kinds: tuple[str, ...], max_bytes: int) -> Iterator[tuple[int, Fields]]:
+    """Number and fields of every row of a file of which no row may be left out.
+
+    Raises UserError, which says `where`, for a missing or torn file, another kind than those of `kinds`, a bad row.
+    """
+    if not path.is_file():
+        raise UserError(f"{where}: no such file, expected rows in {', '.join(kinds)}: correct the path")
+    if kind_of(path.name) not in kinds:
+        raise UserError(f"{where}: unknown kind of file, expected one of {', '.join(kinds)}: convert it")
+    try:
+        for _, stream in open_streams(str(path), kinds):
+            for row in table_rows(stream, where, max_bytes, columns=()):
+                if row.fields is None:
+                    raise UserError(f"{where}, row {row.number}: {row.reason}, expected an object: mend the file")
+                yield row.number, row.fields
+    except (*TORN, pa.ArrowInvalid) as error:
+        raise UserError(f"{where}: cannot be read ({str(error).splitlines()[0]}): get the file again") from error

@@ -37,8 +37,13 @@ def choose_rows(
 ) -> list[dict[str, Any]]:
     """`num_rows` (None: all) of the train split in hash order of their ids. Raises UserError when there are fewer."""
     train = [row for row in rows if row["split"] == "train"]
-    train.sort(key=lambda row: (stable_hash(f"{stage} order", rng_seed, row["id"]), row["id"]))
+    train.sort(key=lambda row: place_of(row["id"], rng_seed, stage))
     return train[: num_wanted(stage, len(train), num_rows)]
+
+
+def place_of(id: str, rng_seed: int, stage: str) -> tuple[int, str]:
+    """Where a row stands in hash order."""
+    return stable_hash(f"{stage} order", rng_seed, id), id
 
 
 def num_wanted(stage: str, num_there: int, num_rows: int | None) -> int:

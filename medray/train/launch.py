@@ -21,7 +21,7 @@ from medray.train.checks import check_run
 from medray.train.config import Optimization, TrainPlacement
 from medray.train.ledger import Ledger, costs, first_fault
 from medray.train.objective import Objective
-from medray.train.worker import MISTAKE, Job, ledger_of, work
+from medray.train.worker import MISTAKE, Job, leaving_mistakes, ledger_of, work
 
 _COLLECTIVE_TIMEOUT_S = 1800
 """One slow worker must not look like a dead one; a killed one is seen by Ray at once."""
@@ -55,8 +55,6 @@ def fit(
     UserError for a store of the wrong kind or of another tokenizer than the model's. A UserError of a worker is raised
     here as itself; any other failure, after placement.max_failures retries, as RuntimeError.
     """
-    import ray.train
-
     place = (store, store_url, placement.store_cache_bytes)
     facts = _checked_store(objective, model, place, workspace.label)
     check_run(objective, optimization, placement, BlockStore(*place), workspace.checkpoints, workspace.label)
@@ -65,45 +63,66 @@ def fit(
     run_directory.mkdir(parents=True)
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    logging.getLogger("ray.train").setLevel(logging.WARNING)
     ledger = ledger_of(workspace)
     ledger.open_session()
-    try:
-        result = _trainer(Job(objective, model, place, optimization, placement, workspace, run_directory)).fit()
-    except ray.train.TrainingFailedError as error:
-        raise RuntimeError(_first_failure(workspace.label, error)) from error
-    _raise_mistake(run_directory)
+    job = Job(objective, model, place, optimization, placement, workspace, run_directory)
+    metrics = _returned(_trainer(job), run_directory, workspace.label)
     shutil.rmtree(run_directory, ignore_errors=True)
-    metrics = result.return_value
     store_facts = {"store_tokens": facts["num_tokens"], "store_loss_tokens": facts["num_loss_tokens"]}
     return {**metrics, **store_facts, **_audited(ledger, facts["num_rows"], metrics["rows"])}
 
 
 def _trainer(job: Job) -> Any:
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig
+    from ray.train import FailureConfig
 
     from medray.train.elastic import ElasticTrainer
 
-    use_gpu = job.placement.use_gpu
+    placement = job.placement
     return ElasticTrainer(
         work,
         journal=job.workspace.journal,
-        step_timeout_s=job.placement.step_timeout_s,
+        step_timeout_s=placement.step_timeout_s,
         train_loop_config={"job": job},
-        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=_COLLECTIVE_TIMEOUT_S),
-        scaling_config=ScalingConfig(
-            num_workers=job.placement.num_workers,
-            use_gpu=use_gpu,
-            resources_per_worker={"CPU": 1, "GPU": 1} if use_gpu else {"CPU": 1},
-        ),
-        run_config=RunConfig(
-            name="run",
-            storage_path=str(job.run_directory),
-            failure_config=FailureConfig(max_failures=job.placement.max_failures),
-            worker_runtime_env={"env_vars": {} if use_gpu else _WORKER_ENVIRONMENT},
+        **_surroundings(
+            placement.num_workers,
+            placement.use_gpu,
+            job.run_directory,
+            failure_config=FailureConfig(max_failures=placement.max_failures),
         ),
     )
+
+
+def _surroundings(
+    num_workers: int | tuple[int, int], use_gpu: bool, directory: Path, **run: Any
+) -> dict[str, Any]:  # fmt: skip
+    """What every trainer of Ray Train is told about its workers."""
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig
+
+    environment = {"env_vars": {} if use_gpu else _WORKER_ENVIRONMENT}
+    each = {"CPU": 1, "GPU": 1} if use_gpu else {"CPU": 1}
+    return {
+        "torch_config": TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=_COLLECTIVE_TIMEOUT_S),
+        "scaling_config": ScalingConfig(num_workers=num_workers, use_gpu=use_gpu, resources_per_worker=each),
+        "run_config": RunConfig(name="run", storage_path=str(directory), worker_runtime_env=environment, **run),
+    }
+
+
+def _returned(trainer: Any, run_directory: Path, label: str) -> Any:
+    """What rank 0 returned. A UserError of a worker is raised as itself, any other failure as RuntimeError."""
+    from ray.train import TrainingFailedError
+
+    logging.getLogger("ray.train").setLevel(logging.WARNING)
+    try:
+        result = trainer.fit()
+    except TrainingFailedError as error:
+        raise RuntimeError(_first_failure(label, error)) from error
+    mistake = run_directory / MISTAKE
+    if mistake.exists():
+        message = json.loads(mistake.read_text())
+        shutil.rmtree(run_directory, ignore_errors=True)
+        raise UserError(message)
+    return result.return_value
 
 
 def _audited(ledger: Ledger, num_rows: int, num_positions: int) -> dict[str, int | float]:
@@ -133,14 +152,6 @@ def _checked_store(objective: Objective, model: Path, store: tuple[Path, str, in
     return opened.facts
 
 
-def _raise_mistake(run_directory: Path) -> None:
-    path = run_directory / MISTAKE
-    if path.exists():
-        message = json.loads(path.read_text())
-        shutil.rmtree(run_directory, ignore_errors=True)
-        raise UserError(message)
-
-
 def run_fixed(
     work: Callable[[dict[str, Any]], Any], job: Any, directory: Path, label: str, num_workers: int, *, use_gpu: bool
 ) -> Any:
@@ -148,38 +159,13 @@ def run_fixed(
 
     directory: shared by driver and workers. A UserError of a worker is raised here as itself.
     """
-    import ray
-    from ray.train import RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
 
     def guarded(config: dict[str, Any]) -> Any:
-        try:
-            return work(config)
-        except UserError as error:
-            (directory / MISTAKE).write_text(json.dumps(str(error)))
+        return leaving_mistakes(work, config, directory)
 
-    logging.getLogger("ray.train").setLevel(logging.WARNING)
-    trainer = TorchTrainer(
-        guarded,
-        train_loop_config={"job": job},
-        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=_COLLECTIVE_TIMEOUT_S),
-        scaling_config=ScalingConfig(
-            num_workers=num_workers,
-            use_gpu=use_gpu,
-            resources_per_worker={"CPU": 1, "GPU": 1} if use_gpu else {"CPU": 1},
-        ),
-        run_config=RunConfig(
-            name="run",
-            storage_path=str(directory),
-            worker_runtime_env={"env_vars": {} if use_gpu else _WORKER_ENVIRONMENT},
-        ),
-    )
-    try:
-        result = trainer.fit()
-    except ray.train.TrainingFailedError as error:
-        raise RuntimeError(_first_failure(label, error)) from error
-    _raise_mistake(directory)
-    return result.return_value
+    surroundings = _surroundings(num_workers, use_gpu, directory)
+    return _returned(TorchTrainer(guarded, train_loop_config={"job": job}, **surroundings), directory, label)
 
 
 def _first_failure(label: str, error: Exception) -> str:

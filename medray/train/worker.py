@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,16 +35,21 @@ class Job:
 
 
 def work(config: dict[str, Any]) -> dict[str, Any] | None:
-    """One worker of a Job (config["job"]): the final metrics on rank 0.
-
-    Ray Train retries whatever a worker raises. A UserError would only happen again, so it is left in a file for the
-    driver. Every rank raises it (or rank 0 after training), so nobody is left waiting.
-    """
+    """One worker of a Job (config["job"]): the final metrics on rank 0."""
     job: Job = config["job"]
+    return leaving_mistakes(_work, job, job.run_directory)
+
+
+def leaving_mistakes(work: Callable[[Any], Any], given: Any, run_directory: Path) -> Any:
+    """What `work(given)` returns; a UserError is left in a file for the driver, and None returned.
+
+    Ray Train retries whatever a worker raises, and a UserError would only happen again. Every rank raises it (or rank 0
+    after training), so nobody is left waiting.
+    """
     try:
-        return _work(job)
+        return work(given)
     except UserError as error:
-        (job.run_directory / MISTAKE).write_text(json.dumps(str(error)))
+        (run_directory / MISTAKE).write_text(json.dumps(str(error)))
         return None
 
 

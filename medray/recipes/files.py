@@ -1,7 +1,12 @@
-"""The benchmark files that the papers' recipes keep out of training: Me-LLaMA's twelve, which hold the others' own."""
+"""The files of the papers' recipes: of instructions, and the benchmarks kept out of training, Me-LLaMA's twelve, which
+hold the others' own."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from medray.core.access import Access
+from medray.sft.rows import InstructionFile, InstructionPlacement
 from medray.tables.benchmarks import BenchmarkFile, BenchmarkPlacement
 from medray.text.contamination import ContaminationRules
 
@@ -28,3 +33,13 @@ BENCHMARKS = tuple(
 RULES = ContaminationRules(ngram=13, min_alone_words=8, min_aligned_fraction=0.6)
 """No paper states any. 13: GPT-3 (Brown et al. 2020, appendix C). Choices: 8 and 0.6 find all that
 benchmarks/decontaminate.py plants."""
+
+
+def instruction_file(
+    name: str, max_examples: int | None, licence: str, access: Access, format: str = "messages", **reading: Any
+) -> InstructionFile:
+    """`instructions/<name>.jsonl`, each line with its `messages` where no other format is stated."""
+    return InstructionFile(
+        name=name, licence=licence, access=access, format=format, max_examples=max_examples,
+        placement=InstructionPlacement(path=f"instructions/{name}.jsonl"), **reading,
+    )  # fmt: skip
