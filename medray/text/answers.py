@@ -1,4 +1,4 @@
-"""Reads the answer out of a completion: which option, or which letter, it commits to.
+"""Reads the answer out of a completion: the option, letter, label, number or span that it commits to.
 
 Everything here works on whole words of normalised text, so `unknown` never reads as `no` and `eyebrow` never as `eye`.
 What cannot be read is None (unparsed): it is never turned into a class or a vote.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 _NOT_WORD = re.compile(r"[^\w]+|_+")
@@ -16,7 +16,18 @@ _APOSTROPHE = re.compile(r"['’`´]")
 _ARTICLES = frozenset({"the", "a", "an", "likely", "necessarily", "option"})
 _NEGATIONS = frozenset({"not", "isnt", "wasnt", "never", "neither", "nor", "cannot"})
 _AFTER_ANSWER = frozenset({"is", "was", "be", "would", "should", "must", "will", "therefore", "thus"})
-_CHOICE_ANCHOR = r"(?i:answer|option|choice)\s*(?i:is|:|would be|should be)?\s*:?\s*(?:\\boxed\{|[(\[*\"']{1,3})?"
+
+_OPEN = r"(?:[*_(\[{\"'`$“]|\\boxed\{|\\text(?:bf)?\{)"
+_CLOSE = r"[)\]}*_\"'`$”.:]"
+_END = r"(?![\w'’]|-\w)"
+_JOIN = r"\s*(?:,\s*and|,\s*or|and|or|,|/|&)\s*"
+_ANSWER = r"(?i:\b(?:answer|option|choice|response|letter)s?\b)"
+_COPULA = r"(?i:is|are|was|be|=|:)(?:\s*[*_]+)?\s*:?"
+_FILLER = r"(?i:(?:most likely|likely|probably|clearly|therefore|thus|indeed|also|option|choice|letter|answer)\s+)*"
+_CHOOSING = r"(?i:\b(?:is|are|be|select|choose|pick|with|for)\b)"
+_DENIAL = re.compile(r"(?i:\b(?:not|cannot|never|incorrect|wrong|isn['’]t|except)\b)")
+_DENIED_VERB = re.compile(r"(?i:\b(?:not|cannot|never)\s+)$")
+_NUMBER = r"(?<![\w.])[-−+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w]*\d)"
 
 
 class _Mention(NamedTuple):
@@ -56,18 +67,94 @@ def extract_option(completion: str, options: Sequence[str]) -> int | None:
     return last.pop() if len(last) == 1 else None
 
 
-def extract_choice(completion: str, letters: str = "ABCD") -> str | None:
-    """The option letter that `completion` commits to, or None.
+def extract_choice(completion: str, options: Mapping[str, str]) -> str | None:
+    """The letter of the option that `completion` commits to; options: text by capital letter, "A" to "Z".
 
-    Read from "answer is C", "Answer: (C)", "option C" (the last one wins), or else from a completion that starts with
-    the letter itself ("C", "C.", "(C) text"). Letters are upper case: the "a" of "the answer is a rash" is no choice.
+    A letter is read where it is stated: after "answer is" and the like ("the best option would be **(C)**"), marked
+    after a verb of choice ("is (C)", "go with **C**"), or at the start of the first or the last line. The last
+    statement wins. Without any, an option that is named by its text counts, as `extract_option` reads it.
+
+    Choices: a statement of two letters ("A or C"), of a letter with another option's text, or of what the answer is
+    not, is unparsed. Letters are capital: the "a" of "the answer is a rash" is none, nor is that of "A rash".
     """
-    group = f"([{re.escape(letters)}])"
-    anchored = re.findall(rf"\b{_CHOICE_ANCHOR}{group}(?![\w'’])", completion)
+    stated = max(_statements(completion, "".join(options)), default=None)
+    if stated is None:
+        index = extract_option(completion, list(options.values()))
+        return None if index is None else list(options)[index]
+    _, stop, letter = stated
+    rest = completion[stop:].split("\n", 1)[0]
+    if re.match(rf"{_CLOSE}*{_JOIN}{_letter(''.join(options))}", rest) or _begins_other(rest, letter, options):
+        return None
+    return letter
+
+
+def extract_label(completion: str, labels: Sequence[str] = ("yes", "no", "maybe")) -> str | None:
+    """The one of the one-word `labels` that `completion` commits to.
+
+    Read after "answer is" (the last), else as its first word, else where only one of the labels is used at all.
+    """
+    words = normalise_words(completion)
+    anchored = [label for label, place in _used(words, labels) if _follows_answer(words, _Mention(place, place + 1, 0))]
     if anchored:
         return anchored[-1]
-    start = re.match(rf"\s*(?:{group}\s*(?:$|[.:)\],\n])|[(\[*]{{1,2}}{group}[)\]*])", completion)
-    return (start.group(1) or start.group(2)) if start else None
+    used = [label for label, place in _used(words, labels) if not _denied(words, _Mention(place, place + 1, 0))]
+    return used[0] if used and (used[0] == words[0] or len(set(used)) == 1) else None
+
+
+def extract_number(completion: str) -> float | None:
+    """The number that `completion` gives as its answer: the last after "answer is", "=" or \\boxed, else its only one.
+
+    Thousands may be parted by commas; a unit or percent sign behind it is not read.
+    """
+    stated = re.findall(rf"(?:{_ANSWER}\s*{_COPULA}|=|\\boxed\{{)\s*{_FILLER}[*_$(]*\s*({_NUMBER})", completion)
+    found = stated[-1:] or sorted(set(re.findall(_NUMBER, completion)))
+    return float(found[0].replace(",", "").replace("−", "-")) if len(found) == 1 else None
+
+
+def extract_span(completion: str) -> str | None:
+    """What stands behind the last "answer is" to the end of its line, else the whole completion if it is one line."""
+    stated = re.findall(rf"{_ANSWER}[*_]*\s*{_COPULA}[*_]*\s*([^\n]+)", completion)
+    lines = [line for line in completion.splitlines() if line.strip()]
+    found = stated[-1] if stated else lines[0] if len(lines) == 1 else ""
+    return found.strip("*_\"'`. ") or None
+
+
+def _statements(completion: str, letters: str) -> Iterator[tuple[int, int, str]]:
+    """(start, stop, letter) of every place that states a choice."""
+    marked = rf"(?:{_OPEN}+\s?(?P<a>[{letters}])|(?P<b>[{letters}])(?={_CLOSE})){_END}{_CLOSE}*"
+    named = rf"{_ANSWER}(?P<between>[^.\n?!]{{0,60}}?)\s*{_COPULA}\s*{_FILLER}{_letter(letters)}"
+    chosen = rf"(?:{_CHOOSING}|:)(?:\s*[*_]+)?\s*(?:(?i:option|choice)\s+)?{marked}"
+    for found in re.finditer(named, completion):
+        if not _DENIAL.search(found["between"]):
+            yield found.start("letter"), found.end(), found["letter"]
+    for found in re.finditer(chosen, completion):
+        if _DENIED_VERB.search(completion, max(0, found.start() - 20), found.start()):
+            continue
+        yield found.start("a" if found["a"] else "b"), found.end(), found["a"] or found["b"]
+    lines = list(re.finditer(r"[^\n]*\S[^\n]*", completion))
+    begins = [re.match(rf"[\s>#]*{_letter(letters)}", line[0]) for line in lines]
+    for index in {0, len(lines) - 1} if lines else ():
+        is_list = index == 0 and len(lines) > 1 and begins[1]  # the options, repeated
+        if (found := begins[index]) and not is_list:
+            start = lines[index].start()
+            yield start + found.start("letter"), start + found.end(), found["letter"]
+
+
+def _letter(letters: str) -> str:
+    """A pattern of one letter, bare or marked. "A" and "I" are words too: no small letters may follow the bare ones."""
+    return rf"{_OPEN}*\s?(?P<letter>[{letters}]){_END}(?!(?<=[AI])\s+[a-z]){_CLOSE}*"
+
+
+def _begins_other(rest: str, letter: str, options: Mapping[str, str]) -> bool:
+    """Whether the words behind a letter are the text of an option, and not of that letter's."""
+    words = normalise_words(rest)
+    begun = {key: len(text) for key, option in options.items()
+             if (text := normalise_words(option)) and words[: len(text)] == text}  # fmt: skip
+    return bool(begun) and begun.get(letter, 0) < max(begun.values())
+
+
+def _used(words: Sequence[str], labels: Sequence[str]) -> list[tuple[str, int]]:
+    return [(word, place) for place, word in enumerate(words) if word in labels]
 
 
 def _longest_mentions(words: Sequence[str], options: Sequence[str]) -> list[_Mention]:
