@@ -1,15 +1,13 @@
-"""Stage: one round of Direct Preference Optimization -> data/model."""
+"""Stage: one round of direct preference optimization, DPO or a kin of it -> data/model."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
-
 from medray.core.artifact import Artifact
 from medray.core.config import Config
 from medray.core.workspace import Workspace
-from medray.train.config import Optimization, TrainPlacement
+from medray.train.config import Optimization, PreferenceLoss, TrainPlacement
 
 NAME = "dpo"
 VERSION = 1
@@ -19,10 +17,7 @@ EQUALITY = "numeric"
 class DPOConfig(Config):
     """How the policy is trained. One row of the store is one pair: optimization.global_batch counts pairs."""
 
-    beta: float = Field(gt=0)
-    """Strength of the pull to the reference."""
-    label_smoothing: float = Field(ge=0, lt=0.5)
-    """Probability that a pair is flipped (cDPO); 0 is plain DPO."""
+    loss: PreferenceLoss
     optimization: Optimization
     placement: TrainPlacement = TrainPlacement()
 
@@ -33,10 +28,10 @@ def run(config: DPOConfig, inputs: dict[str, Artifact], workspace: Workspace) ->
     Counters: those of training.
     """
     from medray.train.launch import fit
-    from medray.train.objective import DPO
+    from medray.train.objective import Preference
 
     return fit(
-        objective=DPO(beta=config.beta, label_smoothing=config.label_smoothing),
+        objective=Preference(terms=config.loss),
         model=inputs["model"].data / "model",
         store=inputs["reference"].data / "store",
         store_url=inputs["reference"].remote("store"),

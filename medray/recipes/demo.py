@@ -35,7 +35,7 @@ from medray.text.contamination import ContaminationRules
 from medray.text.minhash import FINEWEB
 from medray.text.normalize import CleanRules
 from medray.text.phi.gate import PhiRules
-from medray.train.config import Optimization, TrainPlacement
+from medray.train.config import Optimization, PreferenceLoss, TrainPlacement
 
 SEED = 7
 SYSTEM_PROMPT = "You are a careful medical assistant."
@@ -222,8 +222,7 @@ def preference_round(number: int) -> Round:
         reference_policy="initial",
         reference=ReferenceConfig(dtype="bf16", max_tokens=512, oversize="drop"),
         dpo=DPOConfig(
-            beta=0.1,
-            label_smoothing=0.0,
+            loss=PreferenceLoss(name="dpo", beta=0.1),
             optimization=optimization(3e-5, global_batch=8, weight_decay=0.0, warmup_fraction=0.1),
             placement=TrainPlacement(micro_batch=4, checkpoint_every_steps=8),
         ),

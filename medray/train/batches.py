@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -37,6 +37,7 @@ class Batch:
     last_S: Tensor  # index in T of the last token of each sequence
     reference_S: Tensor  # reference log-probability (nats) of each sequence, fp64; empty if the store has none
     rows: tuple[int, ...]
+    means: Mapping[str, float] = field(default_factory=dict)  # over the global batch, of what the objective asks for
     weight: float = 1.0  # 0: computed only to keep step with the other ranks
 
 

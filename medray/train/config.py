@@ -33,6 +33,28 @@ class LossSpike(Config):
         return self
 
 
+class PreferenceLoss(Config):
+    """What a pair costs: the formulas are in math/preference.py."""
+
+    name: Literal["dpo", "robust", "hinge", "ipo", "apo_zero", "apo_down", "simpo", "kto_pair"]
+    beta: float = Field(gt=0)
+    """Strength of the pull to the reference; of IPO tau, of SimPO the scale of the mean log-probabilities."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    """Probability that a pair is flipped (dpo: as cDPO, robust, simpo)."""
+    margin: float = Field(default=0.0, ge=0)
+    """SimPO's gamma: the reward by which chosen must lead."""
+    nll_weight: float = Field(default=0.0, ge=0)
+    """Of the mean -log p of chosen's tokens beside the loss (Pang et al. 2024, eq. 1: alpha)."""
+
+    @model_validator(mode="after")
+    def _knows_its_terms(self) -> PreferenceLoss:
+        if self.label_smoothing and self.name not in ("dpo", "robust", "simpo"):
+            raise ValueError(f"label_smoothing: {self.name} knows none, only dpo, robust and simpo do: set it to 0")
+        if self.margin and self.name != "simpo":
+            raise ValueError(f"margin: {self.name} knows none, only simpo does: set it to 0")
+        return self
+
+
 class Optimization(Config):
     """The optimizer, its schedule and the order of data: identity of a training stage."""
 

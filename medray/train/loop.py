@@ -12,6 +12,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,8 @@ class _Forward(nn.Module):
         self.model = model
         self._objective = objective
 
-    def forward(self, batch: Batch) -> Any:
-        return self._objective.loss(self.model, batch)
+    def forward(self, batch: Batch, *, only_means: bool = False) -> Any:
+        return (self._objective.means if only_means else self._objective.loss)(self.model, batch)
 
 
 def train(
@@ -112,7 +113,8 @@ def train(
                 warmup_fraction=optimization.warmup_fraction, min_fraction=optimization.min_learning_rate_fraction,
             )  # fmt: skip
             while True:
-                micro_steps = micro_batch.micro_steps(loader, data)
+                means = _global_means(engine, data, step, optimization, ranks) if objective.needs_means else {}
+                micro_steps = ((replace(b, means=means), last) for b, last in micro_batch.micro_steps(loader, data))
                 metrics, is_interrupted = _accumulate(engine, micro_steps, data, step, optimization, ranks, interrupt)
                 metrics["grad_norm"] = zero.optimizer_step(engine, rate, optimization.gradient_clip)
                 # an fp16 gradient beyond its range: the same step once more, with a smaller loss scale
@@ -150,6 +152,24 @@ def train(
     return state
 
 
+@torch.no_grad()
+def _global_means(
+    engine: Any, data: Step, step: int, optimization: Optimization, ranks: Ranks
+) -> dict[str, float]:  # fmt: skip
+    """What the objective's loss needs of the whole global batch, at the weights before the step."""
+    totals: dict[str, Tensor] = {}
+    for batch in data.batches:
+        _seed_dropout(optimization, step, batch)
+        for name, value in engine(batch, only_means=True).items():
+            totals[name] = totals.get(name, 0) + value.double() * (batch.weight / data.num_units)
+    names = sorted(totals)
+    return dict(zip(names, ranks.sum(torch.stack([totals[name] for name in names])).tolist(), strict=True))
+
+
+def _seed_dropout(optimization: Optimization, step: int, batch: Batch) -> None:
+    torch.manual_seed(stable_hash("dropout", optimization.rng_seed, step, list(batch.rows)) >> 1)
+
+
 def _accumulate(
     engine: Any,
     micro_steps: Iterable[tuple[Batch, bool]],
@@ -166,7 +186,7 @@ def _accumulate(
     totals: dict[str, Tensor | float] = {}
     losses: list[tuple[tuple[int, ...], Tensor]] = []
     for batch, is_last in micro_steps:
-        torch.manual_seed(stable_hash("dropout", optimization.rng_seed, step, list(batch.rows)) >> 1)
+        _seed_dropout(optimization, step, batch)
         zero.begin_micro_step(engine, is_last=is_last)
         loss_sum, sums = engine(batch)
         share = batch.weight / data.num_units

@@ -11,10 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
 from medray.core.config import Config, UserError
 from medray.model.adapter import Adapter
+from medray.train.config import PreferenceLoss
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +45,15 @@ class Objective(Config, ABC):
     def check_store(self, store: BlockStore) -> None:
         """Raise UserError when this objective cannot use the token store; cheap, the driver does it too."""
         _expect_kind(store, type(self).__name__, ("causal_lm", "sft"))
+
+    @property
+    def needs_means(self) -> bool:
+        """Whether the loss needs means over the global batch, which a first pass forward takes."""
+        return False
+
+    def means(self, model: Any, batch: Batch) -> Sums:
+        """Sums over the units of a batch of what the loss needs, over the global batch, as `batch.means`."""
+        raise NotImplementedError
 
     @abstractmethod
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Sums]:
@@ -110,11 +118,10 @@ class BradleyTerry(Objective):
         return bradley_terry_loss(chosen_B, rejected_B).sum(), _pair_sums(chosen_B, rejected_B)
 
 
-class DPO(Objective):
-    """Direct Preference Optimization against reference log-probabilities stored with the pairs."""
+class Preference(Objective):
+    """Direct alignment on pairs, against reference log-probabilities stored with them (all losses but SimPO)."""
 
-    beta: float = Field(gt=0)
-    label_smoothing: float = Field(ge=0, lt=0.5)
+    terms: PreferenceLoss
 
     def num_units(self, store: BlockStore, row: int) -> int:
         """One pair."""
@@ -122,32 +129,57 @@ class DPO(Objective):
 
     def check_store(self, store: BlockStore) -> None:
         """Pairs only, with reference log-probabilities (the first row is looked at)."""
-        _expect_kind(store, "DPO", ("pairs",))
-        if len(store[0].reference) != 2:
+        _expect_kind(store, "Preference", ("pairs",))
+        if self.terms.name != "simpo" and len(store[0].reference) != 2:
             raise UserError(
-                "train.DPO: the pairs hold no reference log-probabilities, expected one for each side: "
+                "train.Preference: the pairs hold no reference log-probabilities, expected one for each side: "
                 "train on the store of the reference stage"
             )
 
+    @property
+    def needs_means(self) -> bool:
+        """kto_pair does, of the ratios of both sides."""
+        return self.terms.name == "kto_pair"
+
+    def means(self, model: Any, batch: Batch) -> Sums:
+        """Sums of the ratios of both sides."""
+        chosen_B, rejected_B = self._ratios(self._logprobs(model, batch), batch).unbind(1)
+        return {"chosen_kl": chosen_B.sum(), "rejected_kl": rejected_B.sum()}
+
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Sums]:
-        """Sum over pairs of the DPO loss."""
-        from medray.math.dpo import dpo_loss
+        """Sum over pairs of the loss, and of nll_weight times the mean -log p of chosen's tokens."""
+        from medray.math.preference import LOSSES, Terms
+
+        policy_B2 = self._logprobs(model, batch)
+        ratio_B2 = self._ratios(policy_B2, batch)
+        tokens_B2 = batch.sequence_N.bincount(minlength=len(batch.last_S)).view(-1, 2).to(policy_B2.dtype)
+        terms = Terms(
+            *ratio_B2.unbind(1), *tokens_B2.unbind(1), beta=self.terms.beta, margin=self.terms.margin,
+            label_smoothing=self.terms.label_smoothing, **batch.means,
+        )  # fmt: skip
+        loss_B = LOSSES[self.terms.name](terms)
+        nll_B = -policy_B2[:, 0] / tokens_B2[:, 0]
+        scale_B2 = self.terms.beta / tokens_B2 if self.terms.name == "simpo" else self.terms.beta
+        sums = _pair_sums(*(scale_B2 * ratio_B2).unbind(1))
+        sums |= {"chosen_logprob": policy_B2[:, 0].detach().sum(), "rejected_logprob": policy_B2[:, 1].detach().sum(),
+                 "chosen_nll": nll_B.detach().sum()}  # fmt: skip
+        return (loss_B + self.terms.nll_weight * nll_B).sum(), sums
+
+    def _logprobs(self, model: Any, batch: Batch) -> Tensor:
+        """Of the completions of each pair, nats: [B, 2]."""
         from medray.math.logprob import sequence_logprobs, token_logprobs
 
-        num_sequences = len(batch.last_S)
-        assert len(batch.reference_S) == num_sequences, f"rows {batch.rows}: only some have reference log-probabilities"
         hidden_ND = hidden_states(model, batch)[batch.predictor_N]
         # references were taken with an fp32 head (train/forward.py); bf16 logits would differ by 0.3 nats a completion
         head = partial(_fp32_linear, model.get_output_embeddings())
         logprob_N = token_logprobs(hidden_ND, head, batch.target_N)
-        policy_S = sequence_logprobs(logprob_N, batch.sequence_N, num_sequences)
-        policy_B2, reference_B2 = policy_S.view(-1, 2), batch.reference_S.to(policy_S.dtype).view(-1, 2)
-        preference = dpo_loss(
-            *policy_B2.unbind(1), *reference_B2.unbind(1), beta=self.beta, label_smoothing=self.label_smoothing
-        )
-        sums = _pair_sums(preference.chosen_reward_B, preference.rejected_reward_B)
-        sums |= {"chosen_logprob": policy_B2[:, 0].detach().sum(), "rejected_logprob": policy_B2[:, 1].detach().sum()}
-        return preference.loss_B.sum(), sums
+        return sequence_logprobs(logprob_N, batch.sequence_N, len(batch.last_S)).view(-1, 2)
+
+    def _ratios(self, policy_B2: Tensor, batch: Batch) -> Tensor:
+        if self.terms.name == "simpo":
+            return policy_B2
+        assert len(batch.reference_S) == policy_B2.numel(), f"rows {batch.rows}: some have no reference log-probability"
+        return policy_B2 - batch.reference_S.to(policy_B2.dtype).view(-1, 2)
 
 
 def _fp32_linear(head: Any, hidden_SD: Tensor) -> Tensor:

@@ -15,15 +15,16 @@ from medray.tables.blocks import BlockStore, BlockWriter
 from medray.train import launch, worker, zero
 from medray.train.batches import StepLoader, load_batch, rank_rows, step_rows
 from medray.train.checkpoint import CheckpointReader, newest_whole
-from medray.train.config import TrainPlacement
+from medray.train.config import PreferenceLoss, TrainPlacement
 from medray.train.loop import NonFiniteLoss
 from medray.train.marker import step_directory
 from medray.train.micro_batch import MicroBatch
-from medray.train.objective import DPO, BradleyTerry, CausalLM
+from medray.train.objective import BradleyTerry, CausalLM, Preference
 from medray.train.ranks import Ranks
 from tests.numerics.tiny_training import OPTIMIZATION, PLACEMENT, parameters, run, run_ranks, tiny_model, tiny_store
 
 CPU = torch.device("cpu")
+DPO = Preference(terms=PreferenceLoss(name="dpo", beta=0.1))
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_pairs_share_a_prompt_and_nothing_else(pairs: BlockStore) -> None:
         model = tiny_model().train()
         if shared:
             use_packed_attention(model)  # which leaves a mask of ours alone
-            loss, _ = DPO(beta=0.1, label_smoothing=0.0).loss(model, batch)
+            loss, _ = DPO.loss(model, batch)
         else:
             margin_S = _separate_logprobs(model, pairs, rows) - batch.reference_S
             chosen_B, rejected_B = margin_S.view(-1, 2).unbind(1)
@@ -102,7 +103,7 @@ def test_dpo_starts_at_log_2(pairs: BlockStore) -> None:
     with torch.no_grad():
         policy = _separate_logprobs(model, pairs, [4, 5])
     at_reference = SimpleNamespace(**{**batch.__dict__, "reference_S": policy.double()})
-    loss, sums = DPO(beta=0.1, label_smoothing=0.0).loss(model, at_reference)
+    loss, sums = DPO.loss(model, at_reference)
     assert loss.item() == pytest.approx(2 * 0.6931471805599453, abs=1e-6)
     assert float(sums["reward_margin"]) == pytest.approx(0, abs=1e-5)
 
@@ -194,11 +195,18 @@ def test_fp16_repeats_a_step_that_overflows_and_skips_no_rows(
     assert max(abs(fp32[step] - straight[step]) for step in fp32) < 2e-2
 
 
-@pytest.mark.parametrize("objective", ["dpo", pytest.param("bradley_terry", marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    "objective", ["kto_pair", *(pytest.param(n, marks=pytest.mark.full) for n in ("dpo", "bradley_terry"))]
+)
 def test_three_uneven_workers_take_the_same_steps(pairs: BlockStore, tmp_path: Path, objective: str) -> None:
-    """8 pairs on 3 workers are 3 + 3 + 2: one worker idles in a micro-step that still communicates."""
+    """8 pairs on 3 workers are 3 + 3 + 2: one worker idles in a micro-step that still communicates.
+
+    kto_pair needs means over the global batch, whichever ranks and micro-steps its pairs are in.
+    """
     arguments = {
-        "objective": DPO(beta=0.3, label_smoothing=0.1) if objective == "dpo" else BradleyTerry(),
+        "objective": BradleyTerry()
+        if objective == "bradley_terry"
+        else Preference(terms=PreferenceLoss(name=objective, beta=0.3)),
         "optimization": OPTIMIZATION.model_copy(update={"epochs": 0.7}),  # 28 rows: the last step has 4
         "placement": PLACEMENT.model_copy(update={"zero_stage": 2}),
     }
@@ -342,7 +350,11 @@ def test_pairs_without_references_are_refused(tmp_path: Path) -> None:
     writer.add([1, 2, 3, 1, 4], [3, 2], [0, 1, 1, 0, 1])
     writer.close()
     with pytest.raises(UserError, match="pairs hold no reference log-prob.*expected one for each side"):
-        run(BlockStore(tmp_path / "store"), tmp_path / "c", objective=DPO(beta=0.1, label_smoothing=0.0))
+        run(
+            BlockStore(tmp_path / "store"),
+            tmp_path / "c",
+            objective=DPO,
+        )
 
 
 def test_a_mistake_seen_by_one_rank_ends_all_without_a_retry(

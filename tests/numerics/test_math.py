@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from medray.math import logprob
 from medray.math.bradley_terry import bradley_terry_loss
 from medray.math.cross_entropy import cross_entropy_sum
-from medray.math.dpo import dpo_loss
 from medray.math.logprob import sequence_logprobs, token_logprobs
+from medray.math.preference import LOSSES, Terms
 from medray.math.schedule import learning_rate
+from medray.train.config import PreferenceLoss
 
 
 def _four(rng_seed: int = 0, size: int = 5) -> list[torch.Tensor]:
@@ -21,25 +22,46 @@ def _four(rng_seed: int = 0, size: int = 5) -> list[torch.Tensor]:
     return [torch.randn(size, generator=generator, dtype=torch.float64, requires_grad=True) for _ in range(4)]
 
 
+def _loss(name: str, values: list[torch.Tensor], **terms: float) -> torch.Tensor:
+    """Of log-probabilities (policy chosen, policy rejected, reference chosen, reference rejected)."""
+    chosen, rejected = values[0] - values[2], values[1] - values[3]
+    tokens = torch.arange(2, len(chosen) + 2), torch.arange(3, len(chosen) + 3)
+    return LOSSES[name](Terms(chosen, rejected, *tokens, **terms))
+
+
 def test_dpo_is_log_2_where_policy_equals_reference() -> None:
     chosen, rejected, _, _ = _four()
     for label_smoothing in (0.0, 0.2):
-        loss = dpo_loss(chosen, rejected, chosen, rejected, beta=0.1, label_smoothing=label_smoothing).loss_B
+        loss = _loss("dpo", [chosen, rejected, chosen, rejected], beta=0.1, label_smoothing=label_smoothing)
         assert torch.allclose(loss, torch.full_like(loss, math.log(2)), atol=1e-15)
 
 
-def test_dpo_closed_form() -> None:
+def test_losses_by_hand() -> None:
+    """One pair: ratios 1 (2 tokens) and -0.5 (3 tokens), beta 0.5."""
     values = [torch.tensor([v], dtype=torch.float64) for v in (-10.0, -12.0, -11.0, -11.5)]
-    result = dpo_loss(*values, beta=0.5, label_smoothing=0.1)
-    margin = 0.5 * ((-10 + 11) - (-12 + 11.5))
-    expected = 0.9 * math.log1p(math.exp(-margin)) + 0.1 * math.log1p(math.exp(margin))
-    assert result.loss_B.item() == pytest.approx(expected, abs=1e-12)
-    assert (result.chosen_reward_B - result.rejected_reward_B).item() == pytest.approx(margin)
+
+    def sigmoid(x: float) -> float:
+        return 1 / (1 + math.exp(-x))
+
+    expected = {
+        "dpo": 0.9 * math.log1p(math.exp(-0.75)) + 0.1 * math.log1p(math.exp(0.75)),
+        "robust": (0.9 * math.log1p(math.exp(-0.75)) - 0.1 * math.log1p(math.exp(0.75))) / 0.8,
+        "hinge": 1 - 0.75,
+        "ipo": (1 / 2 + 0.5 / 3 - 1) ** 2,
+        "apo_zero": 1 - sigmoid(0.5) + sigmoid(-0.25),
+        "apo_down": sigmoid(0.5) + 1 - sigmoid(0.75),
+        "simpo": 0.9 * math.log1p(math.exp(-(0.5 * (1 / 2 + 0.5 / 3) - 0.2)))
+        + 0.1 * math.log1p(math.exp(0.5 * (1 / 2 + 0.5 / 3) - 0.2)),
+        # chosen against the rejected side's mean, which is below 0 and counts as 0; rejected against chosen's, 0.4
+        "kto_pair": (1 - sigmoid(0.5 * 1) + 1 - sigmoid(0.5 * (0.4 + 0.5))) / 2,
+    }
+    terms = {"beta": 0.5, "label_smoothing": 0.1, "margin": 0.2, "chosen_kl": 0.4, "rejected_kl": -0.3}
+    assert {name: _loss(name, values, **terms).item() for name in LOSSES} == pytest.approx(expected, abs=1e-12)
 
 
 def test_dpo_gradient_raises_chosen_and_lowers_rejected() -> None:
     chosen, rejected, reference_chosen, reference_rejected = _four(1)
-    dpo_loss(chosen, rejected, reference_chosen, reference_rejected, beta=0.3).loss_B.sum().backward()
+    _loss("dpo", [chosen, rejected, reference_chosen, reference_rejected], beta=0.3).sum().backward()
     assert (chosen.grad < 0).all() and (rejected.grad > 0).all()
     assert torch.allclose(chosen.grad, -rejected.grad)
     # source: Rafailov et al. 2023, section 4: beta * sigmoid(rejected reward - chosen reward)
@@ -47,17 +69,33 @@ def test_dpo_gradient_raises_chosen_and_lowers_rejected() -> None:
     assert torch.allclose(chosen.grad, -0.3 * torch.sigmoid(-margin))
 
 
-def test_dpo_agrees_with_finite_differences() -> None:
-    assert torch.autograd.gradcheck(lambda *v: dpo_loss(*v, beta=0.7, label_smoothing=0.15).loss_B, _four(2))
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_agree_with_finite_differences(name: str) -> None:
+    terms = {"beta": 0.7, "label_smoothing": 0.15, "margin": 0.3, "chosen_kl": 0.2, "rejected_kl": 0.1}
+    assert torch.autograd.gradcheck(lambda *values: _loss(name, list(values), **terms), _four(2))
 
 
-def test_extreme_margins_stay_finite() -> None:
+@pytest.mark.parametrize("name", LOSSES)
+def test_extreme_margins_stay_finite(name: str) -> None:
     far = torch.tensor([-1e6, 1e6], dtype=torch.float32, requires_grad=True)
-    loss = (
-        dpo_loss(far, -far, torch.zeros(2), torch.zeros(2), beta=1.0).loss_B.sum() + bradley_terry_loss(far, -far).sum()
-    )
+    loss = _loss(name, [far, -far, torch.zeros(2), torch.zeros(2)], beta=1.0).sum()
     loss.backward()
     assert torch.isfinite(loss) and torch.isfinite(far.grad).all()
+
+
+def test_extreme_rewards_stay_finite() -> None:
+    far = torch.tensor([-1e6, 1e6], dtype=torch.float32, requires_grad=True)
+    loss = bradley_terry_loss(far, -far).sum()
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(far.grad).all()
+
+
+def test_terms_that_a_loss_does_not_know_are_refused() -> None:
+    for name in ("hinge", "ipo", "apo_zero", "apo_down", "kto_pair"):
+        with pytest.raises(ValueError, match=f"label_smoothing: {name} knows none.*set it to 0"):
+            PreferenceLoss(name=name, beta=0.1, label_smoothing=0.1)
+    with pytest.raises(ValueError, match="margin: dpo knows none.*set it to 0"):
+        PreferenceLoss(name="dpo", beta=0.1, margin=1.0)
 
 
 def test_bradley_terry() -> None:
