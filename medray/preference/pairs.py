@@ -1,47 +1,61 @@
-"""Stage: a preference pair per prompt -> data/pairs.parquet (PAIR); data/ledger.parquet (outcome of each prompt)."""
+"""Stage: preference pairs of judged completions -> data/pairs.parquet (PAIR); data/ledger.parquet (LEDGER)."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 from pydantic import Field
 
 from medray.core.artifact import Artifact
 from medray.core.config import Config, UserError
+from medray.core.identity import stable_hash
 from medray.core.schema import COMPLETION, PAIR, PROMPT, REWARD, read_table, write_table
 from medray.core.workspace import Workspace
 
 NAME = "preference_pairs"
-VERSION = 1
+VERSION = 2
+
+_LEAST_MARGIN = 5e-324
+"""Any difference at all."""
 
 OUTCOMES = (
     "pair_gold", "pair_open", "dropped_no_correct", "dropped_no_incorrect", "dropped_tie", "dropped_margin",
-    "dropped_identical", "dropped_blank",
+    "dropped_length", "dropped_identical", "dropped_blank",
 )  # fmt: skip
 """What can become of a prompt; the counters of these sum to the number of prompts."""
 
 LEDGER = pa.schema(
     [
-        pa.field("prompt_id", pa.string(), nullable=False),
-        pa.field("outcome", pa.string(), nullable=False),
-        pa.field("chosen_index", pa.int32(), nullable=False),
-        pa.field("rejected_index", pa.int32(), nullable=False),
-        pa.field("margin", pa.float64(), nullable=False),
+        pa.field(name, kind, nullable=name not in ("prompt_id", "outcome", "round", "policy", "reward_model"))
+        for name, kind in {
+            "prompt_id": pa.string(), "outcome": pa.string(), "round": pa.string(), "policy": pa.string(),
+            "reward_model": pa.string(), "pair_id": pa.string(),
+            "chosen_id": pa.string(), "chosen_seed": pa.int64(), "chosen_reward": pa.float64(),
+            "rejected_id": pa.string(), "rejected_seed": pa.int64(), "rejected_reward": pa.float64(),
+        }.items()
     ]
-)
-"""Index -1 where no completion was picked; margin: chosen minus rejected reward, 0 where nothing was compared."""
+)  # fmt: skip
+"""A row per pair, and one per prompt without any, whose last seven fields are null. policy, reward_model: the artifacts
+that sampled and judged; a completion's text is found by its id in those of the round, and made again by its seed."""
 
 
 class PairsConfig(Config):
     """The selection rule."""
 
+    gold: Literal["mcq_reject", "by_reward"] = "mcq_reject"
+    """Of prompts with a gold option. mcq_reject: chosen is correct, rejected is not, whatever their rewards."""
+    rule: Literal["max_min", "max_random", "all_pairs"] = "max_min"
+    """Which of the pairs that may be: the widest in reward; the best chosen with a rejected one drawn by hash; all."""
     min_margin: float = Field(ge=0)
-    """Open prompts: smallest reward difference that counts as a preference."""
+    """Smallest reward difference that counts as a preference, where reward decides; equal rewards never do."""
+    max_length_ratio: float | None = Field(default=None, ge=1)
+    """Most tokens of the longer side to one of the shorter, else they are no pair: length is not to be learnt."""
     unparsed_is_wrong: bool
     """Whether a completion that names no option, or several, may be rejected; it is never chosen."""
+    rng_seed: int = 0
     source: str = Field(min_length=1)
     """Written into each pair, e.g. round_1."""
 
@@ -54,55 +68,65 @@ class Candidate(NamedTuple):
     reward: float
     correct: int
     is_cut: bool
+    num_tokens: int = 1
+    id: str = ""
+    seed: int = 0
 
 
 class Choice(NamedTuple):
-    """Outcome for one prompt, one of OUTCOMES, with the two candidates that were compared, if any."""
+    """Outcome for one prompt, one of OUTCOMES, with its pairs of chosen and rejected."""
 
     outcome: str
-    chosen: Candidate | None = None
-    rejected: Candidate | None = None
+    pairs: Sequence[tuple[Candidate, Candidate]] = ()
 
 
-def choose_pair(
-    candidates: Sequence[Candidate], *, has_gold: bool, min_margin: float, unparsed_is_wrong: bool
-) -> Choice:
-    """The pair of one prompt. Equal rewards: the lower index is picked, on either side.
+def choose_pairs(candidates: Sequence[Candidate], config: PairsConfig, prompt_id: str, *, has_gold: bool) -> Choice:
+    """The pairs of one prompt, the widest in reward first; equal ones in order of index.
 
-    Gold prompts: chosen is the correct completion with the highest reward, rejected the incorrect one with the lowest;
-    an unparsed one is never chosen, and may be rejected where it counts as wrong. Open prompts: the highest reward
-    against the lowest, at least `min_margin` apart.
-    Source: UltraMedical 3.x (correctness before reward).
-    Choices: a completion cut by max_tokens is chosen only when no whole one could be (length control: it has no
-    ending to imitate); it may be rejected. Blank completions are never used. Gold pairs need no margin: correctness
-    decides, even where the reward model disagrees.
+    Source: UltraMedical 3.x (correctness before reward; max_min), 2.2 (all pairs of different ratings).
+    Choices: a completion cut by max_tokens is chosen only when no whole one could be (it has no ending to imitate); it
+    may be rejected. Blank completions, and all but the first of equal ones, are never used. Gold pairs need no margin:
+    correctness decides, even where the reward model disagrees.
     """
-    usable = [c for c in candidates if c.text.strip()]
+    filled = [c for c in sorted(candidates) if c.text.strip()]
+    usable = list({c.text.strip(): c for c in reversed(filled)}.values())
     if len(usable) < 2:
-        return Choice("dropped_blank")
-    good = [c for c in usable if c.correct == 1] if has_gold else usable
-    bad = [c for c in usable if c.correct == 0 or (unparsed_is_wrong and c.correct < 0)] if has_gold else usable
-    if not good:
-        return Choice("dropped_no_correct")
-    if not bad:
-        return Choice("dropped_no_incorrect")
-    whole = [c for c in good if not c.is_cut]
-    chosen = min(whole or good, key=lambda c: (-c.reward, c.index))
-    rejected = min((c for c in bad if c is not chosen), key=lambda c: (c.reward, c.index))
-    if chosen.text.strip() == rejected.text.strip():
-        return Choice("dropped_identical", chosen, rejected)
-    if has_gold:
-        return Choice("pair_gold", chosen, rejected)
-    margin = chosen.reward - rejected.reward
-    if margin == 0:
-        return Choice("dropped_tie", chosen, rejected)
-    if margin < min_margin or margin < 0:
-        return Choice("dropped_margin", chosen, rejected)
-    return Choice("pair_open", chosen, rejected)
+        return Choice("dropped_identical" if len(filled) > 1 else "dropped_blank")
+    by_gold = has_gold and config.gold == "mcq_reject"
+    good = [c for c in usable if c.correct == 1] if by_gold else usable
+    bad = [c for c in usable if c.correct == 0 or (config.unparsed_is_wrong and c.correct < 0)] if by_gold else usable
+    if not good or not bad:
+        return Choice("dropped_no_incorrect" if good else "dropped_no_correct")
+    good = [c for c in good if not c.is_cut] or good
+    found = [(c, r) for c in good for r in bad if c is not r]
+    if not by_gold:
+        widest = max(c.reward - r.reward for c, r in found)
+        found = [(c, r) for c, r in found if c.reward - r.reward >= max(config.min_margin, _LEAST_MARGIN)]
+        if not found:
+            return Choice("dropped_tie" if widest == 0 else "dropped_margin")
+    found = [(c, r) for c, r in found if _are_alike_long(c, r, config.max_length_ratio)]
+    if not found:
+        return Choice("dropped_length")
+    found.sort(key=lambda pair: (pair[1].reward - pair[0].reward, -pair[0].reward, pair[0].index, pair[1].index))
+    outcome = "pair_gold" if has_gold else "pair_open"
+    match config.rule:
+        case "all_pairs":
+            return Choice(outcome, found)
+        case "max_min":
+            return Choice(outcome, found[:1])
+        case "max_random":
+            best = min((c for c, _ in found), key=lambda c: (-c.reward, c.index))
+            drawn = [r for c, r in found if c is best]
+            return Choice(outcome, [(best, min(drawn, key=lambda r: _draw(config, prompt_id, r)))])
 
 
 def run(config: PairsConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
     """inputs: completions, rewards (data/rewards.parquet), prompts. Counters: num_prompts, num_pairs, OUTCOMES."""
+    made_by = {
+        "round": config.source,
+        "policy": inputs["completions"].manifest.inputs["policy"].id,
+        "reward_model": inputs["rewards"].manifest.inputs["reward_model"].id,
+    }
     candidates = _candidates(inputs["completions"], inputs["rewards"])
     prompts = {
         row["id"]: row
@@ -115,16 +139,14 @@ def run(config: PairsConfig, inputs: dict[str, Artifact], workspace: Workspace) 
     pairs, ledger, counts = [], [], Counter({outcome: 0 for outcome in OUTCOMES})
     for prompt_id in sorted(candidates):
         prompt = prompts[prompt_id]
-        choice = choose_pair(
-            candidates[prompt_id],
-            has_gold=prompt["gold"] >= 0,
-            min_margin=config.min_margin,
-            unparsed_is_wrong=config.unparsed_is_wrong,
-        )
+        choice = choose_pairs(candidates[prompt_id], config, prompt_id, has_gold=prompt["gold"] >= 0)
         counts[choice.outcome] += 1
-        ledger.append(_ledger_row(prompt_id, choice))
-        if choice.outcome.startswith("pair_"):
-            pairs.append(_pair_row(prompt, choice, config.source))
+        common = {"prompt_id": prompt_id, "outcome": choice.outcome, **made_by}
+        rows = [_pair_row(prompt, *pair, config) for pair in choice.pairs]
+        ledger += [common | _ledger_part(row["id"], *pair) for row, pair in zip(rows, choice.pairs, strict=True)]
+        if not rows:
+            ledger.append(common | dict.fromkeys(LEDGER.names[len(common) :]))
+        pairs += rows
     assert sum(counts.values()) == len(candidates), "a prompt is not accounted for"
     if not pairs:
         raise UserError(
@@ -149,8 +171,10 @@ def _candidates(completions: Artifact, rewards: Artifact) -> dict[str, list[Cand
     for row in made:
         found = judged[row["id"]]
         is_cut = row["finish_reason"] == "length"
-        candidate = Candidate(row["index"], row["text"], found["reward"], found["correct"], is_cut)
-        by_prompt[row["prompt_id"]].append(candidate)
+        by_prompt[row["prompt_id"]].append(
+            Candidate(row["index"], row["text"], found["reward"], found["correct"], is_cut, len(row["token_ids"]),
+                      row["id"], row["seed"])
+        )  # fmt: skip
     num_completions = max(map(len, by_prompt.values()), default=0)
     for prompt_id, group in by_prompt.items():
         if sorted(c.index for c in group) != list(range(num_completions)):
@@ -161,25 +185,36 @@ def _candidates(completions: Artifact, rewards: Artifact) -> dict[str, list[Cand
     return by_prompt
 
 
-def _ledger_row(prompt_id: str, choice: Choice) -> dict[str, object]:
-    row = {"prompt_id": prompt_id, "outcome": choice.outcome, "chosen_index": -1, "rejected_index": -1, "margin": 0.0}
-    if choice.chosen and choice.rejected:
-        row |= {"chosen_index": choice.chosen.index, "rejected_index": choice.rejected.index}
-        row["margin"] = choice.chosen.reward - choice.rejected.reward
-    return row
+def _draw(config: PairsConfig, prompt_id: str, candidate: Candidate) -> int:
+    return stable_hash("rejected", config.rng_seed, prompt_id, candidate.index)
 
 
-def _pair_row(prompt: dict, choice: Choice, source: str) -> dict[str, object]:
-    assert choice.chosen and choice.rejected
+def _are_alike_long(one: Candidate, other: Candidate, max_ratio: float | None) -> bool:
+    lengths = sorted(max(c.num_tokens, 1) for c in (one, other))
+    return max_ratio is None or lengths[1] <= max_ratio * lengths[0]
+
+
+def _ledger_part(pair_id: str, chosen: Candidate, rejected: Candidate) -> dict[str, object]:
     return {
-        "id": f"{source}/{prompt['id']}",
+        "pair_id": pair_id,
+        "chosen_id": chosen.id, "chosen_seed": chosen.seed, "chosen_reward": chosen.reward,
+        "rejected_id": rejected.id, "rejected_seed": rejected.seed, "rejected_reward": rejected.reward,
+    }  # fmt: skip
+
+
+def _pair_row(
+    prompt: dict, chosen: Candidate, rejected: Candidate, config: PairsConfig
+) -> dict[str, object]:  # fmt: skip
+    several = f"/{chosen.index}-{rejected.index}" if config.rule == "all_pairs" else ""
+    return {
+        "id": f"{config.source}/{prompt['id']}{several}",
         "prompt_id": prompt["id"],
-        "source": source,
+        "source": config.source,
         "messages": prompt["messages"],
-        "chosen": choice.chosen.text,
-        "rejected": choice.rejected.text,
-        "chosen_reward": choice.chosen.reward,
-        "rejected_reward": choice.rejected.reward,
+        "chosen": chosen.text,
+        "rejected": rejected.text,
+        "chosen_reward": chosen.reward,
+        "rejected_reward": rejected.reward,
         "split": "train",
         "task": prompt["task"],
     }

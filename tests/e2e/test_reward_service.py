@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from medray.core.schema import COMPLETION, PROMPT, REWARD, read_table, write_table
+from medray.core.schema import COMPLETION, PAIR, PROMPT, REWARD, read_table, write_table
 from medray.core.workspace import Root, Workspace
 from medray.generate.scoring import RewardClient
 from medray.serve.config import RewardServing, ServingPlacement
@@ -166,11 +166,29 @@ def test_judge_and_pairs_stages(endpoint, model, tmp_path):
     assert judge.run(judge.JudgeConfig(serving=SERVING), made, workspace) == counters
     assert (workspace.data / "rewards.parquet").read_bytes() == before
 
-    made["rewards"] = SimpleNamespace(id="rewards", data=workspace.data)
+    made["rewards"] = SimpleNamespace(id="rewards", data=workspace.data, manifest=made_of(reward_model="tiny"))
+    made["completions"].manifest = made_of(policy="sft")
     paired = Workspace(Root(str(tmp_path)), "pairs", "1", "pairs")
     outcome = pairs.run(pairs.PairsConfig(min_margin=0.0, unparsed_is_wrong=False, source="round_1"), made, paired)
     assert outcome["num_prompts"] == 4 == sum(outcome[name] for name in pairs.OUTCOMES)
     assert outcome["pair_gold"] == 2 and outcome["num_pairs"] >= 3
+    ledger = read_table(paired.data / "ledger.parquet", pairs.LEDGER).to_pylist()
+    assert len(ledger) == 4
+    completions = {
+        row["id"]: row for row in read_table(made["completions"].data / "completions", COMPLETION).to_pylist()
+    }
+    rewards = {row["completion_id"]: row["reward"] for row in found}
+    for pair in read_table(paired.data / "pairs.parquet", PAIR).to_pylist():
+        [row] = [row for row in ledger if row["pair_id"] == pair["id"]]
+        assert (row["round"], row["policy"], row["reward_model"]) == ("round_1", "sft", "tiny")
+        for side in ("chosen", "rejected"):
+            completion = completions[row[f"{side}_id"]]
+            assert (completion["text"], completion["seed"]) == (pair[side], row[f"{side}_seed"])
+            assert rewards[completion["id"]] == row[f"{side}_reward"] == pair[f"{side}_reward"]
+
+
+def made_of(**inputs):
+    return SimpleNamespace(inputs={role: SimpleNamespace(id=id) for role, id in inputs.items()})
 
 
 def write_inputs(made):

@@ -350,11 +350,9 @@ def test_pairs_without_references_are_refused(tmp_path: Path) -> None:
     writer.add([1, 2, 3, 1, 4], [3, 2], [0, 1, 1, 0, 1])
     writer.close()
     with pytest.raises(UserError, match="pairs hold no reference log-prob.*expected one for each side"):
-        run(
-            BlockStore(tmp_path / "store"),
-            tmp_path / "c",
-            objective=DPO,
-        )
+        run(BlockStore(tmp_path / "store"), tmp_path / "c", objective=DPO)
+    simpo = Preference(terms=PreferenceLoss(name="simpo", beta=2.0))  # it needs none
+    assert run(BlockStore(tmp_path / "store"), tmp_path / "s", objective=simpo)
 
 
 def test_a_mistake_seen_by_one_rank_ends_all_without_a_retry(
