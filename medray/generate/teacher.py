@@ -1,0 +1,316 @@
+"""Teachers and judges behind an OpenAI-compatible endpoint: one row per request, kept whole, never paid for twice.
+
+Every reply is a line of one file: what was asked (by hash), which model said what under which parameters, and what it
+cost. The file is the cache, the evidence and the account of the budget; a killed run goes on from it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+from pydantic import BaseModel, Field, ValidationError
+
+from medray.core.access import Access, require_at_most
+from medray.core.config import Config, Placement, UserError
+from medray.core.identity import content_id
+
+_RETRY_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_LONGEST_BACK_OFF_S = 60.0
+_ENVELOPE_TOKENS = 16
+"""What a chat format adds to a message, at most."""
+
+
+class EndpointPlacement(Placement):
+    """Where the endpoint is and how hard it may be driven: none of it changes what is asked."""
+
+    base_url: str = Field(pattern=r"^https?://")
+    """Up to and with /v1; https unless it is on this machine."""
+    key_variable: str = ""
+    """Environment variable that holds the key; "": none is sent. The key itself is never written down."""
+    concurrency: int = Field(default=8, ge=1)
+    requests_per_minute: float = Field(default=600.0, gt=0)
+    timeout_s: float = Field(default=120.0, gt=0)
+    max_attempts: int = Field(default=6, ge=1)
+    """Of one request; waits between them double from a second, or are what the endpoint asks for."""
+
+
+class Budget(Config):
+    """What may be spent, over all attempts of the stage; the run stops before a request that could exceed it."""
+
+    max_tokens: int = Field(ge=1)
+    max_cost: float = Field(ge=0)
+    """In the currency of the prices."""
+    price_per_million_in: float = Field(ge=0)
+    price_per_million_out: float = Field(ge=0)
+
+    def cost(self, tokens_in: int, tokens_out: int) -> float:
+        """Of so many tokens, in the currency of the prices."""
+        return (tokens_in * self.price_per_million_in + tokens_out * self.price_per_million_out) / 1e6
+
+
+class Endpoint(Config):
+    """A model that others serve."""
+
+    model: str = Field(min_length=1)
+    access: Access
+    """The strictest class of rows that it may receive: a hospital's own may see credentialed ones, others never."""
+    temperature: float = Field(ge=0)
+    top_p: float = Field(gt=0, le=1)
+    max_tokens: int = Field(ge=1)
+    rng_seed: int | None
+    """Sent along; None where the endpoint takes none."""
+    budget: Budget
+    placement: EndpointPlacement
+
+
+class Question(NamedTuple):
+    """One request. prompt_version names the template that made the messages."""
+
+    id: str
+    messages: Sequence[dict[str, str]]
+    prompt_version: str
+
+
+class Reply(BaseModel):
+    """One line of the file."""
+
+    key: str
+    id: str
+    model: str
+    served_model: str
+    prompt_version: str
+    parameters: dict[str, Any]
+    text: str
+    finish_reason: str
+    tokens_in: int
+    tokens_out: int
+    cost: float
+    seconds: float
+
+
+class TeacherError(RuntimeError):
+    """The endpoint did not give a usable reply within the attempts."""
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class _Message(BaseModel):
+    content: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Body(BaseModel):
+    model: str = ""
+    choices: list[_Choice] = Field(min_length=1)
+    usage: _Usage
+
+
+class Teacher:
+    """Asks an endpoint, each question once. Close it, or use it as a context manager.
+
+    replies: the file of replies; lines of earlier runs are read first, and count for the budget. access: of the rows
+    that the questions are made of. Raises UserError when the endpoint may not receive them, or has no key.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        replies: Path,
+        access: Access,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ):
+        place = endpoint.placement
+        require_at_most(access, endpoint.access, f"endpoint {place.base_url}", [endpoint.model])
+        host = httpx.URL(place.base_url).host
+        if place.base_url.startswith("http:") and host not in ("127.0.0.1", "localhost", "::1"):
+            raise UserError(f"endpoint {place.base_url}: plain http to another machine, expected https: use https")
+        self.endpoint, self._path, self._sleep = endpoint, replies, sleep
+        self._http = httpx.Client(
+            base_url=place.base_url,
+            headers=_authorization(place),
+            timeout=place.timeout_s,
+            transport=transport,
+            trust_env=False,  # a proxy of the environment must never see the rows
+        )
+        self._known = {reply.key: reply for reply in _read(replies)}
+        self.tokens = sum(reply.tokens_in + reply.tokens_out for reply in self._known.values())
+        self.cost = sum(reply.cost for reply in self._known.values())
+        self._pace, self._next_at = threading.Lock(), 0.0
+
+    def __enter__(self) -> Teacher:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._http.close()
+
+    def ask(self, questions: Sequence[Question]) -> list[Reply]:
+        """A reply to each question, in order; those that were answered before are not asked again.
+
+        Raises UserError when the budget does not hold the next request (what came is kept), or the endpoint refuses
+        one; TeacherError when its attempts are used up. Questions with equal messages share one reply.
+        """
+        keys = [self._key(question) for question in questions]
+        todo = {key: q for key, q in zip(keys, questions, strict=True) if key not in self._known}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor(self.endpoint.placement.concurrency) as pool, self._path.open("a") as file:
+            running: dict[Future[Reply], tuple[int, float]] = {}
+            try:
+                for key, question in todo.items():
+                    most = self._most(question)
+                    while running and (
+                        len(running) >= self.endpoint.placement.concurrency or not self._affords(running, most)
+                    ):
+                        self._settle(running, file)
+                    if not self._affords(running, most):
+                        raise UserError(self._spent(len(todo), question, most))
+                    running[pool.submit(self._reply, key, question)] = most
+                while running:
+                    self._settle(running, file)
+            finally:  # what is under way is paid for: keep it, whatever happened to the others
+                for future in running:
+                    future.cancel()
+                for future in wait(running).done:
+                    if not future.cancelled() and future.exception() is None:
+                        self._keep(future.result(), file)
+        return [self._known[key].model_copy(update={"id": q.id}) for key, q in zip(keys, questions, strict=True)]
+
+    def _settle(self, running: dict[Future[Reply], tuple[int, float]], file: Any) -> None:
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            reply = future.result()
+            del running[future]
+            self._keep(reply, file)
+
+    def _keep(self, reply: Reply, file: Any) -> None:
+        file.write(reply.model_dump_json() + "\n")
+        file.flush()
+        self._known[reply.key] = reply
+        self.tokens += reply.tokens_in + reply.tokens_out
+        self.cost += reply.cost
+
+    def _most(self, question: Question) -> tuple[int, float]:
+        """Tokens and cost that a request cannot exceed: a token has at least one byte."""
+        tokens_in = sum(len(m["content"].encode()) + _ENVELOPE_TOKENS for m in question.messages)
+        tokens_out = self.endpoint.max_tokens
+        return tokens_in + tokens_out, self.endpoint.budget.cost(tokens_in, tokens_out)
+
+    def _affords(self, running: dict[Future[Reply], tuple[int, float]], most: tuple[int, float]) -> bool:
+        tokens = self.tokens + sum(tokens for tokens, _ in running.values()) + most[0]
+        cost = self.cost + sum(cost for _, cost in running.values()) + most[1]
+        return tokens <= self.endpoint.budget.max_tokens and cost <= self.endpoint.budget.max_cost
+
+    def _spent(self, num_todo: int, question: Question, most: tuple[int, float]) -> str:
+        budget = self.endpoint.budget
+        return (
+            f"endpoint {self.endpoint.model}: {self.tokens:,} of {budget.max_tokens:,} tokens and {self.cost:.2f} of "
+            f"{budget.max_cost:.2f} are spent, the request for {question.id!r} may take {most[0]:,} tokens and "
+            f"{most[1]:.4f} more; {len(self._known):,} replies are kept in {self._path}: raise the budget and run again"
+        )
+
+    def _key(self, question: Question) -> str:
+        return content_id(list(question.messages), question.prompt_version, self.endpoint.model, self._parameters())
+
+    def _parameters(self) -> dict[str, Any]:
+        found = self.endpoint
+        sent = {"temperature": found.temperature, "top_p": found.top_p, "max_tokens": found.max_tokens}
+        return sent if found.rng_seed is None else {**sent, "seed": found.rng_seed}
+
+    def _reply(self, key: str, question: Question) -> Reply:
+        body = {"model": self.endpoint.model, "messages": list(question.messages), **self._parameters()}
+        problem = ""
+        for attempt in range(self.endpoint.placement.max_attempts):
+            self._await_turn()
+            begun, wait_s = time.monotonic(), min(2.0**attempt, _LONGEST_BACK_OFF_S)
+            try:
+                reply = self._http.post("chat/completions", json=body)
+            except httpx.TransportError as error:
+                problem = f"{type(error).__name__}: {error}"
+            else:
+                if reply.status_code == 200:
+                    try:
+                        return self._made(key, question, _Body.model_validate_json(reply.content), begun)
+                    except ValidationError as error:
+                        problem = f"not a chat completion ({error.errors()[0]['msg']}): {reply.text[:200]}"
+                else:
+                    problem = f"{reply.status_code}: {reply.text[:300]}"
+                    if reply.status_code not in _RETRY_STATUS:
+                        raise UserError(
+                            f"endpoint {self.endpoint.placement.base_url}: refused {question.id!r}: {problem}"
+                        )
+                    wait_s = _asked_wait(reply) or wait_s
+            self._sleep(min(wait_s, _LONGEST_BACK_OFF_S))
+        raise TeacherError(
+            f"endpoint {self.endpoint.placement.base_url}: no reply to {question.id!r} in "
+            f"{self.endpoint.placement.max_attempts} attempts; last: {problem}"
+        )
+
+    def _made(self, key: str, question: Question, body: _Body, begun: float) -> Reply:
+        usage, choice = body.usage, body.choices[0]
+        return Reply(
+            key=key, id=question.id, model=self.endpoint.model, served_model=body.model,
+            prompt_version=question.prompt_version, parameters=self._parameters(), text=choice.message.content or "",
+            finish_reason=choice.finish_reason or "", tokens_in=usage.prompt_tokens, tokens_out=usage.completion_tokens,
+            cost=self.endpoint.budget.cost(usage.prompt_tokens, usage.completion_tokens),
+            seconds=time.monotonic() - begun,
+        )  # fmt: skip
+
+    def _await_turn(self) -> None:
+        """Requests begin at least 60 / requests_per_minute seconds apart, those tried again too."""
+        with self._pace:
+            now = time.monotonic()
+            turn = max(now, self._next_at)
+            self._next_at = turn + 60 / self.endpoint.placement.requests_per_minute
+        if turn > now:
+            self._sleep(turn - now)
+
+
+def _authorization(place: EndpointPlacement) -> dict[str, str]:
+    if not place.key_variable:
+        return {}
+    name = place.key_variable
+    if not (key := os.environ.get(name)):
+        raise UserError(f"endpoint {place.base_url}: {name} is not set, expected its key: export {name}=...")
+    return {"Authorization": f"Bearer {key}"}
+
+
+def _asked_wait(reply: httpx.Response) -> float | None:
+    try:
+        return max(0.0, float(reply.headers["retry-after"]))
+    except (KeyError, ValueError):
+        return None
+
+
+def _read(path: Path) -> list[Reply]:
+    """The lines of the file; a last one that a kill has cut is removed. Raises UserError for any other bad one."""
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
+    replies = []
+    for number, line in enumerate(whole.splitlines(), 1):
+        try:
+            replies.append(Reply.model_validate(json.loads(line)))
+        except (ValueError, ValidationError) as error:
+            raise UserError(
+                f"{path}, line {number}: not a reply ({error}), expected one row: mend or remove it"
+            ) from error
+    return replies
