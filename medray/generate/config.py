@@ -1,4 +1,4 @@
-"""What is sampled (identity) and on which engines (placement)."""
+"""What is sampled or asked (identity), and on which engines or endpoint (placement)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from medray.core.access import Access
 from medray.core.config import Config, Placement
 
 
@@ -43,3 +44,46 @@ class EnginePlacement(Placement):
     """Times an engine that died is started again, and a shard tried again, before the stage fails."""
     call_timeout_s: float = Field(default=1800.0, gt=0)
     """An engine that has not answered for a shard by then is taken for hung and started again."""
+
+
+class EndpointPlacement(Placement):
+    """Where the endpoint is and how hard it may be driven: none of it changes what is asked."""
+
+    base_url: str = Field(pattern=r"^https?://")
+    """Up to and with /v1; https unless it is on this machine."""
+    key_variable: str = ""
+    """Environment variable that holds the key; "": none is sent. The key itself is never written down."""
+    concurrency: int = Field(default=8, ge=1)
+    requests_per_minute: float = Field(default=600.0, gt=0)
+    timeout_s: float = Field(default=120.0, gt=0)
+    max_attempts: int = Field(default=6, ge=1)
+    """Of one request; waits between them double from a second, or are what the endpoint asks for."""
+
+
+class Budget(Config):
+    """What may be spent, over all attempts of the stage; the run stops before a request that could exceed it."""
+
+    max_tokens: int = Field(ge=1)
+    max_cost: float = Field(ge=0)
+    """In the currency of the prices."""
+    price_per_million_in: float = Field(ge=0)
+    price_per_million_out: float = Field(ge=0)
+
+    def cost(self, tokens_in: int, tokens_out: int) -> float:
+        """Of so many tokens, in the currency of the prices."""
+        return (tokens_in * self.price_per_million_in + tokens_out * self.price_per_million_out) / 1e6
+
+
+class Endpoint(Config):
+    """A model that others serve."""
+
+    model: str = Field(min_length=1)
+    access: Access
+    """The strictest class of rows that it may receive: a hospital's own may see credentialed ones, others never."""
+    temperature: float = Field(ge=0)
+    top_p: float = Field(gt=0, le=1)
+    max_tokens: int = Field(ge=1)
+    rng_seed: int | None
+    """Sent along; None where the endpoint takes none."""
+    budget: Budget
+    placement: EndpointPlacement

@@ -19,56 +19,14 @@ import httpx
 from pydantic import BaseModel, Field, ValidationError
 
 from medray.core.access import Access, require_at_most
-from medray.core.config import Config, Placement, UserError
+from medray.core.config import UserError
 from medray.core.identity import content_id
+from medray.generate.config import Endpoint, EndpointPlacement
 
 _RETRY_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _LONGEST_BACK_OFF_S = 60.0
 _ENVELOPE_TOKENS = 16
 """What a chat format adds to a message, at most."""
-
-
-class EndpointPlacement(Placement):
-    """Where the endpoint is and how hard it may be driven: none of it changes what is asked."""
-
-    base_url: str = Field(pattern=r"^https?://")
-    """Up to and with /v1; https unless it is on this machine."""
-    key_variable: str = ""
-    """Environment variable that holds the key; "": none is sent. The key itself is never written down."""
-    concurrency: int = Field(default=8, ge=1)
-    requests_per_minute: float = Field(default=600.0, gt=0)
-    timeout_s: float = Field(default=120.0, gt=0)
-    max_attempts: int = Field(default=6, ge=1)
-    """Of one request; waits between them double from a second, or are what the endpoint asks for."""
-
-
-class Budget(Config):
-    """What may be spent, over all attempts of the stage; the run stops before a request that could exceed it."""
-
-    max_tokens: int = Field(ge=1)
-    max_cost: float = Field(ge=0)
-    """In the currency of the prices."""
-    price_per_million_in: float = Field(ge=0)
-    price_per_million_out: float = Field(ge=0)
-
-    def cost(self, tokens_in: int, tokens_out: int) -> float:
-        """Of so many tokens, in the currency of the prices."""
-        return (tokens_in * self.price_per_million_in + tokens_out * self.price_per_million_out) / 1e6
-
-
-class Endpoint(Config):
-    """A model that others serve."""
-
-    model: str = Field(min_length=1)
-    access: Access
-    """The strictest class of rows that it may receive: a hospital's own may see credentialed ones, others never."""
-    temperature: float = Field(ge=0)
-    top_p: float = Field(gt=0, le=1)
-    max_tokens: int = Field(ge=1)
-    rng_seed: int | None
-    """Sent along; None where the endpoint takes none."""
-    budget: Budget
-    placement: EndpointPlacement
 
 
 class Question(NamedTuple):
