@@ -117,12 +117,16 @@ def _returned(trainer: Any, run_directory: Path, label: str) -> Any:
         result = trainer.fit()
     except TrainingFailedError as error:
         raise RuntimeError(_first_failure(label, error)) from error
-    mistake = run_directory / MISTAKE
-    if mistake.exists():
-        message = json.loads(mistake.read_text())
+    _raise_mistake(run_directory)
+    return result.return_value
+
+
+def _raise_mistake(run_directory: Path) -> None:
+    path = run_directory / MISTAKE
+    if path.exists():
+        message = json.loads(path.read_text())
         shutil.rmtree(run_directory, ignore_errors=True)
         raise UserError(message)
-    return result.return_value
 
 
 def _audited(ledger: Ledger, num_rows: int, num_positions: int) -> dict[str, int | float]:
