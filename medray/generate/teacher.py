@@ -1,7 +1,7 @@
 """Teachers and judges behind an OpenAI-compatible endpoint: one row per request, kept whole, never paid for twice.
 
-Every reply is a line of one file: what was asked (by hash), which model said what under which parameters, and what it
-cost. The file is the cache, the evidence and the account of the budget; a killed run goes on from it.
+Every reply is a line of a file: what was asked (by hash), which model said what under which parameters, and what it
+cost. The files are the cache, the evidence and the account of the budget; a killed run goes on from them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Question(NamedTuple):
 
 
 class Reply(BaseModel):
-    """One line of the file."""
+    """One line of a file."""
 
     key: str
     id: str
@@ -81,8 +81,9 @@ class _Body(BaseModel):
 class Teacher:
     """Asks an endpoint, each question once. Close it, or use it as a context manager.
 
-    replies: the file of replies; lines of earlier runs are read first, and count for the budget. access: of the rows
-    that the questions are made of. Raises UserError when the endpoint may not receive them, or has no key.
+    replies: a directory, with a file of replies for each call of `ask`; those that lie there are read first, and count
+    for the budget. access: of the rows that the questions are made of. Raises UserError when the endpoint may not
+    receive them, or has no key.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class Teacher:
         host = httpx.URL(place.base_url).host
         if place.base_url.startswith("http:") and host not in ("127.0.0.1", "localhost", "::1"):
             raise UserError(f"endpoint {place.base_url}: plain http to another machine, expected https: use https")
-        self.endpoint, self._path, self._sleep = endpoint, replies, sleep
+        self.endpoint, self._directory, self._sleep = endpoint, replies, sleep
         self._http = httpx.Client(
             base_url=place.base_url,
             headers=_authorization(place),
@@ -107,7 +108,7 @@ class Teacher:
             transport=transport,
             trust_env=False,  # a proxy of the environment must never see the rows
         )
-        self._known = {reply.key: reply for reply in _read(replies)}
+        self._known = {reply.key: reply for path in sorted(replies.glob("*.jsonl")) for reply in _read(path)}
         self.tokens = sum(reply.tokens_in + reply.tokens_out for reply in self._known.values())
         self.cost = sum(reply.cost for reply in self._known.values())
         self._pace, self._next_at = threading.Lock(), 0.0
@@ -126,8 +127,9 @@ class Teacher:
         """
         keys = [self._key(question) for question in questions]
         todo = {key: q for key, q in zip(keys, questions, strict=True) if key not in self._known}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(self.endpoint.placement.concurrency) as pool, self._path.open("a") as file:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        path = self._directory / f"part-{len(list(self._directory.glob('*.jsonl'))):05d}.jsonl"
+        with ThreadPoolExecutor(self.endpoint.placement.concurrency) as pool, path.open("x") as file:
             running: dict[Future[Reply], tuple[int, float]] = {}
             try:
                 for key, question in todo.items():
@@ -178,7 +180,8 @@ class Teacher:
         return (
             f"endpoint {self.endpoint.model}: {self.tokens:,} of {budget.max_tokens:,} tokens and {self.cost:.2f} of "
             f"{budget.max_cost:.2f} are spent, the request for {question.id!r} may take {most[0]:,} tokens and "
-            f"{most[1]:.4f} more; {len(self._known):,} replies are kept in {self._path}: raise the budget and run again"
+            f"{most[1]:.4f} more; {len(self._known):,} replies are kept in {self._directory}: raise the budget, "
+            "run again"
         )
 
     def _key(self, question: Question) -> str:
@@ -255,9 +258,7 @@ def _asked_wait(reply: httpx.Response) -> float | None:
 
 
 def _read(path: Path) -> list[Reply]:
-    """The lines of the file; a last one that a kill has cut is removed. Raises UserError for any other bad one."""
-    if not path.exists():
-        return []
+    """The lines of a file; a last one that a kill has cut is removed. Raises UserError for any other bad one."""
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     if len(whole) < len(content):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from medray.core.config import Config, Placement
 from medray.core.journal import Trackers
@@ -19,9 +19,11 @@ from medray.evaluate.fresh import FreshConfig
 from medray.evaluate.model import EvaluateConfig
 from medray.evaluate.reward import RewardEvaluationConfig
 from medray.plan.corpus import Expected
+from medray.preference.annotate import AnnotateConfig
 from medray.preference.dpo import DPOConfig
 from medray.preference.judge import JudgeConfig
 from medray.preference.pairs import PairsConfig
+from medray.preference.ratings import MAX_ANSWERS
 from medray.preference.reference import ReferenceConfig
 from medray.preference.sample import SampleConfig
 from medray.pretrain.train import PretrainConfig
@@ -35,11 +37,21 @@ from medray.synthesize.config import SynthesizeConfig
 from medray.train.trl_methods import TRLConfig
 
 
+class Annotation(Config):
+    """Pairs by a judge, who rates the policy's completion of each prompt among other models'."""
+
+    models: dict[str, BaseConfig] = Field(min_length=1, max_length=MAX_ANSWERS - 1)
+    """The others by name, 7 at most; the policy is `own`."""
+    sample: SampleConfig
+    """How the others answer; their first completion of a prompt counts, as the policy's does."""
+    annotate: AnnotateConfig
+
+
 class RewardModel(Config):
     """How the reward model is made: the policy's own samples, pairs of them, Bradley-Terry."""
 
     candidates: SampleConfig
-    pairs: RewardPairsConfig
+    pairs: RewardPairsConfig | Annotation
     train: RewardConfig
 
 

@@ -11,12 +11,13 @@ from medray.core.stage import Stage
 from medray.corpus import base, build, clean, decontaminate, dedup, deidentify, sources
 from medray.evaluate import fresh, model
 from medray.evaluate import reward as reward_evaluation
-from medray.preference import dpo, judge, pairs, reference, sample
+from medray.preference import annotate, dpo, judge, pairs, reference, sample
 from medray.pretrain import train as pretrain
-from medray.recipes.recipe import Recipe, Round
+from medray.recipes.recipe import Annotation, Recipe, Round
 from medray.report import build as report
 from medray.reward import pairs as reward_pairs
 from medray.reward import train as reward_train
+from medray.reward.pairs import RewardPairsConfig
 from medray.sft import instructions
 from medray.sft import train as sft
 from medray.synthesize import build as synthesize
@@ -103,7 +104,7 @@ def _models(
 def _preferences(order: _Order, recipe: Recipe, evaluated: _Evaluated, tuned: Stage, made: Stage) -> None:
     """The reward model, and the rounds that it judges."""
     candidates = order.add("reward.sample", sample, recipe.reward.candidates, policy=tuned, prompts=made)
-    judged = order.add("reward.pairs", reward_pairs, recipe.reward.pairs, completions=candidates, prompts=made)
+    judged = _judged(order, recipe.reward.pairs, candidates, made)
     reward_model = order.add("reward.train", reward_train, recipe.reward.train, model=tuned, pairs=judged)
     evaluated.reward(reward_model, judged, tuned)
     evaluated.fresh("sft", tuned, reward_model)
@@ -113,6 +114,19 @@ def _preferences(order: _Order, recipe: Recipe, evaluated: _Evaluated, tuned: St
         policy = _round(order, recipe, config, f"round_{number}", policy, tuned, reward_model, made)
         evaluated.model(f"round_{number}", policy)
         evaluated.fresh(f"round_{number}", policy, reward_model)
+
+
+def _judged(order: _Order, config: RewardPairsConfig | Annotation, candidates: Stage, prompts: Stage) -> Stage:
+    """The pairs of the reward model: by gold answers, or by a judge of several models' completions."""
+    if not isinstance(config, Annotation):
+        return order.add("reward.pairs", reward_pairs, config, completions=candidates, prompts=prompts)
+    answers = {"completions_own": candidates}
+    for name, other in config.models.items():
+        policy = order.add(f"annotate.{name}", base, base.resolve(other))
+        answers[f"completions_{name}"] = order.add(
+            f"annotate.{name}.sample", sample, config.sample, policy=policy, prompts=prompts
+        )
+    return order.add("reward.pairs", annotate, config.annotate, prompts=prompts, **answers)
 
 
 class _Order:

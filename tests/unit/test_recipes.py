@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from medray.core.config import UserError, with_overrides
+from medray.generate.config import Budget, Endpoint, EndpointPlacement
+from medray.preference.annotate import AnnotateConfig
 from medray.recipes.demo import demo
 from medray.recipes.open_corpus import BENCHMARKS, PLACES, open_corpus
+from medray.recipes.recipe import Annotation
 from medray.recipes.tiny import tiny
 from medray.recipes.unroll import located, unroll
 from medray.train.trl_methods import TRLConfig
@@ -111,3 +114,31 @@ def test_where_files_lie_is_no_identity(tmp_path):
     assert ids[0] == ids[1]
     with pytest.raises(UserError, match="nothing at .*gone.*, or files.directory, where relative paths start"):
         unroll(with_overrides(open_corpus(), [f"files.directory={tmp_path / 'gone'}"]))
+
+
+def test_the_reward_models_pairs_may_come_from_a_judge_of_several_models():
+    recipe = without(tiny(), "report", "rounds", "evaluation")
+    judge = Endpoint(
+        model="judge", access="public", temperature=0.0, top_p=1.0, max_tokens=500, rng_seed=None,
+        budget=Budget(max_tokens=10**6, max_cost=1.0, price_per_million_in=1.0, price_per_million_out=1.0),
+        placement=EndpointPlacement(base_url="https://judge.example/v1"),
+    )  # fmt: skip
+    rules = AnnotateConfig(
+        judge=judge, reference_is_candidate=False, both_orders_fraction=0.1, max_tries=2, max_unreadable_fraction=0.1,
+        max_answer_characters=4000, rng_seed=7,
+    )  # fmt: skip
+    others = {"small": recipe.base, "other": recipe.base}
+    annotation = Annotation(models=others, sample=recipe.reward.candidates, annotate=rules)
+    reward = recipe.reward.model_copy(update={"pairs": annotation})
+    changed = type(recipe).model_validate({**dict(recipe), "reward": reward})
+    stages = {stage.label: stage for stage in unroll(changed)}
+    assert {role: source.label for role, source in stages["reward.pairs"].inputs.items()} == {
+        "prompts": "synthesize", "completions_own": "reward.sample", "completions_small": "annotate.small.sample",
+        "completions_other": "annotate.other.sample",
+    }  # fmt: skip
+    assert stages["reward.train"].inputs["pairs"] is stages["reward.pairs"]
+    elsewhere = judge.placement.model_copy(update={"base_url": "https://other.example/v1"})
+    moved = rules.model_copy(update={"judge": judge.model_copy(update={"placement": elsewhere})})
+    again = reward.model_copy(update={"pairs": annotation.model_copy(update={"annotate": moved})})
+    same = type(recipe).model_validate({**dict(recipe), "reward": again})
+    assert unroll(same)[-1].id == stages["reward.train"].id, "where the endpoint lies is placement"

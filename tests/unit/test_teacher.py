@@ -45,7 +45,7 @@ class Server:
 
 
 def teacher(tmp_path, server, sleeps=None, **fields):
-    return Teacher(endpoint(**fields), tmp_path / "replies.jsonl", "public", transport=httpx.MockTransport(server),
+    return Teacher(endpoint(**fields), tmp_path / "replies", "public", transport=httpx.MockTransport(server),
                    sleep=(sleeps if sleeps is not None else []).append)  # fmt: skip
 
 
@@ -71,13 +71,13 @@ def test_nothing_is_asked_twice_not_even_after_a_kill(tmp_path):
     server = Server()
     with teacher(tmp_path, server) as asked:
         asked.ask(questions(3))
-    path = tmp_path / "replies.jsonl"
+    path = tmp_path / "replies/part-00000.jsonl"
     path.write_bytes(path.read_bytes()[:-40])  # killed in the middle of the last line
     with teacher(tmp_path, server) as asked:
         assert asked.tokens == 120
         assert [r.text for r in asked.ask(questions(4))] == ["0", "1", "2", "3"]
     assert len(server.asked) == 5
-    assert len(path.read_text().splitlines()) == 4
+    assert [len(p.read_text().splitlines()) for p in sorted(path.parent.iterdir())] == [2, 2]
     same = [Question("a", questions(1)[0].messages, "v1"), Question("b", questions(1)[0].messages, "v1")]
     with teacher(tmp_path, server) as asked:
         assert [r.id for r in asked.ask(same)] == ["a", "b"]
@@ -146,7 +146,7 @@ def test_requests_keep_their_distance(tmp_path):
 )
 def test_rows_never_go_where_they_must_not(tmp_path, rows, limit):
     with pytest.raises(UserError, match=f"needs data of class {limit} or freer, got {rows}"):
-        Teacher(endpoint(access=limit), tmp_path / "replies.jsonl", rows)
+        Teacher(endpoint(access=limit), tmp_path / "replies", rows)
     with pytest.raises(UserError, match="plain http to another machine, expected https"):
         teacher(tmp_path, Server(), base_url="http://teacher.example/v1")
 
@@ -157,13 +157,14 @@ def test_the_key_is_sent_and_never_written(tmp_path, monkeypatch):
     with teacher(tmp_path, server, key_variable="MY_KEY") as asked:
         asked.ask(questions(1))
     assert server.asked[0][0].headers["authorization"] == "Bearer secret"
-    assert "secret" not in (tmp_path / "replies.jsonl").read_text()
+    assert "secret" not in (tmp_path / "replies/part-00000.jsonl").read_text()
     monkeypatch.delenv("MY_KEY")
     with pytest.raises(UserError, match="MY_KEY is not set, expected its key"):
         teacher(tmp_path, server, key_variable="MY_KEY")
 
 
 def test_a_damaged_line_is_named(tmp_path):
-    (tmp_path / "replies.jsonl").write_text("{}\n")
-    with pytest.raises(UserError, match="replies.jsonl, line 1: not a reply"):
+    (tmp_path / "replies").mkdir()
+    (tmp_path / "replies/part-00000.jsonl").write_text("{}\n")
+    with pytest.raises(UserError, match="part-00000.jsonl, line 1: not a reply"):
         teacher(tmp_path, Server())
