@@ -2,11 +2,11 @@
 
 time_slope is the slope of log(seconds) over log(input), from clean's start to the sealed corpus; rss_ratio the peak
 memory at 16x over that at 1x: the proportional set size of all of the run's processes, which share the object store's
-pages among them. Input is written by a process of its own, which is none of these. The largest input is at least five times the object store; driver_ratio is the growth of this
-process' own peak. anonymous_ratio is of what no file backs: the whole counts libraries and mapped files too, more of
-them on a quiet machine, where no other process has them mapped. Files, shards and files of the token store have the
-same size at every scale, as more input means more files. Ray and its workers are started, and warm from a small input,
-before the clock starts.
+pages among them. The input is written by a process that is none of these. The largest is at least five times the
+object store; driver_ratio is the growth of this process' own peak. anonymous_ratio is of what no file backs: the whole
+counts libraries and mapped files too, more of them on a quiet machine, where no other process has them mapped. Files,
+shards and files of the token store have the same size at every scale, as more input means more files. Ray and its
+workers are started, and warm from a small input, before the clock starts.
 
     python benchmarks/corpus_growth.py [--quick | --megabytes N] [--data ../shared/data/corpus] [--cache DIR]
 """
