@@ -17,6 +17,7 @@ from medray.corpus.deidentify import DeidentifyConfig
 from medray.corpus.sources import CITATIONS, SourcesConfig
 from medray.evaluate.fresh import FreshConfig
 from medray.evaluate.model import EvaluateConfig
+from medray.evaluate.observe import ObserveConfig
 from medray.evaluate.reward import RewardEvaluationConfig
 from medray.plan.corpus import Expected
 from medray.preference.annotate import AnnotateConfig
@@ -65,6 +66,8 @@ class Round(Config):
     reference: ReferenceConfig
     """Left out where TRL trains: its trainers take their own."""
     dpo: DPOConfig | TRLConfig
+    observe: ObserveConfig | None = None
+    """Whether the round is believed, by the evaluation's fresh prompts; None: whatever comes out is gone on from."""
 
 
 class Evaluation(Config):
@@ -124,6 +127,8 @@ class Recipe(Config):
             if getattr(self, later) and not any(getattr(self, name) for name in earlier):
                 wanted = " or ".join(earlier)
                 raise ValueError(f"{later} rests on {wanted}, which is left out: give {wanted}, or leave {later} out")
+        if not self.evaluation and any(round_.observe for round_ in self.rounds):
+            raise ValueError("rounds.observe rests on evaluation, which is left out: give it, or leave observe out")
         evidence = self.corpus and self.corpus.evidence
         formats = {source.format for source in self.sources.sources} if self.sources else set()
         if evidence and evidence.citations and CITATIONS not in formats:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from medray.core.config import Config, changed
 from medray.corpus.base import BaseConfig, TinyShape
+from medray.evaluate.observe import ObserveConfig, ObserveRules
 from medray.generate.config import EnginePlacement
 from medray.preference.sample import SampleConfig
 from medray.recipes.demo import SEED, demo
@@ -16,6 +17,10 @@ from medray.train.config import Optimization, TrainPlacement
 C = TypeVar("C", bound=Config)
 
 _PLACEMENT = TrainPlacement(num_workers=(2, 2), threads_per_worker=1, micro_batch=8, checkpoint_every_steps=8)
+OBSERVED = ObserveConfig(
+    rules=ObserveRules(gold_lost="note", only_longer="note", length_growth=0.1, far_away="note", max_kl=50.0),
+    dtype="fp32", rng_seed=SEED,
+)  # fmt: skip
 _ENGINE = EnginePlacement(threads=1, kv_cache_gib=0.25, prompts_per_shard=16)
 
 
@@ -47,6 +52,7 @@ def tiny() -> Recipe:
                 sample=_sampled(round_.sample),
                 reference=changed(round_.reference, dtype="fp32"),
                 dpo=_trained(round_.dpo, 1e-3, 4, 2.0),
+                observe=OBSERVED,
             )
             for round_ in recipe.rounds
         ),

@@ -9,7 +9,7 @@ from typing import TypeVar
 from medray.core.config import Config
 from medray.core.stage import Stage
 from medray.corpus import base, build, clean, decontaminate, dedup, deidentify, sources
-from medray.evaluate import fresh, model
+from medray.evaluate import fresh, model, observe
 from medray.evaluate import reward as reward_evaluation
 from medray.preference import annotate, dpo, judge, pairs, reference, sample
 from medray.pretrain import train as pretrain
@@ -107,13 +107,19 @@ def _preferences(order: _Order, recipe: Recipe, evaluated: _Evaluated, tuned: St
     judged = _judged(order, recipe.reward.pairs, candidates, made)
     reward_model = order.add("reward.train", reward_train, recipe.reward.train, model=tuned, pairs=judged)
     evaluated.reward(reward_model, judged, tuned)
-    evaluated.fresh("sft", tuned, reward_model)
+    measured, _ = evaluated.fresh("sft", tuned, reward_model)
     evaluated.fresh("sft_cool", tuned, reward_model, cool=True)
     policy = tuned
     for number, config in enumerate(recipe.rounds, 1):
-        policy = _round(order, recipe, config, f"round_{number}", policy, tuned, reward_model, made)
-        evaluated.model(f"round_{number}", policy)
-        evaluated.fresh(f"round_{number}", policy, reward_model)
+        name, previous, before = f"round_{number}", policy, measured
+        policy = _round(order, recipe, config, name, policy, tuned, reward_model, made)
+        evaluated.model(name, policy)
+        measured, completions = evaluated.fresh(name, policy, reward_model)
+        if config.observe:
+            policy = order.add(
+                f"{name}.observe", observe, config.observe, policy=policy, previous=previous, initial=tuned,
+                before=before, after=measured, completions=completions,
+            )  # fmt: skip
 
 
 def _judged(order: _Order, config: RewardPairsConfig | Annotation, candidates: Stage, prompts: Stage) -> Stage:
@@ -173,10 +179,13 @@ class _Evaluated:
             inputs = {"reward_model": reward_model, "pairs": pairs_, "policy": policy}
             self.order.add("evaluate.reward", reward_evaluation, evaluation.reward_model, **inputs)
 
-    def fresh(self, name: str, policy: Stage, reward_model: Stage, cool: bool = False) -> None:
+    def fresh(
+        self, name: str, policy: Stage, reward_model: Stage, cool: bool = False
+    ) -> tuple[Stage | None, Stage | None]:  # fmt: skip
+        """The figures of a policy's completions of fresh prompts, and these completions."""
         evaluation, prompts = self.recipe.evaluation, self.made
         if not evaluation:
-            return
+            return None, None
         config = evaluation.cool if cool else evaluation.fresh
         completions = self.order.add(f"fresh.{name}.sample", sample, config, policy=policy, prompts=prompts)
         rewards = self.order.add(
@@ -187,4 +196,4 @@ class _Evaluated:
         if not cool:
             greedy = self.order.add(f"fresh.{name}.greedy", sample, evaluation.greedy, policy=policy, prompts=prompts)
             measured["greedy"] = greedy
-        self.order.add(f"fresh.{name}", fresh, evaluation.metrics, **measured)
+        return self.order.add(f"fresh.{name}", fresh, evaluation.metrics, **measured), completions

@@ -32,8 +32,8 @@ class ReportConfig(Config):
 def run(config: ReportConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, Any]:
     """Write data/report.json (equal for equal inputs), and report.html and timings.json beside data (they hold times).
 
-    inputs: "evaluate.<model>" (kind evaluate), "fresh.<model>" (evaluate_fresh), one of kind evaluate_reward, as far as
-    there are any; every input, whatever its role, is shown in the lineage.
+    inputs: "evaluate.<model>" (kind evaluate), "fresh.<model>" (evaluate_fresh), "<round>.observe" (observe), one of
+    kind evaluate_reward, as far as there are any; every input, whatever its role, is shown in the lineage.
     """
     report = build(config, inputs)
     text = json.dumps(report, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -82,6 +82,7 @@ def build(config: ReportConfig, inputs: Mapping[str, Artifact]) -> dict[str, Any
                 fresh_items, figures.model_pairs(list(fresh)), figures.FRESH_FIGURES, config.rng_seed
             ),
         },
+        "observed": figures.observed(inputs),
         "reward_model": figures.metrics(reward) if reward else None,
         "samples": samples(fresh, config.num_sample_prompts, config.rng_seed),
         "lineage": lineage.rows(lineage.ordered(inputs)),

@@ -73,6 +73,12 @@ def by_model(inputs: Mapping[str, Artifact], kind: str) -> dict[str, Artifact]:
     return {name: found[name] for name in sorted(found, key=order)}
 
 
+def observed(inputs: Mapping[str, Artifact]) -> dict[str, Any]:
+    """What was observed of each round, by its name, in order."""
+    found = {role.removesuffix(".observe"): artifact for role, artifact in inputs.items() if artifact.kind == "observe"}
+    return {name: json.loads((found[name].data / "observation.json").read_text()) for name in sorted(found, key=order)}
+
+
 def order(name: str) -> tuple[int, int, str]:
     """Sort key of a model's name: base, pretrained, sft and its controls, rounds by number, then any other."""
     rank = next((i for i, start in enumerate(_ORDER) if name.startswith(start)), len(_ORDER))

@@ -43,7 +43,7 @@ def sentences(report: Mapping[str, Any]) -> list[Finding]:
                     row = next((r for r in rows if r["second"] == name and r["figure"] == key and r["count"]), None)
                     if row:
                         found.append(_sentence(report, row))
-    return found + above_baselines(report) + sharper(report) + reward_model(report)
+    return found + above_baselines(report) + sharper(report) + observed(report) + reward_model(report)
 
 
 def _sections(report: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]], list[str]]]:
@@ -101,6 +101,26 @@ def sharper(report: Mapping[str, Any]) -> list[Finding]:
             text = f"{name_text(name)} against the cooler SFT model: reward {change_text(row)}, {ending}{truth}."
             verdict = "better" if better and beyond else "worse" if row["verdict"] == "worse" else "none"
             found.append({"text": text, "verdict": verdict, "model": name, "figure": "reward_mean"})
+    return found
+
+
+def observed(report: Mapping[str, Any]) -> list[Finding]:
+    """For each round: whether it pleases the reward model by length, by losing what is right, or by going far."""
+    found = []
+    for name, seen in report["observed"].items():
+        equal, kl = seen["reward_at_equal_length"], seen["kl"]
+        raised = " and ".join(alarm.replace("_", " ") for alarm, is_raised in seen["alarms"].items() if is_raised)
+        ending = f"alarm: {raised}{'' if seen['accepted'] else '; the round was undone'}" if raised else "no alarm"
+        gain = (
+            "too few items"
+            if equal["low"] is None
+            else f"{equal['value']:+.3g} [{equal['low']:+.3g}, {equal['high']:+.3g}]"
+        )
+        text = (
+            f"{name_text(name)}, observed against the policy before it: reward at equal length {gain}, KL to the SFT model "
+            f"{kl['value']:.3g} nats a completion; {ending}."
+        )
+        found.append({"text": text, "verdict": "worse" if raised else "none", "model": name, "figure": "observe"})
     return found
 
 

@@ -58,7 +58,7 @@ def test_a_round_may_be_trained_by_a_method_of_trl():
     assert trained.kind == "trl" and {role: s.label for role, s in trained.inputs.items()} == {
         "model": "sft", "pairs": "round_1.pairs",
     }  # fmt: skip
-    assert stages["round_2.dpo"].inputs["model"] is trained
+    assert stages["round_1.observe"].inputs["policy"] is trained
 
 
 def test_stages_that_stay_keep_their_ids():
@@ -142,3 +142,17 @@ def test_the_reward_models_pairs_may_come_from_a_judge_of_several_models():
     again = reward.model_copy(update={"pairs": annotation.model_copy(update={"annotate": moved})})
     same = type(recipe).model_validate({**dict(recipe), "reward": again})
     assert unroll(same)[-1].id == stages["reward.train"].id, "where the endpoint lies is placement"
+
+
+def test_a_round_goes_on_from_the_policy_that_was_accepted():
+    stages = {stage.label: stage for stage in unroll(without(tiny(), "report"))}
+    seen = stages["round_1.observe"]
+    assert {role: source.label for role, source in seen.inputs.items()} == {
+        "policy": "round_1.dpo", "previous": "sft", "initial": "sft", "before": "fresh.sft", "after": "fresh.round_1",
+        "completions": "fresh.round_1.sample",
+    }  # fmt: skip
+    assert stages["round_2.sample"].inputs["policy"] is seen is stages["round_2.dpo"].inputs["model"]
+    second = {role: source.label for role, source in stages["round_2.observe"].inputs.items()}
+    assert (second["previous"], second["initial"], second["before"]) == ("round_1.observe", "sft", "fresh.round_1")
+    with pytest.raises(ValueError, match="rounds.observe rests on evaluation, which is left out"):
+        without(tiny(), "report", "evaluation")

@@ -1,0 +1,230 @@
+"""Stage: is a round to be believed -> data/model (the policy to go on from), data/observation.json.
+
+A round that gains reward may have learnt to please the reward model: by losing what is known to be right, by growing
+longer, by leaving the policy it came from. All three are measured on the same fresh prompts before and after, and rules
+of the recipe note it, undo the round, or stop the run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from medray.core.artifact import Artifact
+from medray.core.config import Config, Placement, UserError
+from medray.core.schema import COMPLETION, read_table
+from medray.core.workspace import Workspace
+from medray.evaluate.fresh import PER_PROMPT, SAMPLES
+from medray.math import statistics
+from medray.math.statistics import Estimate
+
+NAME = "observe"
+VERSION = 1
+EQUALITY = "numeric"
+
+Action = Literal["note", "roll_back", "stop"]
+ALARMS = ("gold_lost", "only_longer", "far_away")
+
+_REFUSAL = re.compile(
+    r"^\W*(?:i['’]?m sorry|i am sorry|i apologi[sz]e|sorry,|i can(?:no|['’])t|i am unable|i['’]?m unable|as an ai)\b",
+    re.I,
+)
+_FIGURES = ("reward_mean", "tokens_mean", "correct_mean", "unparsed", "truncated", "distinct_1", "distinct_2")
+
+
+class ObserveRules(Config):
+    """What is done about a round."""
+
+    gold_lost: Action
+    """Reward is higher and correctness on prompts with a gold option lower, both beyond chance."""
+    only_longer: Action
+    """Reward is higher, completions are longer by length_growth, and at equal length no gain is left beyond chance."""
+    length_growth: float = Field(ge=0)
+    """Of the mean number of tokens: 0.1 is a tenth more."""
+    far_away: Action
+    """The mean KL of a completion to the initial policy is over max_kl."""
+    max_kl: float = Field(gt=0)
+    """Nats a completion."""
+
+
+class ObservePlacement(Placement):
+    """Where the forward passes run."""
+
+    threads: int = Field(default=2, ge=1)
+    batch_tokens: int = Field(default=1024, ge=1)
+    use_gpu: bool = False
+
+
+class ObserveConfig(Config):
+    """How a round is observed."""
+
+    rules: ObserveRules
+    dtype: Literal["bf16", "fp32"]
+    """Of the layers when log-probs are taken."""
+    rng_seed: int
+    """Seed of the bootstrap."""
+    placement: ObservePlacement = ObservePlacement()
+
+
+def run(config: ObserveConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
+    """inputs: policy and previous (data/model: after the round and before), initial (data/model); after and before
+    (figures of `evaluate_fresh` on the same prompts), completions (of `after`, data/completions).
+
+    Counters: kl, accepted (1, or 0 where the round is undone), alarm_<name>. Raises UserError where a rule stops the
+    run, and for figures of different prompts.
+    """
+    from medray.tables.shards import run_remote
+
+    before, after = (_prompts(inputs[role]) for role in ("before", "after"))
+    if before.keys() != after.keys():
+        raise UserError(
+            f"{workspace.label}: {len(before)} prompts before the round and {len(after)} others after it, expected the "
+            "same: measure both on one set of fresh prompts"
+        )
+    rows = read_table(inputs["completions"].data / "completions", COMPLETION).to_pylist()
+    models = [inputs[role].data / "model" for role in ("policy", "initial")]
+    gpus = 1 if config.placement.use_gpu else 0
+    ratios = run_remote(log_ratios, *models, rows, config, num_gpus=gpus)
+    samples = {
+        role: read_table(inputs[role].data / "samples.parquet", SAMPLES).to_pylist() for role in ("before", "after")
+    }
+    observation = observe(before, after, samples, ratios, config)
+    alarms = {name: observation["alarms"][name] for name in ALARMS}
+    actions = {getattr(config.rules, name) for name, is_raised in alarms.items() if is_raised}
+    observation["accepted"] = not actions & {"roll_back", "stop"}
+    (workspace.data / "observation.json").write_text(json.dumps(observation, indent=1, sort_keys=True) + "\n")
+    if "stop" in actions:
+        raise UserError(
+            f"{workspace.label}: the round is stopped by its rules: {_said(observation)}: look at its samples, change "
+            "the reward model or the round, or set the rule to note"
+        )
+    accepted = inputs["policy" if observation["accepted"] else "previous"].data / "model"
+    _link(accepted, workspace.data / "model")
+    if any(alarms.values()):
+        workspace.journal.event("alarm", what=_said(observation), accepted=observation["accepted"])
+    counts = {f"alarm_{name}": int(is_raised) for name, is_raised in alarms.items()}
+    return {"kl": observation["kl"]["value"], "accepted": int(observation["accepted"]), **counts}
+
+
+def observe(
+    before: Mapping[str, dict[str, Any]], after: Mapping[str, dict[str, Any]],
+    samples: Mapping[str, Sequence[dict[str, Any]]], log_ratio_by_prompt: Mapping[str, float], config: ObserveConfig,
+) -> dict[str, Any]:  # fmt: skip
+    """The figures of a round, and which alarms they raise.
+
+    before, after: PER_PROMPT rows by prompt; samples: SAMPLES rows of both; log_ratio_by_prompt: mean over a prompt's
+    completions of log p(policy) - log p(initial) (nats), whose mean is the KL of a completion. The slope of reward on
+    length is taken within prompts, of the samples before the round; reward at equal length goes by the steepest slope
+    of its interval, so that a gain that length may explain is none.
+    """
+    names = sorted(before)
+    cluster_N = np.array([before[name]["cluster"] for name in names])
+
+    def column(rows: Mapping[str, dict[str, Any]], figure: str) -> np.ndarray:
+        return np.array([np.nan if rows[name][figure] is None else rows[name][figure] for name in names], dtype=float)
+
+    def paired(first_N: np.ndarray, second_N: np.ndarray) -> tuple[Estimate, str]:
+        there_N = ~np.isnan(first_N) & ~np.isnan(second_N)
+        found = statistics.paired_difference(
+            first_N[there_N], second_N[there_N], cluster_N[there_N], rng_seed=config.rng_seed
+        )
+        return found, statistics.verdict(found)
+
+    changes = {figure: paired(column(before, figure), column(after, figure)) for figure in _FIGURES}
+    slope = _slope(samples["before"], config.rng_seed)
+    longer_N = column(after, "tokens_mean") - column(before, "tokens_mean")
+    at_length = paired(column(before, "reward_mean"), column(after, "reward_mean") - slope.high * longer_N)
+    kl = statistics.mean(np.array([log_ratio_by_prompt[name] for name in names]), cluster_N, rng_seed=config.rng_seed)
+    gained = changes["reward_mean"][1] == "better"
+    mean_before = float(np.mean(column(before, "tokens_mean")))
+    has_grown = (
+        changes["tokens_mean"][1] == "better" and float(np.mean(longer_N)) > config.rules.length_growth * mean_before
+    )
+    refusals = {role: _refusals(rows, config.rng_seed).row() for role, rows in samples.items()}
+    return {
+        "changes": {figure: {**found.row(), "verdict": verdict} for figure, (found, verdict) in changes.items()},
+        "reward_at_equal_length": {**at_length[0].row(), "verdict": at_length[1]},
+        "reward_per_token": slope.row(),
+        "tokens_before": mean_before,
+        "refusals": refusals,
+        "kl": kl.row(),
+        "alarms": {
+            "gold_lost": bool(gained and changes["correct_mean"][1] == "worse"),
+            "only_longer": bool(gained and has_grown and at_length[1] != "better"),
+            "far_away": bool(kl.value > config.rules.max_kl),
+        },
+    }
+
+
+def log_ratios(policy: Path, initial: Path, rows: Sequence[dict[str, Any]], config: ObserveConfig) -> dict[str, float]:
+    """Mean over each prompt's completions (COMPLETION rows) of log p(policy) - log p(initial), nats."""
+    from medray.train.forward import Forward, ForwardRow
+
+    by_prompt: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        if row["token_ids"]:
+            by_prompt[row["prompt_id"]].append(row)
+    asked = [ForwardRow(some[0]["prompt_token_ids"], [row["token_ids"] for row in some]) for some in by_prompt.values()]
+    place = config.placement
+    sums = []
+    for model in (policy, initial):
+        forward = Forward(
+            model, dtype=config.dtype, threads=place.threads, batch_tokens=place.batch_tokens,
+            device="cuda" if place.use_gpu else "cpu",
+        )  # fmt: skip
+        sums.append([np.mean([value for value, _ in found]) for found in forward.sequence_logprobs(asked)])
+    return {name: float(new - old) for name, new, old in zip(by_prompt, *sums, strict=True)}
+
+
+def _prompts(fresh: Artifact) -> dict[str, dict[str, Any]]:
+    return {row["id"]: row for row in read_table(fresh.data / "prompts.parquet", PER_PROMPT).to_pylist()}
+
+
+def _slope(samples: Sequence[dict[str, Any]], rng_seed: int) -> Estimate:
+    """Reward per token among the completions of a prompt: least squares within prompts, with a bootstrap over them."""
+    by_prompt: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for row in samples:
+        by_prompt[row["prompt_id"]].append((row["num_tokens"], row["reward"]))
+    products, squares = [], []
+    for values in by_prompt.values():
+        tokens_K, reward_K = (np.array(column, dtype=float) for column in zip(*values, strict=True))
+        products.append(((tokens_K - tokens_K.mean()) * (reward_K - reward_K.mean())).sum())
+        squares.append(np.square(tokens_K - tokens_K.mean()).sum())
+    if not np.sum(squares):
+        return Estimate(0.0, 0.0, 0.0, len(samples), len(by_prompt))
+    return statistics.ratio(np.array(products), np.array(squares), rng_seed=rng_seed)
+
+
+def _refusals(samples: Sequence[dict[str, Any]], rng_seed: int) -> Estimate:
+    refused_N = np.array([float(bool(_REFUSAL.match(row["completion"]))) for row in samples])
+    return statistics.mean(refused_N, np.array([row["prompt_id"] for row in samples]), rng_seed=rng_seed)
+
+
+def _said(observation: Mapping[str, Any]) -> str:
+    def shown(name: str) -> str:
+        found = observation["changes"][name]
+        return f"{name} {found['value']:+.3g} [{found['low']:.3g}, {found['high']:.3g}]"
+
+    raised = ", ".join(name for name in ALARMS if observation["alarms"][name])
+    equal = observation["reward_at_equal_length"]
+    return (
+        f"{raised} ({shown('reward_mean')}, at equal length {equal['value']:+.3g} [{equal['low']:.3g}, "
+        f"{equal['high']:.3g}]; {shown('correct_mean')}; {shown('tokens_mean')}; KL {observation['kl']['value']:.3g})"
+    )
+
+
+def _link(model: Path, target: Path) -> None:
+    """The files of a model directory under another one, without a copy where the file system can."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(model.iterdir()):
+        place = target / path.name
+        place.unlink(missing_ok=True)
+        os.link(path, place)
