@@ -111,14 +111,10 @@ def observed(report: Mapping[str, Any]) -> list[Finding]:
         equal, kl = seen["reward_at_equal_length"], seen["kl"]
         raised = " and ".join(alarm.replace("_", " ") for alarm, is_raised in seen["alarms"].items() if is_raised)
         ending = f"alarm: {raised}{'' if seen['accepted'] else '; the round was undone'}" if raised else "no alarm"
-        gain = (
-            "too few items"
-            if equal["low"] is None
-            else f"{equal['value']:+.3g} [{equal['low']:+.3g}, {equal['high']:+.3g}]"
-        )
+        interval = "too few items" if equal["low"] is None else f"[{equal['low']:+.3g}, {equal['high']:+.3g}]"
         text = (
-            f"{name_text(name)}, observed against the policy before it: reward at equal length {gain}, KL to the SFT model "
-            f"{kl['value']:.3g} nats a completion; {ending}."
+            f"{name_text(name)}, observed against the policy before it: reward at equal length {equal['value']:+.3g} "
+            f"{interval}, KL to the SFT model {kl['value']:.3g} nats a completion; {ending}."
         )
         found.append({"text": text, "verdict": "worse" if raised else "none", "model": name, "figure": "observe"})
     return found
