@@ -65,11 +65,9 @@ def prepare(directory: Path, data: Path, shape: str, num_pairs: int) -> None:
         pairs.append({"prompt_ids": chosen.ids[:cut], "chosen_ids": chosen.ids[cut:], "rejected_ids": other.ids[cut:]})
     pairs = pairs[:num_pairs]
     (directory / "pairs.json").write_text(json.dumps(pairs))
-    prompt, both = (
-        sum(len(p[k]) for p in pairs for k in keys) for keys in (("prompt_ids",), ("chosen_ids", "rejected_ids"))
-    )
-    print(f"{len(pairs)} pairs, {num_left} too long or empty: {prompt / len(pairs):.0f} tokens of prompt, "
-          f"{both / len(pairs) / 2:.0f} of completion on average", flush=True)  # fmt: skip
+    means = {name: sum(len(pair[name]) for pair in pairs) / len(pairs) for name in pairs[0]}
+    print(f"{len(pairs)} pairs, {num_left} too long or empty; tokens on average: "
+          f"{', '.join(f'{name} {mean:.0f}' for name, mean in means.items())}", flush=True)  # fmt: skip
 
 
 def run_medray(directory: Path, num_steps: int, dtype: str) -> list[tuple[float, float, float]]:
@@ -113,8 +111,9 @@ def run_medray(directory: Path, num_steps: int, dtype: str) -> list[tuple[float,
         clocks[:] = now
 
     train(
-        load_policy(directory / "model", dtype), store, objective=Preference(terms=PreferenceLoss(name="dpo", beta=BETA)),
-        optimization=optimization, placement=TrainPlacement(micro_batch=2, zero_stage=0 if dtype == "fp32" else 1),
+        load_policy(directory / "model", dtype), store, optimization=optimization,
+        objective=Preference(terms=PreferenceLoss(name="dpo", beta=BETA)),
+        placement=TrainPlacement(micro_batch=2, zero_stage=0 if dtype == "fp32" else 1),
         checkpoints=directory / "checkpoints", ranks=Ranks.alone(), on_step=on_step,
     )  # fmt: skip
     return found
@@ -133,10 +132,16 @@ def run_trl(directory: Path, num_steps: int, dtype: str, kind: str) -> list[tupl
     pairs = json.loads((directory / "pairs.json").read_text())
     pairs = [pairs[row] for row in json.loads((directory / "order.json").read_text())]
     found: list[list[float]] = []
+    losses: list[float] = []
     clocks = [time.perf_counter(), time.process_time()]
 
     class Ordered(DPOTrainer):
-        """In the order of the data set."""
+        """In the order of the data set; keeps the losses unrounded."""
+
+        def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+            loss = super().compute_loss(*args, **kwargs)
+            losses.append(float(loss.detach()))
+            return loss
 
         def _get_train_sampler(self, *args: Any) -> Any:
             return torch.utils.data.SequentialSampler(self.train_dataset)
@@ -150,12 +155,9 @@ def run_trl(directory: Path, num_steps: int, dtype: str, kind: str) -> list[tupl
 
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
             now = [time.perf_counter(), time.process_time()]
-            found.append([now[0] - clocks[0], now[1] - clocks[1], float("nan")])
+            found.append([now[0] - clocks[0], now[1] - clocks[1], sum(losses) / len(losses)])
             clocks[:] = now
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-            if "loss" in logs:
-                found[-1][2] = logs["loss"]
+            losses.clear()
 
     best = {
         "padding_free": True, "precompute_ref_log_probs": True, "gradient_checkpointing": False,
@@ -214,9 +216,8 @@ def main() -> None:
         for contestant in ("medray", "documented", "best"):
             found[contestant] = measured(directory, contestant, num_steps, arguments.dtype)
     losses = {name: [step[2] for step in steps] for name, steps in found.items()}
-    apart = max(
-        abs(a - b) for peer in ("documented", "best") for a, b in zip(losses["medray"], losses[peer], strict=True)
-    )
+    peers = ("documented", "best")
+    apart = max(abs(a - b) for peer in peers for a, b in zip(losses["medray"], losses[peer], strict=True))
     rates = {
         name: [BATCH * (num_steps - skipped) / sum(step[clock] for step in steps[skipped:]) for clock in (0, 1)]
         for name, steps in found.items()
@@ -225,7 +226,7 @@ def main() -> None:
     for name, (wall, cpu) in rates.items():
         print(f"{name:11}  {wall:7.3f}  {rates['medray'][0] / wall:10.3f}  {rates['medray'][1] / cpu:6.3f}   "
               f"{losses[name][0]:.5f} -> {losses[name][-1]:.5f}")  # fmt: skip
-    ratios = {f"ratio_{peer}": round(rates["medray"][0] / rates[peer][0], 3) for peer in ("documented", "best")}
+    ratios = {f"ratio_{peer}": round(rates["medray"][0] / rates[peer][0], 3) for peer in peers}
     print(json.dumps({**ratios, "max_loss_difference": float(f"{apart:.2g}")}))
 
 
