@@ -24,6 +24,7 @@ from pydantic import model_validator
 from medray.core.access import Access, combined_licences, strictest
 from medray.core.artifact import Artifact
 from medray.core.config import Config
+from medray.core.files import link
 from medray.core.schema import EXAMPLE, PROMPT, QUESTION, TableWriter, read_table, write_table
 from medray.core.workspace import Workspace
 from medray.corpus import vectors
@@ -32,7 +33,6 @@ from medray.corpus.steps import (
     StepPlacement,
     count_sources,
     keep_parts,
-    link,
     parts_of,
     pass_on,
     read_account,

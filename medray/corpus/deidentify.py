@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from medray.core.access import Access
 from medray.core.artifact import Artifact
 from medray.core.config import Config
+from medray.core.files import link
 from medray.core.identity import content_id
 from medray.core.schema import TableWriter
 from medray.core.workspace import Workspace
@@ -37,7 +38,6 @@ from medray.corpus.steps import (
     StepPlacement,
     count_sources,
     keep_parts,
-    link,
     parts_of,
     write_account,
 )

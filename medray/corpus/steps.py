@@ -6,8 +6,6 @@ Each of them leaves `documents/part-*.parquet` and `account.json`, which holds t
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -21,7 +19,7 @@ from pydantic import Field
 
 from medray.core.artifact import Artifact
 from medray.core.config import Placement
-from medray.core.files import written_whole
+from medray.core.files import link
 from medray.core.mirror import remove
 from medray.core.schema import DOCUMENT, PROVENANCE, TableWriter
 from medray.core.workspace import Workspace
@@ -62,17 +60,6 @@ def pass_on(source: Path, target: Path, keep: np.ndarray) -> None:
         for batch in parquet.iter_batches(BATCH_ROWS):
             writer.write(pa.Table.from_batches([batch]).filter(pa.array(keep[at : at + len(batch)])))
             at += len(batch)
-
-
-def link(source: Path, target: Path) -> None:
-    """Pass a part on whole: as a hard link, or as a copy where the file system has none."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(target) as partial:
-        partial.unlink(missing_ok=True)
-        try:
-            os.link(source, partial)
-        except OSError:  # another file system, or one without links
-            shutil.copyfile(source, partial)
 
 
 def count_sources(path: Path, keep: np.ndarray, reasons: np.ndarray) -> Counts:

@@ -8,7 +8,6 @@ of the recipe note it, undo the round, or stop the run.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from pydantic import Field
 
 from medray.core.artifact import Artifact
 from medray.core.config import Config, Placement, UserError
+from medray.core.files import link
 from medray.core.schema import COMPLETION, read_table
 from medray.core.workspace import Workspace
 from medray.evaluate.fresh import PER_PROMPT, SAMPLES
@@ -107,7 +107,8 @@ def run(config: ObserveConfig, inputs: dict[str, Artifact], workspace: Workspace
             "the reward model or the round, or set the rule to note"
         )
     accepted = inputs["policy" if observation["accepted"] else "previous"].data / "model"
-    _link(accepted, workspace.data / "model")
+    for path in sorted(accepted.iterdir()):
+        link(path, workspace.data / "model" / path.name)
     if any(alarms.values()):
         workspace.journal.event("alarm", what=_said(observation), accepted=observation["accepted"])
     counts = {f"alarm_{name}": int(is_raised) for name, is_raised in alarms.items()}
@@ -219,12 +220,3 @@ def _said(observation: Mapping[str, Any]) -> str:
         f"{raised} ({shown('reward_mean')}, at equal length {equal['value']:+.3g} [{equal['low']:.3g}, "
         f"{equal['high']:.3g}]; {shown('correct_mean')}; {shown('tokens_mean')}; KL {observation['kl']['value']:.3g})"
     )
-
-
-def _link(model: Path, target: Path) -> None:
-    """The files of a model directory under another one, without a copy where the file system can."""
-    target.mkdir(parents=True, exist_ok=True)
-    for path in sorted(model.iterdir()):
-        place = target / path.name
-        place.unlink(missing_ok=True)
-        os.link(path, place)
