@@ -105,10 +105,12 @@ def test_only_weights_may_differ_with_their_placement(tmp_path, equality):
     assert [d.label for d in divergences] == ([] if equality == "numeric" else ["weights"])
 
 
-def test_every_stage_that_trains_is_compared_numerically():
+def test_every_stage_that_hands_on_trained_weights_is_compared_numerically():
     stages = stages_of(load_recipe("tiny"))
     trained = {s.label for s in stages if isinstance(getattr(s.config, "placement", None), TrainPlacement)}
-    assert {s.label for s in stages if s.equality == "numeric"} == trained >= {"pretrain", "sft", "round_1.dpo"}
+    passed_on = {s.label for s in stages if s.label.endswith(".observe")}
+    assert {s.label for s in stages if s.equality == "numeric"} == trained | passed_on
+    assert trained >= {"pretrain", "sft", "round_1.dpo"}
 
 
 def test_remote_root_seals_resumes_and_opens(tmp_path, monkeypatch):
