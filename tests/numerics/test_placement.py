@@ -21,7 +21,9 @@ JOURNEYS = {"1": (1,), "2": (2,), "3": (3,), "2-1-2": (2, 1, 2), "1-3": (1, 3)}
 """Workers of each attempt; all but the last are killed."""
 # Largest difference of a loss; of a parameter it may be ten times that. fp32: floating-point order only. bf16: each
 # micro-batch's gradient is rounded to 8 bits before it is added.
-TOLERANCE = {("fp32", "adamw"): 1e-5, ("fp32", "rmsprop"): 2e-5, ("bf16", "adamw"): 5e-3, ("bf16", "rmsprop"): 5e-3}
+TOLERANCE = {("fp32", "adamw"): 1e-5, ("fp32", "rmsprop"): 2e-5, ("bf16", "adamw"): 5e-3, ("bf16", "rmsprop"): 1e-2}
+"""bf16: seen at most 1.6e-4 with AdamW and 7.0e-3 with RMSprop, whose first updates are ten learning rates in the
+gradient's sign, however small it is: supposed to part the weights where bf16 rounds a sign the other way."""
 
 
 class Cell(NamedTuple):
