@@ -12,24 +12,18 @@ from typing import Any, Literal
 from pydantic import Field
 
 from medray.core.artifact import Artifact
-from medray.core.config import Config, Placement, UserError
+from medray.core.config import Config, UserError
 from medray.core.journal import Journal
 from medray.core.schema import DOCUMENT, QUESTION, read_table, write_table
 from medray.core.workspace import Workspace
 from medray.evaluate import choice, perplexity
+from medray.train.config import ForwardPlacement
 
 NAME = "evaluate"
 VERSION = 2
 
 _CHUNK = 32
 """Documents or questions between two signs of progress; fixed, because batches decide floating-point order."""
-
-
-class EvaluatePlacement(Placement):
-    """Where a policy is measured."""
-
-    threads: int = Field(default=2, ge=1)
-    use_gpu: bool = False
 
 
 class EvaluateConfig(Config):
@@ -48,7 +42,7 @@ class EvaluateConfig(Config):
     dtype: Literal["bf16", "fp32"]
     rng_seed: int
     """Seed of the bootstrap and of the choice of documents and questions."""
-    placement: EvaluatePlacement = EvaluatePlacement()
+    placement: ForwardPlacement = ForwardPlacement()
 
 
 def run(config: EvaluateConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
@@ -108,8 +102,7 @@ def measure(
     from medray.train.forward import Forward
 
     tokenizer = load_tokenizer(model)
-    device = "cuda" if config.placement.use_gpu else "cpu"
-    forward = Forward(model, dtype=config.dtype, threads=config.placement.threads, device=device)
+    forward = Forward.placed(model, config.dtype, config.placement)
     total = len(documents) + len(questions)
     document_rows: list[dict[str, Any]] = []
     measured: list[list[tuple[float, int]]] = []

@@ -18,13 +18,14 @@ import numpy as np
 from pydantic import Field
 
 from medray.core.artifact import Artifact
-from medray.core.config import Config, Placement, UserError
+from medray.core.config import Config, UserError
 from medray.core.files import link
 from medray.core.schema import COMPLETION, read_table
 from medray.core.workspace import Workspace
 from medray.evaluate.fresh import PER_PROMPT, SAMPLES
 from medray.math import statistics
 from medray.math.statistics import Estimate
+from medray.train.config import ForwardPlacement
 
 NAME = "observe"
 VERSION = 1
@@ -55,14 +56,6 @@ class ObserveRules(Config):
     """Nats a completion."""
 
 
-class ObservePlacement(Placement):
-    """Where the forward passes run."""
-
-    threads: int = Field(default=2, ge=1)
-    batch_tokens: int = Field(default=1024, ge=1)
-    use_gpu: bool = False
-
-
 class ObserveConfig(Config):
     """How a round is observed."""
 
@@ -71,7 +64,7 @@ class ObserveConfig(Config):
     """Of the layers when log-probs are taken."""
     rng_seed: int
     """Seed of the bootstrap."""
-    placement: ObservePlacement = ObservePlacement()
+    placement: ForwardPlacement = ForwardPlacement()
 
 
 def run(config: ObserveConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
@@ -174,13 +167,9 @@ def log_ratios(policy: Path, initial: Path, rows: Sequence[dict[str, Any]], conf
         if row["token_ids"]:
             by_prompt[row["prompt_id"]].append(row)
     asked = [ForwardRow(some[0]["prompt_token_ids"], [row["token_ids"] for row in some]) for some in by_prompt.values()]
-    place = config.placement
     sums = []
     for model in (policy, initial):
-        forward = Forward(
-            model, dtype=config.dtype, threads=place.threads, batch_tokens=place.batch_tokens,
-            device="cuda" if place.use_gpu else "cpu",
-        )  # fmt: skip
+        forward = Forward.placed(model, config.dtype, config.placement)
         sums.append([np.mean([value for value, _ in found]) for found in forward.sequence_logprobs(asked)])
     return {name: float(new - old) for name, new, old in zip(by_prompt, *sums, strict=True)}
 

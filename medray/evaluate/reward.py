@@ -15,12 +15,13 @@ import pyarrow as pa
 from pydantic import Field
 
 from medray.core.artifact import Artifact
-from medray.core.config import Config, Placement, UserError
+from medray.core.config import Config, UserError
 from medray.core.journal import Journal
 from medray.core.schema import PAIR, read_table, write_table
 from medray.core.workspace import Workspace
 from medray.math import statistics
 from medray.text.answers import normalise_words
+from medray.train.config import ForwardPlacement
 
 NAME = "evaluate_reward"
 VERSION = 2
@@ -40,13 +41,6 @@ WON = pa.schema(
 """1.0 where the chosen completion was preferred, 0.0 where not, 0.5 at a tie; margin: chosen minus rejected reward."""
 
 
-class RewardEvaluationPlacement(Placement):
-    """Where the reward model is measured."""
-
-    threads: int = Field(default=2, ge=1)
-    use_gpu: bool = False
-
-
 class RewardEvaluationConfig(Config):
     """How the reward model is measured."""
 
@@ -55,7 +49,7 @@ class RewardEvaluationConfig(Config):
     """L2 penalty of the bag of words, per train pair."""
     rng_seed: int
     """Seed of the bootstrap."""
-    placement: RewardEvaluationPlacement = RewardEvaluationPlacement()
+    placement: ForwardPlacement = ForwardPlacement()
 
 
 def run(config: RewardEvaluationConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, Any]:
@@ -175,7 +169,7 @@ def measure(
             rewards[chosen] = found.reshape(-1, 2)
     del model
     journal.progress(len(rendered), 2 * len(rendered), "completions", "policy")
-    forward = Forward(policy, dtype=config.dtype, threads=config.placement.threads, device=device)
+    forward = Forward.placed(policy, config.dtype, config.placement)
     rows = [ForwardRow(first.prompt, [first.completion, second.completion]) for first, second in both]
     logprobs = forward.sequence_logprobs(rows)
     journal.progress(2 * len(rendered), 2 * len(rendered), "completions")

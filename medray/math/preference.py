@@ -57,8 +57,7 @@ def ipo(t: Terms) -> Tensor:
 
     Choices: ratios are means over tokens, as the authors' results were (TRL, dpo_trainer.py).
     """
-    lead_B = t.chosen_B / t.chosen_tokens_B - t.rejected_B / t.rejected_tokens_B
-    return (lead_B - 1 / (2 * t.beta)).square()
+    return (_lead_by_token(t) - 1 / (2 * t.beta)).square()
 
 
 def apo_zero(t: Terms) -> Tensor:
@@ -73,8 +72,7 @@ def apo_down(t: Terms) -> Tensor:
 
 def simpo(t: Terms) -> Tensor:
     """Meng et al. 2024, eq. 6: no reference, log-probabilities by token, and a margin."""
-    lead_B = t.chosen_B / t.chosen_tokens_B - t.rejected_B / t.rejected_tokens_B
-    return _smoothed(t.beta * lead_B - t.margin, t.label_smoothing)
+    return _smoothed(t.beta * _lead_by_token(t) - t.margin, t.label_smoothing)
 
 
 def kto_pair(t: Terms) -> Tensor:
@@ -91,6 +89,10 @@ def kto_pair(t: Terms) -> Tensor:
 LOSSES: dict[str, Callable[[Terms], Tensor]] = {
     loss.__name__: loss for loss in (dpo, robust, hinge, ipo, apo_zero, apo_down, simpo, kto_pair)
 }
+
+
+def _lead_by_token(t: Terms) -> Tensor:
+    return t.chosen_B / t.chosen_tokens_B - t.rejected_B / t.rejected_tokens_B
 
 
 def _smoothed(margin_B: Tensor, label_smoothing: float) -> Tensor:

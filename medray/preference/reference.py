@@ -13,24 +13,15 @@ import numpy as np
 from pydantic import Field
 
 from medray.core.artifact import Artifact
-from medray.core.config import Placement
 from medray.core.identity import stable_hash
 from medray.core.schema import PAIR, read_table
 from medray.core.workspace import Workspace
 from medray.tables.rendered import RenderConfig, render_rows, write_store
+from medray.train.config import ForwardPlacement
 
 NAME = "reference"
 VERSION = 1
 _PAIRS_PER_SHARD = 64
-
-
-class ReferencePlacement(Placement):
-    """Where the forward passes run."""
-
-    threads: int = Field(default=2, ge=1)
-    batch_tokens: int = Field(default=1024, ge=1)
-    """Tokens in one forward pass."""
-    use_gpu: bool = False
 
 
 class ReferenceConfig(RenderConfig):
@@ -40,7 +31,7 @@ class ReferenceConfig(RenderConfig):
     """Of the layers; logits are fp32."""
     max_tokens: int = Field(ge=8)
     """Of a prompt with its completion."""
-    placement: ReferencePlacement = ReferencePlacement()
+    placement: ForwardPlacement = ForwardPlacement()
 
 
 def run(config: ReferenceConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, Any]:
@@ -78,6 +69,8 @@ def add_reference(config: ReferenceConfig, model: Path, pairs_path: Path, worksp
 
 def _logprobs(config: ReferenceConfig, model: Path, pairs: list, workspace: Workspace) -> np.ndarray:
     """Log-probs (pairs, 2) of chosen and rejected; finished shards are read from scratch."""
+    from medray.train.forward import Forward
+
     starts = range(0, len(pairs), _PAIRS_PER_SHARD)
     directory, forward = workspace.scratch / "logprobs", None
     directory.mkdir(exist_ok=True)
@@ -87,21 +80,11 @@ def _logprobs(config: ReferenceConfig, model: Path, pairs: list, workspace: Work
         if workspace.is_done(mark):
             continue
         if forward is None:
-            forward = _load(config, model)
+            forward = Forward.placed(model, config.dtype, config.placement)
         np.save(directory / f"{mark}.npy", _shard_logprobs(forward, pairs[start : start + _PAIRS_PER_SHARD]))
         workspace.mark_done(mark)
     workspace.journal.progress(len(pairs), len(pairs), "pairs")
     return np.concatenate([np.zeros((0, 2)), *(np.load(directory / f"logprobs-{start:08d}.npy") for start in starts)])
-
-
-def _load(config: ReferenceConfig, model: Path) -> Any:
-    from medray.train.forward import Forward
-
-    device = "cuda" if config.placement.use_gpu else "cpu"
-    placement = config.placement
-    return Forward(
-        model, dtype=config.dtype, threads=placement.threads, batch_tokens=placement.batch_tokens, device=device
-    )
 
 
 def _shard_logprobs(forward: Any, pairs: list) -> np.ndarray:

@@ -33,6 +33,15 @@ class LossSpike(Config):
         return self
 
 
+class ForwardPlacement(Placement):
+    """Where the passes of a frozen model run (medray/train/forward.py)."""
+
+    threads: int = Field(default=2, ge=1)
+    batch_tokens: int = Field(default=1024, ge=1)
+    """Tokens in one forward pass."""
+    use_gpu: bool = False
+
+
 class PreferenceLoss(Config):
     """What a pair costs: the formulas are in math/preference.py."""
 

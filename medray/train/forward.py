@@ -19,6 +19,7 @@ from torch import Tensor
 from medray.core.config import UserError
 from medray.model.load import load_policy
 from medray.model.tree import TokenTree, common_length, padded
+from medray.train.config import ForwardPlacement
 
 _LOGIT_ROWS = 256  # 256 x 49,152 fp32 logits are 50 MB
 
@@ -58,6 +59,14 @@ class Forward:
         if head.bias is not None or getattr(self.model.config, "final_logit_softcapping", None):
             raise UserError(f"{model_dir}: its logits are capped or biased, which is left out here: use another")
         self._head_VD = head.weight.detach().float()
+
+    @classmethod
+    def placed(cls, model_dir: str | Path, dtype: str, placement: ForwardPlacement) -> Forward:
+        """The policy where its placement says."""
+        device = "cuda" if placement.use_gpu else "cpu"
+        return cls(
+            model_dir, dtype=dtype, threads=placement.threads, batch_tokens=placement.batch_tokens, device=device
+        )
 
     @torch.inference_mode()
     def sequence_logprobs(self, rows: Sequence[ForwardRow]) -> list[list[tuple[float, int]]]:
