@@ -25,7 +25,7 @@ from medray.tables.blocks import BlockWriter
 from medray.train.config import Optimization, TrainPlacement
 from medray.train.ledger import Group, surviving
 from medray.train.objective import CausalLM
-from medray.train.worker import ledger_of
+from medray.train.record import ledger_of
 
 OPTIMIZATION = Optimization(
     learning_rate=1e-3, schedule="cosine", warmup_fraction=0.1, min_learning_rate_fraction=0.1, optimizer="adamw",

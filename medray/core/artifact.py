@@ -89,10 +89,6 @@ class Artifact:
         """Local directory with the sealed content."""
         return self.directory / "data"
 
-    def remote(self, name: str) -> str:
-        """URL of a part of the content on an object store; "" for a local artifact."""
-        return f"{self.url}/data/{name}" if self.url else ""
-
     @property
     def access(self) -> Access:
         """Strictest access class of everything it derives from."""

@@ -100,14 +100,14 @@ class Mirror:
                     _get(self._fs, f"{self._base}/{name}", target)
                 same[name] = _stamp(target)
 
-    def push(self, leave: Sequence[str] = ()) -> None:
-        """Send every file that is new or has changed here; hidden ones and those of the names stay."""
+    def push(self, only: Sequence[str] = ("*",), leave: Sequence[str] = ()) -> None:
+        """Send every file that is new or has changed here, by patterns of names; hidden ones and `leave` stay."""
         with self._ledger() as same:
             for file in sorted(self._directory.rglob("*")):
                 name = file.relative_to(self._directory).as_posix()
-                if file.name.startswith(".") or name in leave or not (stamp := _stamp(file)):
+                if file.name.startswith(".") or name in leave or not any(fnmatch(name, wanted) for wanted in only):
                     continue
-                if same.get(name) != stamp:
+                if (stamp := _stamp(file)) and same.get(name) != stamp:
                     self._fs.put_file(str(file), f"{self._base}/{name}")
                     same[name] = stamp
 

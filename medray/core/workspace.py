@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,10 +118,10 @@ class Root:
         if not self.is_local:
             self.mirror(kind, id).pull(leave=leave)
 
-    def upload(self, kind: str, id: str) -> None:
-        """Send a stage's local files that are new or have changed to the remote root."""
+    def upload(self, kind: str, id: str, only: Sequence[str] = ("*",)) -> None:
+        """Send a stage's local files that are new or have changed to the remote root, by patterns of names."""
         if not self.is_local:
-            self.mirror(kind, id).push(leave=(MANIFEST, "lease.json"))
+            self.mirror(kind, id).push(only, leave=(MANIFEST, "lease.json"))
 
     def mirror(self, kind: str, id: str) -> Mirror:
         """A remote stage's directory and its local copy."""
@@ -189,18 +189,14 @@ class Workspace:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    def remote(self, name: str) -> str:
-        """URL of what this stage has published under a name on an object store; "" on a local root."""
-        return "" if self.root.is_local else f"{self.root.url.rstrip('/')}/{self.kind}/{self.id}/{name}"
-
     def fetch(self, *names: str) -> None:
         """Have here what other machines have written of a remote stage, by patterns of names; own changes stay."""
         if not self.root.is_local:
             self.root.mirror(self.kind, self.id).pull(names, keep_changes=True)
 
-    def publish(self) -> None:
-        """Have the other machines see what was written here."""
-        self.root.upload(self.kind, self.id)
+    def publish(self, *names: str) -> None:
+        """Have the other machines see what was written here, all of it or by patterns of names."""
+        self.root.upload(self.kind, self.id, names or ("*",))
 
     def is_done(self, mark: str) -> bool:
         """Whether `mark_done(mark)` was called in this or an earlier attempt."""

@@ -34,7 +34,6 @@ def run(config: DPOConfig, inputs: dict[str, Artifact], workspace: Workspace) ->
         objective=Preference(terms=config.loss),
         model=inputs["model"].data / "model",
         store=inputs["reference"].data / "store",
-        store_url=inputs["reference"].remote("store"),
         optimization=config.optimization,
         placement=config.placement,
         workspace=workspace,

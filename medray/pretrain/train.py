@@ -30,7 +30,6 @@ def run(config: PretrainConfig, inputs: dict[str, Artifact], workspace: Workspac
         objective=CausalLM(),
         model=inputs["model"].data / "model",
         store=inputs["corpus"].data / "store",
-        store_url=inputs["corpus"].remote("store"),
         optimization=config.optimization,
         placement=config.placement,
         workspace=workspace,

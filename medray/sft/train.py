@@ -60,7 +60,6 @@ def run(config: SFTConfig, inputs: dict[str, Artifact], workspace: Workspace) ->
         objective=CausalLM(adapter=config.adapter),
         model=model,
         store=workspace.scratch / "store",
-        store_url=workspace.remote("scratch/store"),
         optimization=config.optimization,
         placement=config.placement,
         workspace=workspace,

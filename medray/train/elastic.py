@@ -22,6 +22,7 @@ from ray.train.v2._internal.execution.failure_handling.default import DefaultFai
 from ray.train.v2._internal.execution.scaling_policy import ElasticScalingPolicy, NoopDecision
 from ray.train.v2.api.exceptions import WorkerGroupError
 
+from medray.core.config import UserError
 from medray.core.journal import Journal
 from medray.train import pulse
 from medray.train.pulse import Pulse
@@ -58,12 +59,14 @@ class ElasticTrainer(TorchTrainer):
 
 
 class Failures(DefaultFailurePolicy):
-    """Ray Train's own, but a group that stopped because it was asked to did not fail."""
+    """Ray Train's own, but a user's mistake is not tried again, and who stopped because of being asked did not fail."""
 
     def make_decision(self, training_failed_error: Any) -> FailureDecision:
         """Retry or raise."""
         if isinstance(training_failed_error, WorkerGroupError):
             causes = training_failed_error.worker_failures.values()
+            if any(isinstance(cause, UserError) for cause in causes):
+                return FailureDecision.RAISE
             if all(isinstance(cause, Interrupted) for cause in causes):
                 return FailureDecision.RETRY
         return super().make_decision(training_failed_error)

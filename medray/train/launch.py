@@ -6,22 +6,25 @@ from the newest whole checkpoint there.   (Only ray.train, with worker.py.)
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from medray.core.config import UserError
+from medray.core.mirror import url_of
 from medray.core.workspace import Workspace
 from medray.tables.blocks import BlockStore
+from medray.tables.shards import packed
 from medray.train.checks import check_run
 from medray.train.config import Optimization, TrainPlacement
 from medray.train.ledger import Ledger, costs, first_fault
 from medray.train.objective import Objective
-from medray.train.worker import MISTAKE, Job, leaving_mistakes, ledger_of, work
+from medray.train.record import Record, ledger_of
+from medray.train.worker import Job, open_store, work
 
 _COLLECTIVE_TIMEOUT_S = 1800
 """One slow worker must not look like a dead one; a killed one is seen by Ray at once."""
@@ -45,88 +48,84 @@ def fit(
     optimization: Optimization,
     placement: TrainPlacement,
     workspace: Workspace,
-    store_url: str = "",
 ) -> dict[str, Any]:
     """Train `model` (a model directory) on a token store; the result is workspace.data/"model".
 
-    store_url: where the shards of the store lie, if not all in its directory: each node fetches them as it needs them.
-    Returns counters: optimizer_steps, rows, tokens of the store, the last step's metrics and what restarts cost
-    (num_restarts, num_resizes, restart_lost_s, goodput: clock readings, unlike the rest). Raises
-    UserError for a store of the wrong kind or of another tokenizer than the model's. A UserError of a worker is raised
-    here as itself; any other failure, after placement.max_failures retries, as RuntimeError.
+    Of a store on an object store each node fetches the shards that it needs. Returns counters: optimizer_steps, rows,
+    tokens of the store, the last step's metrics and what restarts cost (num_restarts, num_resizes, restart_lost_s,
+    goodput: clock readings, unlike the rest). Raises UserError for a store of the wrong kind or of another tokenizer
+    than the model's. A UserError of a worker is raised here as itself; any other failure, after
+    placement.max_failures retries, as RuntimeError.
     """
-    place = (store, store_url, placement.store_cache_bytes)
-    facts = _checked_store(objective, model, place, workspace.label)
-    check_run(objective, optimization, placement, BlockStore(*place), workspace.checkpoints, workspace.label)
-    run_directory = workspace.local / "ray_train"
-    shutil.rmtree(run_directory, ignore_errors=True)
-    run_directory.mkdir(parents=True)
+    place = url_of(store) or str(store)
+    opened = open_store(place, placement.store_cache_bytes)
+    _check_store(objective, model, opened, workspace.label)
+    check_run(objective, optimization, placement, opened, workspace.checkpoints, workspace.label)
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    from medray.train.elastic import ElasticTrainer  # the variables above are read when it is imported
+
     ledger = ledger_of(workspace)
     ledger.open_session()
-    job = Job(objective, model, place, optimization, placement, workspace, run_directory)
-    metrics = _returned(_trainer(job), run_directory, workspace.label)
-    shutil.rmtree(run_directory, ignore_errors=True)
+    job = Job(objective, model, place, optimization, placement, workspace)
+    trainer = partial(ElasticTrainer, journal=workspace.journal, step_timeout_s=placement.step_timeout_s)
+    metrics = _run(
+        trainer, work, job, workspace, placement.num_workers, placement.use_gpu,
+        max_failures=placement.max_failures, log_every_steps=placement.log_every_steps,
+    )  # fmt: skip
+    facts = opened.facts
     store_facts = {"store_tokens": facts["num_tokens"], "store_loss_tokens": facts["num_loss_tokens"]}
     return {**metrics, **store_facts, **_audited(ledger, facts["num_rows"], metrics["rows"])}
 
 
-def _trainer(job: Job) -> Any:
-    from ray.train import FailureConfig
+def run_fixed(
+    work: Callable[[dict[str, Any]], Any], job: Any, workspace: Workspace, num_workers: int, *, use_gpu: bool
+) -> Any:
+    """What `work` returns on rank 0 of a fixed number of workers with a process group; tried once.
 
-    from medray.train.elastic import ElasticTrainer
+    `work` gets what `worker.received` takes apart. A UserError of a worker is raised here as itself.
+    """
+    from ray.train.torch import TorchTrainer
 
-    placement = job.placement
-    return ElasticTrainer(
-        work,
-        journal=job.workspace.journal,
-        step_timeout_s=placement.step_timeout_s,
-        train_loop_config={"job": job},
-        **_surroundings(
-            placement.num_workers,
-            placement.use_gpu,
-            job.run_directory,
-            failure_config=FailureConfig(max_failures=placement.max_failures),
-        ),
-    )
+    return _run(TorchTrainer, work, job, workspace, num_workers, use_gpu)
 
 
-def _surroundings(
-    num_workers: int | tuple[int, int], use_gpu: bool, directory: Path, **run: Any
-) -> dict[str, Any]:  # fmt: skip
-    """What every trainer of Ray Train is told about its workers."""
-    from ray.train import RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig
-
-    environment = {"env_vars": {} if use_gpu else _WORKER_ENVIRONMENT}
-    each = {"CPU": 1, "GPU": 1} if use_gpu else {"CPU": 1}
-    return {
-        "torch_config": TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=_COLLECTIVE_TIMEOUT_S),
-        "scaling_config": ScalingConfig(num_workers=num_workers, use_gpu=use_gpu, resources_per_worker=each),
-        "run_config": RunConfig(name="run", storage_path=str(directory), worker_runtime_env=environment, **run),
-    }
-
-
-def _returned(trainer: Any, run_directory: Path, label: str) -> Any:
+def _run(
+    trainer: Callable[..., Any], work: Callable[[dict[str, Any]], Any], job: Any, workspace: Workspace,
+    num_workers: int | tuple[int, int], use_gpu: bool, *, max_failures: int = 0, log_every_steps: int = 1,
+) -> Any:  # fmt: skip
     """What rank 0 returned. A UserError of a worker is raised as itself, any other failure as RuntimeError."""
-    from ray.train import TrainingFailedError
+    import ray
+    from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
+    from ray.train.torch import TorchConfig
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     logging.getLogger("ray.train").setLevel(logging.WARNING)
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    record = ray.remote(num_cpus=0, scheduling_strategy=here)(Record).remote(workspace, log_every_steps)
+    directory = workspace.local / "ray_train"
+    shutil.rmtree(directory, ignore_errors=True)
+    environment = {"env_vars": {} if use_gpu else _WORKER_ENVIRONMENT}
+    each = {"CPU": 1, "GPU": 1} if use_gpu else {"CPU": 1}
     try:
-        result = trainer.fit()
+        return trainer(
+            work,
+            train_loop_config={"job": packed(job), "record": record},
+            torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=_COLLECTIVE_TIMEOUT_S),
+            scaling_config=ScalingConfig(num_workers=num_workers, use_gpu=use_gpu, resources_per_worker=each),
+            run_config=RunConfig(
+                name="run", storage_path=str(directory), worker_runtime_env=environment,
+                failure_config=FailureConfig(max_failures=max_failures),
+            ),
+        ).fit().return_value  # fmt: skip
     except TrainingFailedError as error:
-        raise RuntimeError(_first_failure(label, error)) from error
-    _raise_mistake(run_directory)
-    return result.return_value
-
-
-def _raise_mistake(run_directory: Path) -> None:
-    path = run_directory / MISTAKE
-    if path.exists():
-        message = json.loads(path.read_text())
-        shutil.rmtree(run_directory, ignore_errors=True)
-        raise UserError(message)
+        mistakes = [cause for cause in _failures(error).values() if isinstance(cause, UserError)]
+        if mistakes:
+            raise mistakes[0] from None
+        raise RuntimeError(_first_failure(workspace.label, error)) from error
+    finally:
+        ray.kill(record)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _audited(ledger: Ledger, num_rows: int, num_positions: int) -> dict[str, int | float]:
@@ -141,41 +140,25 @@ def _audited(ledger: Ledger, num_rows: int, num_positions: int) -> dict[str, int
     return costs(groups)
 
 
-def _checked_store(objective: Objective, model: Path, store: tuple[Path, str, int], label: str) -> dict[str, Any]:
-    """The store's facts, after every check that does not need a worker."""
+def _check_store(objective: Objective, model: Path, store: BlockStore, label: str) -> None:
+    """Every check that does not need a worker."""
     from medray.model.tokenizer import tokenizer_digest
 
-    opened = BlockStore(*store)
-    objective.check_store(opened)
-    own, found = tokenizer_digest(model), opened.facts["tokenizer"]
+    objective.check_store(store)
+    own, found = tokenizer_digest(model), store.facts["tokenizer"]
     if own != found:
         raise UserError(
             f"{label}: the token store was made with tokenizer {found[:8]}, expected the model's own, {own[:8]}: "
             "make the store with the model that is trained"
         )
-    return opened.facts
 
 
-def run_fixed(
-    work: Callable[[dict[str, Any]], Any], job: Any, directory: Path, label: str, num_workers: int, *, use_gpu: bool
-) -> Any:
-    """What `work({"job": job})` returns on rank 0 of a fixed number of workers with a process group; tried once.
-
-    directory: shared by driver and workers. A UserError of a worker is raised here as itself.
-    """
-    from ray.train.torch import TorchTrainer
-
-    def guarded(config: dict[str, Any]) -> Any:
-        return leaving_mistakes(work, config, directory)
-
-    surroundings = _surroundings(num_workers, use_gpu, directory)
-    return _returned(TorchTrainer(guarded, train_loop_config={"job": job}, **surroundings), directory, label)
+def _failures(error: Exception) -> dict[int, Exception]:
+    return getattr(error, "worker_failures", {})
 
 
 def _first_failure(label: str, error: Exception) -> str:
     """The worker's own last line, out of Ray Train's wrapping."""
-    failures = getattr(error, "worker_failures", {})
-    rank, cause = min(failures.items(), default=(None, error))
-    inner = getattr(cause, "_base_exc", cause)
+    rank, cause = min(_failures(error).items(), default=(None, error), key=lambda item: item[0])
     where = f"worker {rank}" if rank is not None else "the controller"
-    return f"{label}: training failed on {where}: {type(inner).__name__}: {inner}"
+    return f"{label}: training failed on {where}: {type(cause).__name__}: {cause}"

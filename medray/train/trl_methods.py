@@ -24,6 +24,7 @@ from medray.core.schema import EXAMPLE, PAIR, read_table
 from medray.core.workspace import Workspace
 from medray.model.adapter import Adapter
 from medray.tables.rendered import RenderConfig, choose_rows, render_rows
+from medray.train.record import Tell
 
 NAME = "trl"
 VERSION = 1
@@ -98,7 +99,9 @@ def run(config: TRLConfig, inputs: dict[str, Artifact], workspace: Workspace) ->
     directory.mkdir()
     job = TRLJob(config, model, dataset, directory, workspace)
     placement = config.placement
-    metrics = run_fixed(work, job, directory, workspace.label, config.num_workers, use_gpu=placement.use_gpu)
+    workspace.publish("scratch/dataset/*")
+    metrics = run_fixed(work, job, workspace, config.num_workers, use_gpu=placement.use_gpu)
+    workspace.fetch("scratch/trl/*")
     run_remote(export, job)
     return {**counts, **metrics}
 
@@ -179,14 +182,15 @@ def _entries(trainer: str, row: dict[str, Any], sequences: list[Any]) -> list[di
 
 
 def work(config: dict[str, Any]) -> dict[str, Any] | None:
-    """One worker of a TRLJob (config["job"]): trains, writes the model into job.directory; rank 0's last metrics."""
+    """One worker of a TRLJob: trains, writes the model into job.directory; rank 0's last metrics."""
     import torch
     from datasets import load_from_disk
 
     from medray.model.load import load_tokenizer
     from medray.train import zero
+    from medray.train.worker import received
 
-    job: TRLJob = config["job"]
+    job, tell = received(config)
     torch.set_num_threads(job.config.placement.threads_per_worker)
     if job.config.placement.zero_stage and not job.config.placement.use_gpu:
         zero.leave_out_compiled_operators()
@@ -205,9 +209,10 @@ def work(config: dict[str, Any]) -> dict[str, Any] | None:
     for callback in list(trainer.callback_handler.callbacks):
         if type(callback).__name__ == "PrinterCallback":  # every log on stdout; the journal has it
             trainer.remove_callback(callback)
-    trainer.add_callback(_logging(job.workspace))
+    trainer.add_callback(_logging(tell))
     trainer.train()
     trainer.save_model(str(job.directory / "trained"))
+    job.workspace.publish("scratch/trl/trained/*")
     last = [entry for entry in trainer.state.log_history if "loss" in entry][-1:]
     metrics = {name: value for entry in last for name, value in entry.items() if isinstance(value, float | int)}
     return {**metrics, "optimizer_steps": trainer.state.global_step}
@@ -253,16 +258,16 @@ def _adapter(config: TRLConfig) -> dict[str, Any]:
     return {"peft_config": peft_config(config.adapter)} if config.adapter else {}
 
 
-def _logging(workspace: Workspace) -> Any:
+def _logging(tell: Tell) -> Any:
     from trl.trainer.callbacks import TrainerCallback
 
     class Logging(TrainerCallback):
-        """Rank 0's log as the stage's journal."""
+        """Rank 0's log to the stage's record."""
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
             if state.is_world_process_zero and "loss" in (logs or {}):
-                workspace.journal.log(state.global_step, **{k: float(v) for k, v in logs.items()})
-                workspace.journal.progress(state.global_step, state.max_steps, "steps", f"loss {logs['loss']:.4f}")
+                metrics = {name: float(value) for name, value in logs.items()}
+                tell("log", state.global_step, state.max_steps, f"loss {logs['loss']:.4f}", metrics)
 
     return Logging()
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import pickle
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from medray.core.config import UserError
+from medray.core.mirror import mirrored
 from medray.core.workspace import Workspace
+from medray.tables.blocks import BlockStore
 from medray.train import pulse
 from medray.train.config import Optimization, TrainPlacement
-from medray.train.ledger import Ledger, costs
 from medray.train.objective import Objective
-
-MISTAKE = "user_error.json"
+from medray.train.record import Tell
 
 
 @dataclass(frozen=True)
@@ -25,38 +24,34 @@ class Job:
 
     objective: Objective
     model: Path
-    store: tuple[Path, str, int]
-    """directory, url and cache of a BlockStore"""
+    store: str
+    """directory or URL of a token store"""
     optimization: Optimization
     placement: TrainPlacement
     workspace: Workspace
-    run_directory: Path
-    """shared by driver and workers; removed after the run"""
+
+
+def received(config: dict[str, Any]) -> tuple[Any, Tell]:
+    """The job that a worker was sent, with copies of its own of what lies on an object store, and its record."""
+    import ray
+
+    def tell(method: str, *arguments: Any) -> None:
+        ray.get(getattr(config["record"], method).remote(*arguments))
+
+    return pickle.loads(config["job"]), tell
+
+
+def open_store(place: str, cache_bytes: int) -> BlockStore:
+    """A token store in a directory, or the copy that this machine has of one at a URL."""
+    return BlockStore(mirrored(place), place, cache_bytes) if "://" in place else BlockStore(Path(place))
 
 
 def work(config: dict[str, Any]) -> dict[str, Any] | None:
-    """One worker of a Job (config["job"]): the final metrics on rank 0."""
-    job: Job = config["job"]
-    return leaving_mistakes(_work, job, job.run_directory)
-
-
-def leaving_mistakes(work: Callable[[Any], Any], given: Any, run_directory: Path) -> Any:
-    """What `work(given)` returns; a UserError is left in a file for the driver, and None returned.
-
-    Ray Train retries whatever a worker raises, and a UserError would only happen again. Every rank raises it (or rank 0
-    after training), so nobody is left waiting.
-    """
-    try:
-        return work(given)
-    except UserError as error:
-        (run_directory / MISTAKE).write_text(json.dumps(str(error)))
-        return None
-
-
-def _work(job: Job) -> dict[str, Any] | None:
+    """One worker of a Job: the final metrics on rank 0."""
     import ray.train
     import torch
 
+    job, tell = received(config)
     torch.set_num_threads(job.placement.threads_per_worker)
 
     from medray.model.attention import kernel
@@ -69,7 +64,7 @@ def _work(job: Job) -> dict[str, Any] | None:
     ranks = Ranks(context.get_world_rank(), context.get_world_size(), device)
     model, store = _loaded(job, ranks)
     pulse.watch(model)
-    recorder = _Recorder(job, store, ranks.world_size)
+    recorder = _Recorder(job, store, ranks.world_size, tell)
     state = train(
         model,
         store,
@@ -97,14 +92,12 @@ def _work(job: Job) -> dict[str, Any] | None:
 
 
 class _Recorder:
-    """Writes what rank 0 hears of each step: journal, progress, ledger."""
+    """Tells the record what rank 0 hears of each step."""
 
-    def __init__(self, job: Job, store: Any, world_size: int) -> None:
-        self._job, self._store, self._world_size = job, store, world_size
-        self._journal, self._ledger = job.workspace.journal, ledger_of(job.workspace)
+    def __init__(self, job: Job, store: Any, world_size: int, tell: Tell) -> None:
+        self._job, self._store, self._world_size, self._tell = job, store, world_size, tell
         self._rows: list[int] = []
         self._last: tuple[int, float] | None = None
-        self._restarts: dict[str, int | float] = {}
 
     def rows(self, done: int, rows: list[int]) -> None:
         """The loop's on_rows, called before `step`."""
@@ -112,27 +105,18 @@ class _Recorder:
 
     def step(self, done: int, num_steps: int, metrics: dict[str, float]) -> None:
         """The loop's on_step."""
-        is_first, self._last = self._last is None, (done, metrics["loss"])
-        if is_first:  # steps after the checkpoint were logged by an earlier group
-            self._journal.rewind(done)
-            self._ledger.open_group(done - 1, self._world_size, self._left_out(done - 1))
+        if self._last is None:
+            self._tell("open_group", done - 1, self._world_size, self._left_out(done - 1))
+        self._last = done, metrics["loss"]
         step_s = sum(map(self._store.num_tokens, self._rows)) / metrics["tokens_per_s"]
-        self._ledger.record(done, self._rows, step_s)
-        if is_first:
-            found = costs(self._ledger.groups())
-            self._restarts = {name: found[name] for name in ("num_restarts", "restart_lost_s")}
-        if done % self._job.placement.log_every_steps == 0 or done == num_steps:
-            self._journal.log(done, **metrics, **self._restarts)
-        note = f"loss {metrics['loss']:.4f}, {metrics['tokens_per_s']:.0f} tokens/s, {self._world_size} workers"
-        if self._restarts["num_restarts"]:
-            note += ", {num_restarts} restarts took {restart_lost_s:.0f} s".format(**self._restarts)
-        self._journal.progress(done, num_steps, "steps", note)
+        self._tell("step", done, num_steps, self._rows, step_s, metrics)
 
     def note_spike(self, state: Any) -> None:
         """Say it if the loop went back; `state` is what it goes on from."""
         if self._last and state.optimizer_step < self._last[0]:
             (step, loss), (after_step, num_rows) = self._last, state.skipped[-1]
-            self._journal.event("loss_spike", step=step, loss=loss, back_to=after_step, rows_left_out=num_rows)
+            facts = {"step": step, "loss": loss, "back_to": after_step, "rows_left_out": num_rows}
+            self._tell("event", "loss_spike", facts)
 
     def _left_out(self, after_step: int) -> list[int]:
         """Rows that a loss spike leaves out right after a step, as its checkpoint says."""
@@ -147,18 +131,12 @@ class _Recorder:
         return rows_at(range(begin, begin + count), self._store, self._job.optimization)
 
 
-def ledger_of(workspace: Workspace) -> Ledger:
-    """The ledger of a training stage, beside its journal."""
-    return Ledger(workspace.journal.directory / "ledger.jsonl")
-
-
 def _loaded(job: Job, ranks: Any) -> tuple[Any, Any]:
     """The model and the token store. A UserError of any rank, whose disk may lack one of them, is raised on all."""
-    from medray.tables.blocks import BlockStore
-
     mistake, model, store = "", None, None
     try:
-        model, store = job.objective.load(job.model, job.optimization.dtype), BlockStore(*job.store)
+        model = job.objective.load(job.model, job.optimization.dtype)
+        store = open_store(job.store, job.placement.store_cache_bytes)
     except UserError as error:
         mistake = str(error)
     if mistakes := [text for text in ranks.gathered(mistake) if text]:
@@ -185,3 +163,4 @@ def _export(job: Job) -> None:
         "optimization": job.optimization.model_dump(mode="json"),
     }
     save_model(model, load_tokenizer(job.model), target, card)
+    job.workspace.publish("data/*")

@@ -15,7 +15,8 @@ from medray.train.batches import rows_at, step_rows
 from medray.train.config import LossSpike
 from medray.train.ledger import first_fault
 from medray.train.objective import CausalLM
-from medray.train.worker import _Recorder, ledger_of
+from medray.train.record import Record, ledger_of
+from medray.train.worker import _Recorder
 from tests.numerics.tiny_training import OPTIMIZATION, PLACEMENT, parameters, tiny_model, tiny_store
 
 RULE = LossSpike(window=8, num_sigmas=6.0, rewind_steps=5, skip_steps=10)
@@ -71,9 +72,9 @@ def test_the_ledger_says_what_was_left_out(tmp_path):
     order = rows_at(range(120), store, SPIKED)
     workspace = Workspace(Root(str(tmp_path / "root")), "train", "one", "spiky")
     job = SimpleNamespace(workspace=workspace, optimization=SPIKED, placement=PLACEMENT)
-    state = SimpleNamespace(is_finished=False)
+    state, record = SimpleNamespace(is_finished=False), Record(workspace)
     while not state.is_finished:
-        recorder = _Recorder(job, store, 1)
+        recorder = _Recorder(job, store, 1, lambda method, *told: getattr(record, method)(*told))
         state = train(
             tiny_model(), store, objective=Spiky(bad_row=order[17 * 4]), optimization=SPIKED, placement=PLACEMENT,
             checkpoints=workspace.checkpoints, ranks=Ranks.alone(), on_rows=recorder.rows, on_step=recorder.step,

@@ -144,7 +144,7 @@ def test_shards_of_a_remote_store_are_fetched_when_needed_and_the_last_used_ones
     artifact = sealed_store(s3_root, tmp_path, monkeypatch)
     assert here(artifact) == [] and (artifact.data / "card.json").exists()
     size = json.loads((artifact.data / "store" / "store.json").read_text())["shards"][0]["num_bytes"]
-    store = BlockStore(artifact.data / "store", artifact.remote("store"), 3 * size)
+    store = BlockStore(artifact.data / "store", url_of(artifact.data / "store"), 3 * size)
     assert len(store) == 22 and here(artifact) == []
     first = store[0].input_ids
     assert first.tolist() == [0] * 8 and here(artifact) == ["part-00000.arrow"]
@@ -159,17 +159,17 @@ def test_shards_of_a_remote_store_are_fetched_when_needed_and_the_last_used_ones
 
 def test_a_machine_with_nothing_at_all_opens_a_remote_store(s3_root, tmp_path, monkeypatch):
     artifact = sealed_store(s3_root, tmp_path, monkeypatch)
-    store = BlockStore(tmp_path / "a worker's node", artifact.remote("store"), 1)
+    store = BlockStore(tmp_path / "a worker's node", url_of(artifact.data / "store"), 1)
     assert store[21].input_ids.tolist() == [21] * 8 and store[3].input_ids.tolist() == [3] * 8
     assert [path.name for path in (tmp_path / "a worker's node").glob("part-*")] == ["part-00000.arrow"]
 
 
 def test_a_shard_whose_content_disagrees_is_named_and_not_kept(s3_root, tmp_path, monkeypatch):
     artifact = sealed_store(s3_root, tmp_path, monkeypatch)
-    fs, path = fsspec.core.url_to_fs(artifact.remote("store/part-00001.arrow"))
+    fs, path = fsspec.core.url_to_fs(url_of(artifact.data / "store/part-00001.arrow"))
     whole = fs.cat_file(path)
     fs.pipe_file(path, whole[:-1] + bytes([whole[-1] ^ 1]))
-    store = BlockStore(artifact.data / "store", artifact.remote("store"), 1 << 30)
+    store = BlockStore(artifact.data / "store", url_of(artifact.data / "store"), 1 << 30)
     with pytest.raises(UserError, match=r"s3://.*part-00001.arrow: its content has sha256 \w{16}, expected \w{16} by"):
         store[5]
     assert here(artifact) == [] and artifact.verify() == ["store/part-00001.arrow"]
@@ -190,7 +190,7 @@ def read_all(place, seed, results):
 def test_several_workers_share_one_small_cache(s3_root, tmp_path, monkeypatch):
     artifact = sealed_store(s3_root, tmp_path, monkeypatch)
     size = json.loads((artifact.data / "store" / "store.json").read_text())["shards"][0]["num_bytes"]
-    place = (artifact.data / "store", artifact.remote("store"), 2 * size)
+    place = (artifact.data / "store", url_of(artifact.data / "store"), 2 * size)
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
     workers = [context.Process(target=read_all, args=(place, seed, results)) for seed in range(3)]
@@ -215,7 +215,7 @@ def test_the_next_shard_is_fetched_while_this_one_is_read(s3_root, tmp_path, mon
         fetch(cache, name, sha256)
 
     monkeypatch.setattr(ShardCache, "_fetch", slow)
-    store = BlockStore(artifact.data / "store", artifact.remote("store"), 1 << 30)
+    store = BlockStore(artifact.data / "store", url_of(artifact.data / "store"), 1 << 30)
     how = Optimization(
         learning_rate=1, schedule="cosine", warmup_fraction=0, min_learning_rate_fraction=0, optimizer="adamw",
         betas=(0.9, 0.9), weight_decay=0, gradient_clip=1, global_batch=2, epochs=2, dtype="bf16", rng_seed=3,
@@ -238,13 +238,13 @@ def test_the_next_shard_is_fetched_while_this_one_is_read(s3_root, tmp_path, mon
 def test_a_prefetch_is_bounded_and_its_error_is_told_when_the_shard_is_needed(s3_root, tmp_path, monkeypatch):
     artifact = sealed_store(s3_root, tmp_path, monkeypatch)
     size = json.loads((artifact.data / "store" / "store.json").read_text())["shards"][0]["num_bytes"]
-    small = BlockStore(artifact.data / "store", artifact.remote("store"), 2 * size - 1)
+    small = BlockStore(artifact.data / "store", url_of(artifact.data / "store"), 2 * size - 1)
     small.prefetch(17)
     assert not small._cache._coming, "it would take the room of the one in use"
-    fs, path = fsspec.core.url_to_fs(artifact.remote("store/part-00001.arrow"))
+    fs, path = fsspec.core.url_to_fs(url_of(artifact.data / "store/part-00001.arrow"))
     whole = fs.cat_file(path)
     fs.rm_file(path)
-    store = BlockStore(artifact.data / "store", artifact.remote("store"), 1 << 30)
+    store = BlockStore(artifact.data / "store", url_of(artifact.data / "store"), 1 << 30)
     store.prefetch(5)
     with pytest.raises(UserError, match="part-00001.arrow: not there"):
         store[5]
