@@ -118,7 +118,7 @@ class Artifact:
         for name in self.manifest.parts.keys() - parts.keys() if self.url else ():
             if fnmatch(f"data/{name}", FETCHED_LATER):
                 with suppress(FileNotFoundError):  # then it is missing from what was found
-                    parts[name] = digest_file(self.remote(name))
+                    parts[name] = digest_file(f"{self.url}/data/{name}")
         names = parts.keys() | self.manifest.parts.keys()
         return sorted(name for name in names if parts.get(name) != self.manifest.parts.get(name))
 
