@@ -123,6 +123,7 @@ def _manifest(
     workspace.fetch("data/*", "marks/*", "quarantine/*")
     workspace.clean()
     digest, parts = digest_directory(workspace.data)
+    assert parts, f"{stage.label}: nothing in {workspace.data}, expected the stage's output"
     terms = [artifact.passed_terms for artifact in inputs.values()]
     access = strictest(access for access, _ in terms)
     licences = combined_licences(licence for _, licences in terms for licence in licences)
