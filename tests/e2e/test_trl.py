@@ -15,6 +15,7 @@ from medray.core.workspace import Root, Workspace
 from medray.model.adapter import Adapter
 from medray.model.load import load_policy, load_reward_model
 from medray.train import trl_methods
+from medray.train.record import Record
 from medray.train.trl_methods import TRLConfig, TRLJob, TRLPlacement, check, export, work, write_dataset
 
 pytestmark = pytest.mark.timeout(400)
@@ -96,7 +97,7 @@ def moved(artifact, tiny_model):
 @pytest.mark.parametrize(
     ("trainer", "kind"), [("SFTTrainer", "examples"), ("KTOTrainer", "pairs"), ("ORPOTrainer", "pairs")]
 )
-def test_what_a_worker_does_in_this_process(tiny_model, tmp_path, trainer, kind):
+def test_what_a_worker_does_in_this_process(tiny_model, tmp_path, monkeypatch, trainer, kind):
     config = CONFIG.model_copy(update={"trainer": trainer})
     workspace = Workspace(Root(str(tmp_path / "root")), "trl", "0" * 32, "trl")
     table, schema = rows(kind)
@@ -105,8 +106,11 @@ def test_what_a_worker_does_in_this_process(tiny_model, tmp_path, trainer, kind)
     directory.mkdir()
     counts = write_dataset(config, tiny_model, tmp_path / f"{kind}.parquet", dataset, workspace)
     assert counts == {"num_rows": 12, "num_oversize": 0, "num_truncated": 0}
-    job = TRLJob(config, tiny_model, dataset, directory, workspace)
-    metrics = work({"job": job})
+    job, record = TRLJob(config, tiny_model, dataset, directory, workspace), Record(workspace)
+    sent = job, lambda method, *told: getattr(record, method)(*told)
+    monkeypatch.setattr("medray.train.worker.received", lambda config: sent)
+    metrics = work({})
+    assert len(workspace.journal.history()) == metrics["optimizer_steps"]
     assert metrics["optimizer_steps"] == (24 if trainer == "KTOTrainer" else 12)  # a pair is two of KTO's rows
     export(job)
     before, after = (load_policy(d, "fp32").state_dict() for d in (tiny_model, workspace.data / "model"))
