@@ -1,0 +1,349 @@
+"""The reward service under load: rewards a second, against the same model without it, on the same cores.
+
+    python -m benchmarks.reward_serving [--quick] [--data ../shared/data/preference] [--dtype bf16] [--replicas 2]
+
+A reward model of SmolLM2-135M's shape and weights (a new head on its policy) judges real answers to patients' questions
+(icliniq, by AlpaCare), of at most 192 tokens with the question. Contestants, in turn, of equal dtype on all cores:
+
+- batched: 64 callers of the service over HTTP, 32 rows a call, every row another question's;
+- single: the same with one row a call;
+- raw: transformers' own forward on 32 rows, ids made before, sorted by length over all rows;
+- pipeline: transformers' text-classification pipeline on rendered text, one row at a time.
+
+The same for questions with K = 8 answers each. Then a replica of two is killed while 64 callers wait: lost counts rows
+that got no reward, or another than before. Start-up is not timed. Each round takes raw before and after the others, so
+that a machine that grows busier does not decide; ratios are medians over the rounds. Prints a table and, last, one JSON
+line: rewards a second of batched and of single over raw's, of batched over the pipeline's; latency of a single row's
+call with 64 in flight (aims: 0.9, 0.6, 1.5, and over the pipeline 3 where K = 8 share a prompt; lost 0).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import httpx
+
+from benchmarks.sft_vs_trl import write_model
+
+CALLERS = 64
+CALL_ROWS = 32
+MAX_TOKENS = 192
+NUM_SIBLINGS = 8
+FAMILY_TOKENS = 512
+"""Longest row of a question with K answers: there the question may be long."""
+TOLERANCE = {"fp32": 1e-4, "bf16": 0.1}
+"""How far a reward may be from the one before: bf16 moves them by 0.1 with the batch."""
+
+
+class Sizes(NamedTuple):
+    """Rows that each contestant judges in a round."""
+
+    batched: int
+    single: int
+    peer: int
+    rounds: int
+
+
+SIZES = {True: Sizes(batched=256, single=128, peer=96, rounds=1), False: Sizes(2048, 512, 512, 3)}
+
+
+class Pass(NamedTuple):
+    """What 64 callers saw."""
+
+    rate: float
+    latencies_s: list[float]
+    rewards: dict[int, float]
+
+
+def prepare(directory: Path, data: Path, num_rows: int) -> None:
+    """Write the reward model, and rows of the two kinds as conversations."""
+    import zstandard
+
+    from medray.core.config import UserError
+    from medray.model.export import save_model
+    from medray.model.load import load_reward_model, load_tokenizer
+    from medray.model.render import render
+
+    write_model(directory / "policy", "135M")
+    tokenizer = load_tokenizer(directory / "policy")
+    reward_model = load_reward_model(directory / "policy", "fp32", from_policy=True)
+    save_model(reward_model, tokenizer, directory / "model", {"title": "a reward model"})
+    with zstandard.open(data / "icliniq_model_outputs.jsonl.zst", "rt") as stream:
+        questions = [json.loads(line) for line in stream]
+    rows: dict[str, list[dict[str, Any]]] = {"distinct": [], "siblings": []}
+    for question in questions:
+        messages = [{"role": "user", "content": question["prompt"]}]
+        answers = []
+        for answer in dict.fromkeys(filter(str.strip, question["responses"].values())):
+            try:
+                length = len(render(tokenizer, [*messages, {"role": "assistant", "content": answer}]).ids)
+            except UserError:
+                continue
+            answers.append({"messages": messages, "completion": answer, "num_tokens": length})
+        answers.sort(key=lambda row: row["num_tokens"])
+        family = answers[:NUM_SIBLINGS]
+        if len(family) == NUM_SIBLINGS and family[-1]["num_tokens"] <= FAMILY_TOKENS:
+            rows["siblings"] += family
+        fitting = [row for row in answers if row["num_tokens"] <= MAX_TOKENS]
+        rows["distinct"] += fitting[-1:]  # its longest that fits: the short ones are nearly empty
+    for name, found in rows.items():
+        found = [found[i % len(found)] for i in range(num_rows)]
+        mean = sum(row.pop("num_tokens") for row in [dict(row) for row in found]) / len(found)
+        print(f"{name}: {len({str(row) for row in found})} rows of {mean:.0f} tokens on average", flush=True)
+        plain = [{key: row[key] for key in ("messages", "completion")} for row in found]
+        (directory / f"{name}.json").write_text(json.dumps(plain))
+
+
+class Peers:
+    """Runs raw and pipeline in the peers' process."""
+
+    def __init__(self, directory: Path, dtype: str):
+        import torch
+        from transformers import AutoModelForSequenceClassification, pipeline
+
+        from medray.model.load import DTYPES, load_tokenizer
+
+        torch.set_num_threads(os.cpu_count() or 1)
+        self._tokenizer = load_tokenizer(directory / "model")
+        self._model = AutoModelForSequenceClassification.from_pretrained(
+            directory / "model", dtype=DTYPES[dtype]
+        ).eval()
+        self._model.config.pad_token_id = self._tokenizer.pad_token_id
+        self._pipeline = pipeline(
+            "text-classification", model=self._model, tokenizer=self._tokenizer, device="cpu", function_to_apply="none"
+        )  # fmt: skip
+        self._rows = {name: json.loads((directory / f"{name}.json").read_text()) for name in ("distinct", "siblings")}
+
+    def run(self, contestant: str, name: str, num_rows: int) -> tuple[float, list[float]]:
+        """Rewards a second, and the rewards in order."""
+        rows = self._rows[name][:num_rows]
+        texts = [
+            self._tokenizer.apply_chat_template(
+                [*row["messages"], {"role": "assistant", "content": row["completion"]}], tokenize=False
+            ).rstrip("\n")  # medray's renderer ends a row with its stop token
+            for row in rows
+        ]
+        encoded = self._tokenizer(texts, add_special_tokens=False).input_ids
+        began = time.perf_counter()
+        if contestant == "pipeline":
+            rewards = [self._pipeline(text, batch_size=1)[0]["score"] for text in texts]
+        else:
+            rewards = self._raw(encoded)
+        return len(rows) / (time.perf_counter() - began), rewards
+
+    def _raw(self, encoded: list[list[int]]) -> list[float]:
+        import torch
+
+        rewards = [0.0] * len(encoded)
+        by_length = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
+        for start in range(0, len(by_length), CALL_ROWS):
+            chosen = by_length[start : start + CALL_ROWS]
+            batch = self._tokenizer.pad({"input_ids": [encoded[i] for i in chosen]}, return_tensors="pt")
+            with torch.inference_mode():
+                found = self._model(**batch, use_cache=False).logits[:, 0].float().tolist()
+            for i, reward in zip(chosen, found, strict=True):
+                rewards[i] = reward
+        return rewards
+
+
+def serve_peers(directory: Path, dtype: str) -> None:
+    """The peers' process: a request a line in, a line with the result out."""
+    peers = Peers(directory, dtype)
+    print("READY", flush=True)
+    for line in sys.stdin:
+        print("RESULT " + json.dumps(peers.run(*json.loads(line))), flush=True)
+
+
+class PeersProcess:
+    """The driver's end of the peers' process."""
+
+    def __init__(self, directory: Path, dtype: str):
+        command = [sys.executable, "-m", "benchmarks.reward_serving", "--contestant", "--directory", str(directory)]
+        self._process = subprocess.Popen(
+            [*command, "--dtype", dtype], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=os.environ | {"OMP_NUM_THREADS": str(os.cpu_count() or 1)},
+        )  # fmt: skip
+        self._read("READY")
+
+    def run(self, contestant: str, name: str, num_rows: int) -> tuple[float, list[float]]:
+        """As Peers.run."""
+        self._process.stdin.write(json.dumps([contestant, name, num_rows]) + "\n")
+        self._process.stdin.flush()
+        rate, rewards = json.loads(self._read("RESULT"))
+        tell(contestant, name, rate)
+        return rate, rewards
+
+    def close(self) -> None:
+        """End it."""
+        self._process.stdin.close()
+        self._process.wait(60)
+
+    def _read(self, word: str) -> str:
+        for line in self._process.stdout:
+            if line.startswith(word):
+                return line.removeprefix(word)
+        raise SystemExit(f"the peers' process ended with {self._process.wait()}: see above")
+
+
+def tell(contestant: str, name: str, rate: float) -> None:
+    """A pass that ended, on stderr."""
+    print(f"{contestant} {name}: {rate:.2f} rewards/s, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
+
+
+def call_service(endpoint: Any, rows: list[dict[str, Any]], rows_per_call: int, on_call: Any = None) -> Pass:
+    """All rows by 64 callers, a client each; on_call(calls answered) is told of each answer."""
+    from medray.generate.scoring import RewardClient
+    from medray.serve.schema import RewardRow
+
+    calls: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for start in range(0, len(rows), rows_per_call):
+        calls.put(start)
+    asked = [RewardRow.model_validate(row) for row in rows]
+    clients = [RewardClient(endpoint, deadline_s=1800, request_timeout_s=900) for _ in range(CALLERS)]
+    latencies_s: list[float] = []
+    rewards: dict[int, float] = {}
+
+    def caller(client: Any) -> None:
+        while True:
+            try:
+                start = calls.get_nowait()
+            except queue.Empty:
+                return
+            began = time.perf_counter()
+            found = client.rewards(asked[start : start + rows_per_call])
+            latencies_s.append(time.perf_counter() - began)
+            rewards.update(enumerate(found, start))
+            if on_call:
+                on_call(len(latencies_s))
+
+    threads = [threading.Thread(target=caller, args=(client,)) for client in clients]
+    began = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return Pass(len(rewards) / (time.perf_counter() - began), latencies_s, rewards)
+
+
+def kill_a_replica(endpoint: Any, rows: list[dict[str, Any]], expected: dict[int, float], tolerance: float) -> int:
+    """Rows without the reward that they had before, when a replica is killed after a third of the answers."""
+    pid = httpx.get(f"{endpoint.url}/healthz", timeout=60, trust_env=False).json()["pid"]
+
+    def on_call(num_answered: int) -> None:
+        if num_answered == len(rows) // 3:
+            os.kill(pid, signal.SIGKILL)
+
+    found = call_service(endpoint, rows, 1, on_call)
+    tell("single, a replica killed", "distinct", found.rate)
+    kept = [i for i, reward in found.rewards.items() if abs(reward - expected[i]) <= tolerance]
+    return len(rows) - len(kept)
+
+
+def measure(endpoint: Any, peers: PeersProcess, rows: dict[str, list[dict[str, Any]]], sizes: Sizes) -> dict[str, Any]:
+    """Rates by contestant and kind of rows, a list over the rounds; latencies of single, and its rewards."""
+    rates: dict[str, list[float]] = {}
+    latencies_s: list[float] = []
+
+    def serve(contestant: str, name: str, num_rows: int, rows_per_call: int) -> Pass:
+        found = call_service(endpoint, rows[name][:num_rows], rows_per_call)
+        tell(contestant, name, found.rate)
+        rates.setdefault(f"{contestant} {name}", []).append(found.rate)
+        return found
+
+    served: dict[int, float] = {}
+    for _ in range(sizes.rounds):
+        for name in rows:
+            before, direct = peers.run("raw", name, sizes.peer)
+            batched = serve("batched", name, sizes.batched, CALL_ROWS)
+            apart = max(abs(batched.rewards[i] - reward) for i, reward in enumerate(direct) if i in batched.rewards)
+            rates.setdefault(f"apart {name}", []).append(apart)
+            single = serve("single", name, sizes.single, 1)
+            if name == "distinct":
+                latencies_s += single.latencies_s
+                served = single.rewards
+            rates.setdefault(f"pipeline {name}", []).append(peers.run("pipeline", name, sizes.peer)[0])
+            after, _ = peers.run("raw", name, sizes.peer)
+            rates.setdefault(f"raw {name}", []).append(2 / (1 / before + 1 / after))
+    return {"rates": rates, "latencies_s": sorted(latencies_s), "served": served}
+
+
+def main() -> None:
+    """Prepare, start, measure, kill, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rows, one round; under 5 minutes")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/preference"))
+    parser.add_argument("--dtype", choices=TOLERANCE, default="bf16")
+    parser.add_argument("--replicas", type=int, default=2, help="the cores are divided among them")
+    parser.add_argument("--contestant", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.contestant:
+        serve_peers(arguments.directory, arguments.dtype)
+        return
+    from medray.serve.config import RewardServing, ServingPlacement
+    from medray.serve.reward_app import ensure_reward_app
+    from medray.session import SessionPlacement, ray_session
+
+    sizes = SIZES[arguments.quick]
+    threads = max(1, (os.cpu_count() or 1) // arguments.replicas)
+    placement = ServingPlacement(replicas=arguments.replicas, threads=threads, start_timeout_s=600)
+    serving = RewardServing(dtype=arguments.dtype, max_tokens=FAMILY_TOKENS, placement=placement)
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        prepare(directory, arguments.data, max(sizes[:3]))
+        rows = {kind: json.loads((directory / f"{kind}.json").read_text()) for kind in ("distinct", "siblings")}
+        with ray_session(SessionPlacement()):
+            endpoint = ensure_reward_app(directory / "model", "benchmark", serving)
+            peers = PeersProcess(directory, arguments.dtype)
+            for kind in rows:  # first calls find kernels
+                peers.run("pipeline", kind, 4)
+                peers.run("raw", kind, CALL_ROWS)
+            call_service(endpoint, rows["distinct"][: 4 * arguments.replicas], 1)
+            found = measure(endpoint, peers, rows, sizes)
+            peers.close()
+            lost = kill_a_replica(
+                endpoint, rows["distinct"][: sizes.single], found["served"], TOLERANCE[arguments.dtype]
+            )  # fmt: skip
+    report(found, lost, f"{arguments.dtype}, {arguments.replicas} replicas of {threads} threads")
+
+
+def report(found: dict[str, Any], lost: int, how: str) -> None:
+    """Print the table and the JSON line."""
+    rates, latencies_s = found["rates"], found["latencies_s"]
+
+    def ratio(contestant: str, peer: str, name: str) -> float:
+        pairs = zip(rates[f"{contestant} {name}"], rates[f"{peer} {name}"], strict=True)
+        return round(median(ours / theirs for ours, theirs in pairs), 3)
+
+    for name, title in (("distinct", "every row another question's"), ("siblings", "K = 8 answers to a question")):
+        print(f"{how}; {title}\ncontestant  rewards/s  over raw  over pipeline")
+        for contestant in ("batched", "single", "raw", "pipeline"):
+            print(f"{contestant:10}  {median(rates[f'{contestant} {name}']):9.2f}  {ratio(contestant, 'raw', name):8.3f}"
+                  f"  {ratio(contestant, 'pipeline', name):13.3f}")  # fmt: skip
+        print(f"rewards of batched and raw are at most {max(rates[f'apart {name}']):.2g} apart")
+    percentiles = [latencies_s[min(len(latencies_s) - 1, int(q * len(latencies_s)))] for q in (0.5, 0.99)]
+    result = {
+        "fraction_of_raw_batched": ratio("batched", "raw", "distinct"),
+        "fraction_of_raw_single": ratio("single", "raw", "distinct"),
+        "ratio_pipeline": ratio("batched", "pipeline", "distinct"),
+        "p50_ms": round(1000 * percentiles[0]),
+        "p99_ms": round(1000 * percentiles[1]),
+        "lost": lost,
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
