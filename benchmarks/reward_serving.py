@@ -24,8 +24,6 @@ import json
 import os
 import queue
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -35,10 +33,10 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from benchmarks.reward_peers import BATCH, PeersProcess, tell
 from benchmarks.sft_vs_trl import write_model
 
 CALLERS = 64
-CALL_ROWS = 32
 MAX_TOKENS = 192
 NUM_SIBLINGS = 8
 FAMILY_TOKENS = 512
@@ -106,102 +104,6 @@ def prepare(directory: Path, data: Path, num_rows: int) -> None:
         (directory / f"{name}.json").write_text(json.dumps(plain))
 
 
-class Peers:
-    """Runs raw and pipeline in the peers' process."""
-
-    def __init__(self, directory: Path, dtype: str):
-        import torch
-        from transformers import AutoModelForSequenceClassification, pipeline
-
-        from medray.model.load import DTYPES, load_tokenizer
-
-        torch.set_num_threads(os.cpu_count() or 1)
-        self._tokenizer = load_tokenizer(directory / "model")
-        self._model = AutoModelForSequenceClassification.from_pretrained(
-            directory / "model", dtype=DTYPES[dtype]
-        ).eval()
-        self._model.config.pad_token_id = self._tokenizer.pad_token_id
-        self._pipeline = pipeline(
-            "text-classification", model=self._model, tokenizer=self._tokenizer, device="cpu", function_to_apply="none"
-        )  # fmt: skip
-        self._rows = {name: json.loads((directory / f"{name}.json").read_text()) for name in ("distinct", "siblings")}
-
-    def run(self, contestant: str, name: str, num_rows: int) -> tuple[float, list[float]]:
-        """Rewards a second, and the rewards in order."""
-        rows = self._rows[name][:num_rows]
-        texts = [
-            self._tokenizer.apply_chat_template(
-                [*row["messages"], {"role": "assistant", "content": row["completion"]}], tokenize=False
-            ).rstrip("\n")  # medray's renderer ends a row with its stop token
-            for row in rows
-        ]
-        encoded = self._tokenizer(texts, add_special_tokens=False).input_ids
-        began = time.perf_counter()
-        if contestant == "pipeline":
-            rewards = [self._pipeline(text, batch_size=1)[0]["score"] for text in texts]
-        else:
-            rewards = self._raw(encoded)
-        return len(rows) / (time.perf_counter() - began), rewards
-
-    def _raw(self, encoded: list[list[int]]) -> list[float]:
-        import torch
-
-        rewards = [0.0] * len(encoded)
-        by_length = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
-        for start in range(0, len(by_length), CALL_ROWS):
-            chosen = by_length[start : start + CALL_ROWS]
-            batch = self._tokenizer.pad({"input_ids": [encoded[i] for i in chosen]}, return_tensors="pt")
-            with torch.inference_mode():
-                found = self._model(**batch, use_cache=False).logits[:, 0].float().tolist()
-            for i, reward in zip(chosen, found, strict=True):
-                rewards[i] = reward
-        return rewards
-
-
-def serve_peers(directory: Path, dtype: str) -> None:
-    """The peers' process: a request a line in, a line with the result out."""
-    peers = Peers(directory, dtype)
-    print("READY", flush=True)
-    for line in sys.stdin:
-        print("RESULT " + json.dumps(peers.run(*json.loads(line))), flush=True)
-
-
-class PeersProcess:
-    """The driver's end of the peers' process."""
-
-    def __init__(self, directory: Path, dtype: str):
-        command = [sys.executable, "-m", "benchmarks.reward_serving", "--contestant", "--directory", str(directory)]
-        self._process = subprocess.Popen(
-            [*command, "--dtype", dtype], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=os.environ | {"OMP_NUM_THREADS": str(os.cpu_count() or 1)},
-        )  # fmt: skip
-        self._read("READY")
-
-    def run(self, contestant: str, name: str, num_rows: int) -> tuple[float, list[float]]:
-        """As Peers.run."""
-        self._process.stdin.write(json.dumps([contestant, name, num_rows]) + "\n")
-        self._process.stdin.flush()
-        rate, rewards = json.loads(self._read("RESULT"))
-        tell(contestant, name, rate)
-        return rate, rewards
-
-    def close(self) -> None:
-        """End it."""
-        self._process.stdin.close()
-        self._process.wait(60)
-
-    def _read(self, word: str) -> str:
-        for line in self._process.stdout:
-            if line.startswith(word):
-                return line.removeprefix(word)
-        raise SystemExit(f"the peers' process ended with {self._process.wait()}: see above")
-
-
-def tell(contestant: str, name: str, rate: float) -> None:
-    """A pass that ended, on stderr."""
-    print(f"{contestant} {name}: {rate:.2f} rewards/s, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
-
-
 def call_service(endpoint: Any, rows: list[dict[str, Any]], rows_per_call: int, on_call: Any = None) -> Pass:
     """All rows by 64 callers, a client each; on_call(calls answered) is told of each answer."""
     from medray.generate.scoring import RewardClient
@@ -266,7 +168,7 @@ def measure(endpoint: Any, peers: PeersProcess, rows: dict[str, list[dict[str, A
     for _ in range(sizes.rounds):
         for name in rows:
             before, direct = peers.run("raw", name, sizes.peer)
-            batched = serve("batched", name, sizes.batched, CALL_ROWS)
+            batched = serve("batched", name, sizes.batched, BATCH)
             apart = max(abs(batched.rewards[i] - reward) for i, reward in enumerate(direct) if i in batched.rewards)
             rates.setdefault(f"apart {name}", []).append(apart)
             single = serve("single", name, sizes.single, 1)
@@ -286,12 +188,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/preference"))
     parser.add_argument("--dtype", choices=TOLERANCE, default="bf16")
     parser.add_argument("--replicas", type=int, default=2, help="the cores are divided among them")
-    parser.add_argument("--contestant", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.contestant:
-        serve_peers(arguments.directory, arguments.dtype)
-        return
     from medray.serve.config import RewardServing, ServingPlacement
     from medray.serve.reward_app import ensure_reward_app
     from medray.session import SessionPlacement, ray_session
@@ -309,7 +206,7 @@ def main() -> None:
             peers = PeersProcess(directory, arguments.dtype)
             for kind in rows:  # first calls find kernels
                 peers.run("pipeline", kind, 4)
-                peers.run("raw", kind, CALL_ROWS)
+                peers.run("raw", kind, BATCH)
             call_service(endpoint, rows["distinct"][: 4 * arguments.replicas], 1)
             found = measure(endpoint, peers, rows, sizes)
             peers.close()
@@ -330,8 +227,11 @@ def report(found: dict[str, Any], lost: int, how: str) -> None:
     for name, title in (("distinct", "every row another question's"), ("siblings", "K = 8 answers to a question")):
         print(f"{how}; {title}\ncontestant  rewards/s  over raw  over pipeline")
         for contestant in ("batched", "single", "raw", "pipeline"):
-            print(f"{contestant:10}  {median(rates[f'{contestant} {name}']):9.2f}  {ratio(contestant, 'raw', name):8.3f}"
-                  f"  {ratio(contestant, 'pipeline', name):13.3f}")  # fmt: skip
+            rate, over = (
+                median(rates[f"{contestant} {name}"]),
+                [ratio(contestant, p, name) for p in ("raw", "pipeline")],
+            )
+            print(f"{contestant:10}  {rate:9.2f}  {over[0]:8.3f}  {over[1]:13.3f}")
         print(f"rewards of batched and raw are at most {max(rates[f'apart {name}']):.2g} apart")
     percentiles = [latencies_s[min(len(latencies_s) - 1, int(q * len(latencies_s)))] for q in (0.5, 0.99)]
     result = {
