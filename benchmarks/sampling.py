@@ -3,9 +3,10 @@
     python -m benchmarks.sampling [--quick] [--data ../shared/data/preference] [--dtype bf16]
 
 SmolLM2-135M-Instruct answers patients' questions (icliniq, by AlpaCare), K = 4 times each. Raw is one `generate` of all
-requests: the same engine (settings, threads, environment), prompts as ids, seeds and stop ids, in a process without Ray,
-ids out. medray is `medray.generate.engine.sample`: Ray Data's shards through the engine's actor, conversations rendered,
-completions decoded, written and checked. Both engines stand and are warm before the first pass; start-up is not timed.
+requests, ids in and ids out, in a process without Ray: the same engine (settings, threads, environment), the same
+prompts, seeds and stop ids. medray is `medray.generate.engine.sample`: Ray Data's shards through the engine's actor,
+conversations rendered, completions decoded, written and checked. Both engines stand and are warm before the first pass;
+start-up is not timed.
 
 Passes are taken in turn, raw medray medray raw and so on, and neighbours are compared, so that a machine that grows
 busier does not decide. Prints a table and, last, one JSON line: the median of medray's tokens a second over raw's

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import torch
 
 from medray.core.config import UserError
-from medray.model.load import load_reward_model, load_tokenizer, pooled_rewards
+from medray.model.load import Start, computed_start, load_reward_model, load_tokenizer, pooled_rewards
 from medray.model.render import render, render_prompt, stop_ids
+from medray.model.tree import common_length
 from medray.serve.config import RewardServing
 from medray.serve.schema import Message, RewardRow
 
@@ -45,6 +46,7 @@ class Rewarder:
         self._model = load_reward_model(model, serving.dtype).eval()
         if serving.placement.use_gpu:
             self._model = self._model.to("cuda")
+        self._start = self._usual_start()
         self.facts: dict[str, Any] = {
             "pid": os.getpid(),
             "dtype": serving.dtype,
@@ -54,22 +56,40 @@ class Rewarder:
     def rewards(self, rows: Sequence[RewardRow]) -> tuple[list[float], int]:
         """Rewards in the order of rows, and how many prompts were cut. A function of the rows: buckets are by length.
 
+        What the template writes before the first user's words was computed at load; rows that begin otherwise (a system
+        message of their own) are computed whole.
         Raises UserError naming the row whose completion does not fit, or what cannot be rendered.
         """
         fitted = [self._fit(row, number) for number, row in enumerate(rows)]
         values = [0.0] * len(rows)
-        limit = self._serving.placement.tokens_per_forward
-        families = _families(fitted, limit)
-        for bucket in _buckets([family.num_tokens for family in families], limit):
-            members = [i for number in bucket for i in families[number].rows]
-            with torch.inference_mode():
-                found_B = pooled_rewards(
-                    self._model,
-                    [[fitted[i].prompt + fitted[i].completion for i in families[number].rows] for number in bucket],
-                )
-            for i, value in zip(members, found_B.tolist(), strict=True):
+        families = _families(fitted, self._serving.placement.tokens_per_forward)
+        usual = [self._begins_as_usual(fitted[family.rows[0]]) for family in families]
+        for start, wanted in ((self._start, True), (None, False)):
+            chosen = [family for family, begins in zip(families, usual, strict=True) if begins is wanted]
+            for i, value in self._family_rewards(fitted, chosen, start):
                 values[i] = value
         return values, sum(row.is_cut for row in fitted)
+
+    def _family_rewards(
+        self, fitted: Sequence[_Fitted], families: Sequence[_Family], start: Start | None
+    ) -> Iterator[tuple[int, float]]:
+        """(number of a row, its reward) of all rows of some families."""
+        for bucket in _buckets([f.num_tokens for f in families], self._serving.placement.tokens_per_forward):
+            members = [families[number].rows for number in bucket]
+            with torch.inference_mode():
+                found_B = pooled_rewards(
+                    self._model, [[fitted[i].prompt + fitted[i].completion for i in rows] for rows in members], start
+                )
+            yield from zip([i for rows in members for i in rows], found_B.tolist(), strict=True)
+
+    def _begins_as_usual(self, row: _Fitted) -> bool:
+        return self._start is not None and row.prompt[: len(self._start.ids)] == self._start.ids
+
+    def _usual_start(self) -> Start | None:
+        """What every conversation without a system message begins with, computed; None where that is nothing."""
+        prompts = [render_prompt(self._tokenizer, [{"role": "user", "content": text}]) for text in ("What?", "I am")]
+        ids = prompts[0][: common_length(prompts)]
+        return computed_start(self._model, ids) if ids else None
 
     def _fit(self, row: RewardRow, number: int) -> _Fitted:
         """A row as ids, at most max_tokens.
