@@ -82,6 +82,8 @@ def prepare(directory: Path, data: Path, num_rows: int) -> None:
         questions = [json.loads(line) for line in stream]
     rows: dict[str, list[dict[str, Any]]] = {"distinct": [], "siblings": []}
     for question in questions:
+        if min(map(len, rows.values())) >= num_rows:
+            break
         messages = [{"role": "user", "content": question["prompt"]}]
         answers = []
         for answer in dict.fromkeys(filter(str.strip, question["responses"].values())):
@@ -195,7 +197,9 @@ def main() -> None:
 
     sizes = SIZES[arguments.quick]
     threads = max(1, (os.cpu_count() or 1) // arguments.replicas)
-    placement = ServingPlacement(replicas=arguments.replicas, threads=threads, start_timeout_s=600)
+    placement = ServingPlacement(
+        replicas=arguments.replicas, threads=threads, tokens_per_forward=1024, start_timeout_s=600
+    )  # fmt: skip
     serving = RewardServing(dtype=arguments.dtype, max_tokens=FAMILY_TOKENS, placement=placement)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)

@@ -7,18 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    DynamicCache,
-)
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from medray.core.config import UserError
@@ -112,32 +105,13 @@ def load_reward_model(directory: str | Path, dtype: str, *, from_policy: bool = 
     return model
 
 
-class Start(NamedTuple):
-    """Ids that many sequences begin with, such as a template's system message, and what a model made of them."""
-
-    ids: list[int]
-    layers: list[tuple[Tensor, Tensor]]  # keys and values of each layer, (1, heads, T, D of a head)
-
-
-def computed_start(model: Any, ids: Sequence[int]) -> Start:
-    """The keys and values of a beginning, for `pooled_rewards`; without gradients."""
-    cache = DynamicCache()
-    with torch.no_grad():
-        ids_1T = torch.tensor([list(ids)], device=model.score.weight.device)
-        model.base_model(input_ids=ids_1T, past_key_values=cache, use_cache=True)
-    return Start(list(ids), [(layer.keys, layer.values) for layer in cache.layers])
-
-
-def pooled_rewards(model: Any, families: Sequence[Sequence[Sequence[int]]], start: Start | None = None) -> Tensor:
+def pooled_rewards(model: Any, families: Sequence[Sequence[Sequence[int]]]) -> Tensor:
     """Rewards (B, fp32, differentiable) of all sequences of all families, in order, pooled at each one's last token.
 
     A family is sequences of token ids that may begin alike, such as a prompt with each of its completions: what they
-    share is computed once. start: what every one of them begins with, computed before; each must be longer. A reward
-    does not depend on its family, batch or start beyond floating-point order, nor on the pad id (transformers' own
-    pooling looks for pad ids).
+    share is computed once. A reward does not depend on its family or batch beyond floating-point order, nor on the pad
+    id (transformers' own pooling looks for pad ids).
     """
-    skipped = len(start.ids) if start else 0
-    families = [[ids[skipped:] for ids in family] for family in families]
     assert families and all(family and all(map(len, family)) for family in families), "rewards of an empty sequence"
     trees = [TokenTree() for _ in families]
     last = [
@@ -147,14 +121,9 @@ def pooled_rewards(model: Any, families: Sequence[Sequence[Sequence[int]]], star
     ]
     device = model.score.weight.device
     ids_BT, positions_BT, mask_B1TT = (tensor.to(device) for tensor in padded(trees, model.dtype))
-    held = {}
-    if start:
-        expanded = [[x.expand(len(trees), -1, -1, -1) for x in layer] for layer in start.layers]
-        held["past_key_values"] = DynamicCache(ddp_cache_data=expanded)
     hidden_BTD = model.base_model(
-        input_ids=ids_BT, position_ids=positions_BT + skipped, attention_mask=F.pad(mask_B1TT, (skipped, 0)),
-        use_cache=False, **held,
-    ).last_hidden_state  # fmt: skip
+        input_ids=ids_BT, position_ids=positions_BT, attention_mask=mask_B1TT, use_cache=False
+    ).last_hidden_state
     rows, spots = torch.tensor(last).unbind(1)
     return model.score(hidden_BTD[rows, spots].to(model.score.weight.dtype)).float().squeeze(-1)
 

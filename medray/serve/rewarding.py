@@ -1,17 +1,20 @@
-"""Rewards of prompts and completions, as one replica computes them: render, fit, gather by prompt, forward."""
+"""Rewards of prompts and completions, as one replica computes them: render, fit, gather by prompt, forward.
+
+What rows begin with is computed once: the template's own words at load, a prompt with several completions in a request.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from medray.core.config import UserError
-from medray.model.load import Start, computed_start, load_reward_model, load_tokenizer, pooled_rewards
+from medray.model.held import Held, hold, rewards_after
+from medray.model.load import load_reward_model, load_tokenizer
 from medray.model.render import render, render_prompt, stop_ids
 from medray.model.tree import common_length
 from medray.serve.config import RewardServing
@@ -26,14 +29,6 @@ class _Fitted(NamedTuple):
     is_cut: bool
 
 
-@dataclass
-class _Family:
-    """Rows of one prompt, which is computed once for them."""
-
-    rows: list[int]
-    num_tokens: int
-
-
 class Rewarder:
     """A loaded reward model. `facts` holds what the self-test found; loading fails when it fails."""
 
@@ -46,7 +41,8 @@ class Rewarder:
         self._model = load_reward_model(model, serving.dtype).eval()
         if serving.placement.use_gpu:
             self._model = self._model.to("cuda")
-        self._start = self._usual_start()
+        self._usual = self._usual_beginning()
+        self._held = hold(self._model, [self._usual]) if self._usual else None
         self.facts: dict[str, Any] = {
             "pid": os.getpid(),
             "dtype": serving.dtype,
@@ -56,40 +52,51 @@ class Rewarder:
     def rewards(self, rows: Sequence[RewardRow]) -> tuple[list[float], int]:
         """Rewards in the order of rows, and how many prompts were cut. A function of the rows: buckets are by length.
 
-        What the template writes before the first user's words was computed at load; rows that begin otherwise (a system
-        message of their own) are computed whole.
         Raises UserError naming the row whose completion does not fit, or what cannot be rendered.
         """
         fitted = [self._fit(row, number) for number, row in enumerate(rows)]
         values = [0.0] * len(rows)
-        families = _families(fitted, self._serving.placement.tokens_per_forward)
-        usual = [self._begins_as_usual(fitted[family.rows[0]]) for family in families]
-        for start, wanted in ((self._start, True), (None, False)):
-            chosen = [family for family, begins in zip(families, usual, strict=True) if begins is wanted]
-            for i, value in self._family_rewards(fitted, chosen, start):
-                values[i] = value
+        usual = [row.prompt[: len(self._usual)] == self._usual != row.prompt for row in fitted]
+        for held, skipped, wanted in ((self._held, len(self._usual), True), (None, 0, False)):
+            numbers = [i for i, begins in enumerate(usual) if begins is wanted]
+            prompts = [fitted[i].prompt[skipped:] for i in numbers]
+            for number, value in self._continued(prompts, [fitted[i].completion for i in numbers], held):
+                values[numbers[number]] = value
         return values, sum(row.is_cut for row in fitted)
 
-    def _family_rewards(
-        self, fitted: Sequence[_Fitted], families: Sequence[_Family], start: Start | None
+    def _continued(
+        self, prompts: Sequence[list[int]], completions: Sequence[list[int]], held: Held | None
     ) -> Iterator[tuple[int, float]]:
-        """(number of a row, its reward) of all rows of some families."""
-        for bucket in _buckets([f.num_tokens for f in families], self._serving.placement.tokens_per_forward):
-            members = [families[number].rows for number in bucket]
-            with torch.inference_mode():
-                found_B = pooled_rewards(
-                    self._model, [[fitted[i].prompt + fitted[i].completion for i in rows] for rows in members], start
-                )
-            yield from zip([i for rows in members for i in rows], found_B.tolist(), strict=True)
+        """(number, reward) of prompts and completions that go on from what is held."""
+        families: dict[tuple[int, ...], list[int]] = {}
+        for number, prompt in enumerate(prompts):
+            families.setdefault(tuple(prompt), []).append(number)
+        alone = [numbers[0] for numbers in families.values() if len(numbers) == 1]
+        yield from self._bucketed(alone, [prompts[i] + completions[i] for i in alone], held, [0] * len(alone))
+        shared = [(list(prompt), numbers) for prompt, numbers in families.items() if len(numbers) > 1]
+        for bucket in _buckets([len(prompt) for prompt, _ in shared], self._serving.placement.tokens_per_forward):
+            begun = hold(self._model, [shared[i][0] for i in bucket], held)
+            members = [(which, i) for which, family in enumerate(bucket) for i in shared[family][1]]
+            numbers = [i for _, i in members]
+            yield from self._bucketed(
+                numbers, [completions[i] for i in numbers], begun, [which for which, _ in members]
+            )
 
-    def _begins_as_usual(self, row: _Fitted) -> bool:
-        return self._start is not None and row.prompt[: len(self._start.ids)] == self._start.ids
+    def _bucketed(
+        self, numbers: Sequence[int], sequences: Sequence[list[int]], held: Held | None, which: Sequence[int]
+    ) -> Iterator[tuple[int, float]]:
+        """(number, reward) of sequences, in forward passes of about equal lengths."""
+        # a held token takes memory too, about a quarter of a computed one's
+        held_by = held.num_tokens if held else [0]
+        lengths = [max(len(ids), held_by[i] // 4) for ids, i in zip(sequences, which, strict=True)]
+        for bucket in _buckets(lengths, self._serving.placement.tokens_per_forward):
+            found_B = rewards_after(self._model, [sequences[i] for i in bucket], held, [which[i] for i in bucket])
+            yield from zip([numbers[i] for i in bucket], found_B.tolist(), strict=True)
 
-    def _usual_start(self) -> Start | None:
-        """What every conversation without a system message begins with, computed; None where that is nothing."""
+    def _usual_beginning(self) -> list[int]:
+        """What every conversation without a system message of its own begins with."""
         prompts = [render_prompt(self._tokenizer, [{"role": "user", "content": text}]) for text in ("What?", "I am")]
-        ids = prompts[0][: common_length(prompts)]
-        return computed_start(self._model, ids) if ids else None
+        return prompts[0][: common_length(prompts)]
 
     def _fit(self, row: RewardRow, number: int) -> _Fitted:
         """A row as ids, at most max_tokens.
@@ -135,22 +142,6 @@ class Rewarder:
                 "its weights hold NaN, or its attention sees padding"
             )
         return difference
-
-
-def _families(fitted: Sequence[_Fitted], tokens_per_forward: int) -> list[_Family]:
-    """Rows by prompt, in order; attention is quadratic, so a family ends at a quarter of a forward pass."""
-    families: list[_Family] = []
-    current: dict[tuple[int, ...], _Family] = {}
-    for i, row in enumerate(fitted):
-        prompt = tuple(row.prompt)
-        family = current.get(prompt)
-        if family and family.num_tokens + len(row.completion) <= tokens_per_forward // 4:
-            family.rows.append(i)
-            family.num_tokens += len(row.completion)
-        else:
-            current[prompt] = _Family([i], len(prompt) + len(row.completion))
-            families.append(current[prompt])
-    return families
 
 
 def _buckets(lengths: Sequence[int], tokens_per_forward: int) -> list[list[int]]:
