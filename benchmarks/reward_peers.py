@@ -8,13 +8,22 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 BATCH = 32
 
 
-def tell(contestant: str, name: str, rate: float) -> None:
+class Rate(NamedTuple):
+    """Rewards a second by the clock, and a second of processor time."""
+
+    wall: float
+    cpu: float
+
+
+def tell(contestant: str, name: str, rate: Rate) -> None:
     """A pass that ended, on stderr."""
-    print(f"{contestant} {name}: {rate:.2f} rewards/s, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
+    print(f"{contestant} {name}: {rate.wall:.2f} rewards/s, {rate.cpu:.2f} a processor second, "
+          f"load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)  # fmt: skip
 
 
 class Peers:
@@ -37,8 +46,8 @@ class Peers:
         )  # fmt: skip
         self._rows = {name: json.loads((directory / f"{name}.json").read_text()) for name in ("distinct", "siblings")}
 
-    def run(self, contestant: str, name: str, num_rows: int) -> tuple[float, list[float]]:
-        """Rewards a second, and the rewards in order."""
+    def run(self, contestant: str, name: str, num_rows: int) -> tuple[Rate, list[float]]:
+        """How fast, and the rewards in order."""
         rows = self._rows[name][:num_rows]
         texts = [
             self._tokenizer.apply_chat_template(
@@ -47,12 +56,13 @@ class Peers:
             for row in rows
         ]
         encoded = self._tokenizer(texts, add_special_tokens=False).input_ids
-        began = time.perf_counter()
+        began = time.perf_counter(), time.process_time()
         if contestant == "pipeline":
             rewards = [self._pipeline(text, batch_size=1)[0]["score"] for text in texts]
         else:
             rewards = self._raw(encoded)
-        return len(rows) / (time.perf_counter() - began), rewards
+        took = time.perf_counter() - began[0], time.process_time() - began[1]
+        return Rate(*(len(rows) / seconds for seconds in took)), rewards
 
     def _raw(self, encoded: list[list[int]]) -> list[float]:
         import torch
@@ -88,11 +98,12 @@ class PeersProcess:
         )  # fmt: skip
         self._read("READY")
 
-    def run(self, contestant: str, name: str, num_rows: int) -> tuple[float, list[float]]:
+    def run(self, contestant: str, name: str, num_rows: int) -> tuple[Rate, list[float]]:
         """As Peers.run."""
         self._process.stdin.write(json.dumps([contestant, name, num_rows]) + "\n")
         self._process.stdin.flush()
-        rate, rewards = json.loads(self._read("RESULT"))
+        found, rewards = json.loads(self._read("RESULT"))
+        rate = Rate(*found)
         tell(contestant, name, rate)
         return rate, rewards
 

@@ -14,7 +14,8 @@ The same for questions with K = 8 answers each. Then a replica of two is killed 
 that got no reward, or another than before. Start-up is not timed. Each round takes raw before and after the others, so
 that a machine that grows busier does not decide; ratios are medians over the rounds. Prints a table and, last, one JSON
 line: rewards a second of batched and of single over raw's, of batched over the pipeline's; latency of a single row's
-call with 64 in flight (aims: 0.9, 0.6, 1.5, and over the pipeline 3 where K = 8 share a prompt; lost 0).
+call with 64 in flight (aims: 0.9, 0.6, 1.5, and over the pipeline 3 where K = 8 share a prompt; lost 0). Wants a quiet
+machine; the table's ratios in processor time, callers and Ray included, depend less on one.
 """
 
 from __future__ import annotations
@@ -27,13 +28,16 @@ import signal
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 import httpx
+import psutil
 
-from benchmarks.reward_peers import BATCH, PeersProcess, tell
+from benchmarks.reward_peers import BATCH, PeersProcess, Rate, tell
 from benchmarks.sft_vs_trl import write_model
 
 CALLERS = 64
@@ -57,10 +61,17 @@ class Sizes(NamedTuple):
 SIZES = {True: Sizes(batched=256, single=128, peer=96, rounds=1), False: Sizes(2048, 512, 512, 3)}
 
 
+class Service(NamedTuple):
+    """Where it answers, and Ray's session that runs it."""
+
+    endpoint: Any
+    session: str
+
+
 class Pass(NamedTuple):
     """What 64 callers saw."""
 
-    rate: float
+    rate: Rate
     latencies_s: list[float]
     rewards: dict[int, float]
 
@@ -106,7 +117,20 @@ def prepare(directory: Path, data: Path, num_rows: int) -> None:
         (directory / f"{name}.json").write_text(json.dumps(plain))
 
 
-def call_service(endpoint: Any, rows: list[dict[str, Any]], rows_per_call: int, on_call: Any = None) -> Pass:
+def processor_s(session: str) -> float:
+    """Processor time of this process, Ray's and all they started, so far."""
+    from medray.core.placement import run_processes
+
+    total = 0.0
+    for process in run_processes(session):
+        with suppress(psutil.NoSuchProcess):
+            total += sum(process.cpu_times()[:2])
+    return total
+
+
+def call_service(
+    service: Service, rows: list[dict[str, Any]], rows_per_call: int, on_call: Callable[[int], None] = lambda n: None
+) -> Pass:
     """All rows by 64 callers, a client each; on_call(calls answered) is told of each answer."""
     from medray.generate.scoring import RewardClient
     from medray.serve.schema import RewardRow
@@ -115,7 +139,7 @@ def call_service(endpoint: Any, rows: list[dict[str, Any]], rows_per_call: int, 
     for start in range(0, len(rows), rows_per_call):
         calls.put(start)
     asked = [RewardRow.model_validate(row) for row in rows]
-    clients = [RewardClient(endpoint, deadline_s=1800, request_timeout_s=900) for _ in range(CALLERS)]
+    clients = [RewardClient(service.endpoint, deadline_s=1800, request_timeout_s=900) for _ in range(CALLERS)]
     latencies_s: list[float] = []
     rewards: dict[int, float] = {}
 
@@ -129,39 +153,42 @@ def call_service(endpoint: Any, rows: list[dict[str, Any]], rows_per_call: int, 
             found = client.rewards(asked[start : start + rows_per_call])
             latencies_s.append(time.perf_counter() - began)
             rewards.update(enumerate(found, start))
-            if on_call:
-                on_call(len(latencies_s))
+            on_call(len(latencies_s))
 
-    threads = [threading.Thread(target=caller, args=(client,)) for client in clients]
-    began = time.perf_counter()
+    threads = [threading.Thread(target=caller, args=(client,), daemon=True) for client in clients]
+    began = time.perf_counter(), processor_s(service.session)
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return Pass(len(rewards) / (time.perf_counter() - began), latencies_s, rewards)
+    took = time.perf_counter() - began[0], processor_s(service.session) - began[1]
+    return Pass(Rate(*(len(rewards) / seconds for seconds in took)), latencies_s, rewards)
 
 
-def kill_a_replica(endpoint: Any, rows: list[dict[str, Any]], expected: dict[int, float], tolerance: float) -> int:
+def kill_a_replica(service: Service, rows: list[dict[str, Any]], expected: dict[int, float], tolerance: float) -> int:
     """Rows without the reward that they had before, when a replica is killed after a third of the answers."""
-    pid = httpx.get(f"{endpoint.url}/healthz", timeout=60, trust_env=False).json()["pid"]
+    pid = httpx.get(f"{service.endpoint.url}/healthz", timeout=60, trust_env=False).json()["pid"]
 
     def on_call(num_answered: int) -> None:
         if num_answered == len(rows) // 3:
             os.kill(pid, signal.SIGKILL)
 
-    found = call_service(endpoint, rows, 1, on_call)
+    found = call_service(service, rows, 1, on_call)
     tell("single, a replica killed", "distinct", found.rate)
     kept = [i for i, reward in found.rewards.items() if abs(reward - expected[i]) <= tolerance]
     return len(rows) - len(kept)
 
 
-def measure(endpoint: Any, peers: PeersProcess, rows: dict[str, list[dict[str, Any]]], sizes: Sizes) -> dict[str, Any]:
+def measure(
+    service: Service, peers: PeersProcess, rows: dict[str, list[dict[str, Any]]], sizes: Sizes
+) -> dict[str, Any]:
     """Rates by contestant and kind of rows, a list over the rounds; latencies of single, and its rewards."""
-    rates: dict[str, list[float]] = {}
+    rates: dict[str, list[Rate]] = {}
+    apart: dict[str, float] = dict.fromkeys(rows, 0.0)
     latencies_s: list[float] = []
 
     def serve(contestant: str, name: str, num_rows: int, rows_per_call: int) -> Pass:
-        found = call_service(endpoint, rows[name][:num_rows], rows_per_call)
+        found = call_service(service, rows[name][:num_rows], rows_per_call)
         tell(contestant, name, found.rate)
         rates.setdefault(f"{contestant} {name}", []).append(found.rate)
         return found
@@ -171,16 +198,17 @@ def measure(endpoint: Any, peers: PeersProcess, rows: dict[str, list[dict[str, A
         for name in rows:
             before, direct = peers.run("raw", name, sizes.peer)
             batched = serve("batched", name, sizes.batched, BATCH)
-            apart = max(abs(batched.rewards[i] - reward) for i, reward in enumerate(direct) if i in batched.rewards)
-            rates.setdefault(f"apart {name}", []).append(apart)
+            difference = max(abs(batched.rewards[i] - r) for i, r in enumerate(direct) if i in batched.rewards)
+            apart[name] = max(apart[name], difference)
             single = serve("single", name, sizes.single, 1)
             if name == "distinct":
                 latencies_s += single.latencies_s
                 served = single.rewards
             rates.setdefault(f"pipeline {name}", []).append(peers.run("pipeline", name, sizes.peer)[0])
             after, _ = peers.run("raw", name, sizes.peer)
-            rates.setdefault(f"raw {name}", []).append(2 / (1 / before + 1 / after))
-    return {"rates": rates, "latencies_s": sorted(latencies_s), "served": served}
+            both = [2 / (1 / first + 1 / second) for first, second in zip(before, after, strict=True)]
+            rates.setdefault(f"raw {name}", []).append(Rate(*both))
+    return {"rates": rates, "apart": apart, "latencies_s": sorted(latencies_s), "served": served}
 
 
 def main() -> None:
@@ -189,6 +217,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rows, one round; under 5 minutes")
     parser.add_argument("--data", type=Path, default=Path("../shared/data/preference"))
     parser.add_argument("--dtype", choices=TOLERANCE, default="bf16")
+    parser.add_argument("--rows", type=int, help="at most so many of each contestant in a round")
     parser.add_argument("--replicas", type=int, default=2, help="the cores are divided among them")
     arguments = parser.parse_args()
     from medray.serve.config import RewardServing, ServingPlacement
@@ -196,6 +225,8 @@ def main() -> None:
     from medray.session import SessionPlacement, ray_session
 
     sizes = SIZES[arguments.quick]
+    if arguments.rows:
+        sizes = Sizes(*(min(arguments.rows, size) for size in sizes[:3]), rounds=sizes.rounds)
     threads = max(1, (os.cpu_count() or 1) // arguments.replicas)
     placement = ServingPlacement(
         replicas=arguments.replicas, threads=threads, tokens_per_forward=1024, start_timeout_s=600
@@ -205,17 +236,17 @@ def main() -> None:
         directory = Path(name)
         prepare(directory, arguments.data, max(sizes[:3]))
         rows = {kind: json.loads((directory / f"{kind}.json").read_text()) for kind in ("distinct", "siblings")}
-        with ray_session(SessionPlacement()):
-            endpoint = ensure_reward_app(directory / "model", "benchmark", serving)
+        with ray_session(SessionPlacement()) as session:
+            service = Service(ensure_reward_app(directory / "model", "benchmark", serving), session)
             peers = PeersProcess(directory, arguments.dtype)
             for kind in rows:  # first calls find kernels
                 peers.run("pipeline", kind, 4)
                 peers.run("raw", kind, BATCH)
-            call_service(endpoint, rows["distinct"][: 4 * arguments.replicas], 1)
-            found = measure(endpoint, peers, rows, sizes)
+            call_service(service, rows["distinct"][: 4 * arguments.replicas], 1)
+            found = measure(service, peers, rows, sizes)
             peers.close()
             lost = kill_a_replica(
-                endpoint, rows["distinct"][: sizes.single], found["served"], TOLERANCE[arguments.dtype]
+                service, rows["distinct"][: sizes.single], found["served"], TOLERANCE[arguments.dtype]
             )  # fmt: skip
     report(found, lost, f"{arguments.dtype}, {arguments.replicas} replicas of {threads} threads")
 
@@ -224,19 +255,20 @@ def report(found: dict[str, Any], lost: int, how: str) -> None:
     """Print the table and the JSON line."""
     rates, latencies_s = found["rates"], found["latencies_s"]
 
-    def ratio(contestant: str, peer: str, name: str) -> float:
+    def ratio(contestant: str, peer: str, name: str, clock: str = "wall") -> float:
         pairs = zip(rates[f"{contestant} {name}"], rates[f"{peer} {name}"], strict=True)
-        return round(median(ours / theirs for ours, theirs in pairs), 3)
+        return round(median(getattr(ours, clock) / getattr(theirs, clock) for ours, theirs in pairs), 3)
 
     for name, title in (("distinct", "every row another question's"), ("siblings", "K = 8 answers to a question")):
-        print(f"{how}; {title}\ncontestant  rewards/s  over raw  over pipeline")
+        print(f"{how}; {title}")
+        print("contestant  rewards/s  over raw  over pipeline  and a processor second: over raw  pipeline")
         for contestant in ("batched", "single", "raw", "pipeline"):
-            rate, over = (
-                median(rates[f"{contestant} {name}"]),
-                [ratio(contestant, p, name) for p in ("raw", "pipeline")],
+            rate = median(rate.wall for rate in rates[f"{contestant} {name}"])
+            wall, cpu = (
+                [ratio(contestant, peer, name, clock) for peer in ("raw", "pipeline")] for clock in Rate._fields
             )
-            print(f"{contestant:10}  {rate:9.2f}  {over[0]:8.3f}  {over[1]:13.3f}")
-        print(f"rewards of batched and raw are at most {max(rates[f'apart {name}']):.2g} apart")
+            print(f"{contestant:10}  {rate:9.2f}  {wall[0]:8.3f}  {wall[1]:13.3f}  {cpu[0]:32.3f}  {cpu[1]:8.3f}")
+        print(f"rewards of batched and raw are at most {found['apart'][name]:.2g} apart")
     percentiles = [latencies_s[min(len(latencies_s) - 1, int(q * len(latencies_s)))] for q in (0.5, 0.99)]
     result = {
         "fraction_of_raw_batched": ratio("batched", "raw", "distinct"),
