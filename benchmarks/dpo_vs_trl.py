@@ -38,7 +38,7 @@ os.environ |= {
 }  # fmt: skip
 
 BATCH = 8
-TIMEOUT_S = {True: 400, False: 3600}
+TIMEOUT_S = {True: 900, False: 3600}
 """Of one contestant, by --quick."""
 BETA, LEARNING_RATE = 0.1, 5e-6
 REJECTED = ("PMC_LLAMA_7B", "text-davinci-003")
