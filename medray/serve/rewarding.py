@@ -1,18 +1,22 @@
-"""Rewards of prompts and completions, as one replica computes them: render, fit, gather by prompt, forward."""
+"""Rewards of prompts and completions, as one replica computes them: render, fit, gather by prompt, forward.
+
+What rows begin with is computed once: the template's own words at load, a prompt with several completions in a request.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from medray.core.config import UserError
-from medray.model.load import load_reward_model, load_tokenizer, pooled_rewards
+from medray.model.held import Held, hold, rewards_after
+from medray.model.load import load_reward_model, load_tokenizer
 from medray.model.render import render, render_prompt, stop_ids
+from medray.model.tree import common_length
 from medray.serve.config import RewardServing
 from medray.serve.schema import Message, RewardRow
 
@@ -23,14 +27,6 @@ class _Fitted(NamedTuple):
     prompt: list[int]
     completion: list[int]
     is_cut: bool
-
-
-@dataclass
-class _Family:
-    """Rows of one prompt, which is computed once for them."""
-
-    rows: list[int]
-    num_tokens: int
 
 
 class Rewarder:
@@ -45,6 +41,8 @@ class Rewarder:
         self._model = load_reward_model(model, serving.dtype).eval()
         if serving.placement.use_gpu:
             self._model = self._model.to("cuda")
+        self._usual = self._usual_beginning()
+        self._held = hold(self._model, [self._usual]) if self._usual else None
         self.facts: dict[str, Any] = {
             "pid": os.getpid(),
             "dtype": serving.dtype,
@@ -58,18 +56,47 @@ class Rewarder:
         """
         fitted = [self._fit(row, number) for number, row in enumerate(rows)]
         values = [0.0] * len(rows)
-        limit = self._serving.placement.tokens_per_forward
-        families = _families(fitted, limit)
-        for bucket in _buckets([family.num_tokens for family in families], limit):
-            members = [i for number in bucket for i in families[number].rows]
-            with torch.inference_mode():
-                found_B = pooled_rewards(
-                    self._model,
-                    [[fitted[i].prompt + fitted[i].completion for i in families[number].rows] for number in bucket],
-                )
-            for i, value in zip(members, found_B.tolist(), strict=True):
-                values[i] = value
+        usual = [row.prompt[: len(self._usual)] == self._usual != row.prompt for row in fitted]
+        for held, skipped, wanted in ((self._held, len(self._usual), True), (None, 0, False)):
+            numbers = [i for i, begins in enumerate(usual) if begins is wanted]
+            prompts = [fitted[i].prompt[skipped:] for i in numbers]
+            for number, value in self._continued(prompts, [fitted[i].completion for i in numbers], held):
+                values[numbers[number]] = value
         return values, sum(row.is_cut for row in fitted)
+
+    def _continued(
+        self, prompts: Sequence[list[int]], completions: Sequence[list[int]], held: Held | None
+    ) -> Iterator[tuple[int, float]]:
+        """(number, reward) of prompts and completions that go on from what is held."""
+        families: dict[tuple[int, ...], list[int]] = {}
+        for number, prompt in enumerate(prompts):
+            families.setdefault(tuple(prompt), []).append(number)
+        alone = [numbers[0] for numbers in families.values() if len(numbers) == 1]
+        yield from self._bucketed(alone, [prompts[i] + completions[i] for i in alone], held, [0] * len(alone))
+        shared = [(list(prompt), numbers) for prompt, numbers in families.items() if len(numbers) > 1]
+        for bucket in _buckets([len(prompt) for prompt, _ in shared], self._serving.placement.tokens_per_forward):
+            begun = hold(self._model, [shared[i][0] for i in bucket], held)
+            members = [(which, i) for which, family in enumerate(bucket) for i in shared[family][1]]
+            numbers = [i for _, i in members]
+            yield from self._bucketed(
+                numbers, [completions[i] for i in numbers], begun, [which for which, _ in members]
+            )
+
+    def _bucketed(
+        self, numbers: Sequence[int], sequences: Sequence[list[int]], held: Held | None, which: Sequence[int]
+    ) -> Iterator[tuple[int, float]]:
+        """(number, reward) of sequences, in forward passes of about equal lengths."""
+        # a held token takes memory too, about a quarter of a computed one's
+        held_by = held.num_tokens if held else [0]
+        lengths = [max(len(ids), held_by[i] // 4) for ids, i in zip(sequences, which, strict=True)]
+        for bucket in _buckets(lengths, self._serving.placement.tokens_per_forward):
+            found_B = rewards_after(self._model, [sequences[i] for i in bucket], held, [which[i] for i in bucket])
+            yield from zip([numbers[i] for i in bucket], found_B.tolist(), strict=True)
+
+    def _usual_beginning(self) -> list[int]:
+        """What every conversation without a system message of its own begins with."""
+        prompts = [render_prompt(self._tokenizer, [{"role": "user", "content": text}]) for text in ("What?", "I am")]
+        return prompts[0][: common_length(prompts)]
 
     def _fit(self, row: RewardRow, number: int) -> _Fitted:
         """A row as ids, at most max_tokens.
@@ -115,22 +142,6 @@ class Rewarder:
                 "its weights hold NaN, or its attention sees padding"
             )
         return difference
-
-
-def _families(fitted: Sequence[_Fitted], tokens_per_forward: int) -> list[_Family]:
-    """Rows by prompt, in order; attention is quadratic, so a family ends at a quarter of a forward pass."""
-    families: list[_Family] = []
-    current: dict[tuple[int, ...], _Family] = {}
-    for i, row in enumerate(fitted):
-        prompt = tuple(row.prompt)
-        family = current.get(prompt)
-        if family and family.num_tokens + len(row.completion) <= tokens_per_forward // 4:
-            family.rows.append(i)
-            family.num_tokens += len(row.completion)
-        else:
-            current[prompt] = _Family([i], len(prompt) + len(row.completion))
-            families.append(current[prompt])
-    return families
 
 
 def _buckets(lengths: Sequence[int], tokens_per_forward: int) -> list[list[int]]:

@@ -89,6 +89,16 @@ def test_rewards_equal_the_model_s_own(endpoint, model):
     assert facts["ok"] and facts["model_id"] == "tiny" and facts["batch_difference"] <= 1e-4
 
 
+def test_a_system_message_of_one_s_own_goes_beside_the_usual_ones(endpoint):
+    usual = rows(3)
+    own = [{"role": "system", "content": "word1"}, *(m.model_dump() for m in usual[1].messages)]
+    mixed = [usual[0], RewardRow.model_validate({"messages": own, "completion": usual[1].completion}), usual[2]]
+    with RewardClient(endpoint, deadline_s=120) as client:
+        alone = [client.rewards([row])[0] for row in mixed]
+        assert client.rewards(mixed) == pytest.approx(alone, abs=1e-5)
+        assert abs(alone[1] - client.rewards(usual[1:2])[0]) > 1e-3
+
+
 def test_is_deployed_once(endpoint, model):
     from medray.serve.reward_app import ensure_reward_app
 

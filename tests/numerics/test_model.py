@@ -12,6 +12,7 @@ import torch
 from medray.core.config import UserError
 from medray.model.base import check_model_dir, convert_gguf, make_tiny
 from medray.model.export import NOTICE, save_model
+from medray.model.held import hold, rewards_after
 from medray.model.load import load_policy, load_reward_model, load_tokenizer, pooled_rewards
 from medray.model.render import render
 from medray.model.tokenizer import open_backend, tokenizer_digest
@@ -92,6 +93,21 @@ def test_rewards_do_not_depend_on_padding_or_company(tiny_model):
     )
     together.sum().backward()
     assert model.score.weight.grad.abs().sum() > 0
+
+
+def test_rewards_do_not_depend_on_what_is_held(tiny_model):
+    model = load_reward_model(tiny_model, "fp32", from_policy=True)
+    start, prompts = [5, 6, 7], [[8, 9], list(range(10, 30))]
+    completions, which = [[40, 2], [41], list(range(42, 60)), [61, 62, 2]], [1, 0, 1, 0]
+    whole = pooled_rewards(model, [[start + prompts[i] + ids] for i, ids in zip(which, completions, strict=True)])
+    held = hold(model, prompts, hold(model, [start]))
+    assert held.num_tokens == [5, 23]
+    for _ in range(2):  # what is held is not used up
+        assert torch.allclose(rewards_after(model, completions, held, which), whole, atol=1e-5)
+    rest = [start + prompts[i] + ids for i, ids in zip(which, completions, strict=True)]
+    assert torch.allclose(rewards_after(model, rest, None, [0] * 4), whole, atol=1e-5)
+    with pytest.raises(AssertionError, match="empty"):
+        rewards_after(model, [[]], held, [0])
 
 
 def test_pad_is_never_eos(tiny_model, tmp_path):

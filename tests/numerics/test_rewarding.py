@@ -1,0 +1,67 @@
+"""A replica's rewards, without Ray: those of whole sequences one by one, whatever rows share."""
+
+import pytest
+import torch
+
+from medray.model.base import make_tiny
+from medray.model.export import save_model
+from medray.model.load import load_reward_model, load_tokenizer, pooled_rewards
+from medray.model.render import render
+from medray.serve.config import RewardServing, ServingPlacement
+from medray.serve.rewarding import Rewarder
+from medray.serve.schema import RewardRow
+
+
+@pytest.fixture(scope="module")
+def reward_model(tmp_path_factory):
+    root = tmp_path_factory.mktemp("rewarding")
+    make_tiny(root / "policy", ["What is disease 1? word1 word2 Heart Kidney"])
+    model = load_reward_model(root / "policy", "fp32", from_policy=True)
+    torch.nn.init.normal_(model.score.weight, generator=torch.Generator().manual_seed(0))
+    save_model(model, load_tokenizer(root / "policy"), root / "model", {"title": "tiny reward"})
+    return root / "model"
+
+
+def row(question, completion, system=""):
+    messages = [{"role": "system", "content": system}] if system else []
+    return RewardRow.model_validate(
+        {"messages": [*messages, {"role": "user", "content": question}], "completion": completion}
+    )
+
+
+ROWS = [
+    row("What is disease 1?", "word1"),
+    row("What is disease 2? " * 4, "word1 word2 Heart"),
+    row("What is disease 1?", "word2 " * 9),
+    row("What is disease 1?", "word1", system="Kidney"),
+    row("What is disease 1?", "word1"),  # equal to the first
+    row("What is disease 3?", "Heart"),
+    row("What is disease 3?", "Kidney"),
+    row("Heart", "word2", system="Kidney"),
+    row("Heart", "word1", system="Kidney"),
+]
+
+
+@pytest.mark.parametrize("tokens_per_forward", [1, 64, 4096])
+def test_rewards_are_those_of_whole_sequences_one_by_one(reward_model, tokens_per_forward):
+    placement = ServingPlacement(tokens_per_forward=tokens_per_forward)
+    rewarder = Rewarder(reward_model, RewardServing(dtype="fp32", max_tokens=160, placement=placement))
+    tokenizer, model = load_tokenizer(reward_model), load_reward_model(reward_model, "fp32")
+    expected = []
+    for asked in ROWS:
+        messages = [*(m.model_dump() for m in asked.messages), {"role": "assistant", "content": asked.completion}]
+        with torch.inference_mode():
+            expected.append(float(pooled_rewards(model, [[render(tokenizer, messages).ids]])))
+    found, num_cut = rewarder.rewards(ROWS)
+    assert num_cut == 0 and found == pytest.approx(expected, abs=1e-5)
+    assert found[0] == pytest.approx(found[4], abs=1e-6) and len({round(value, 4) for value in found}) == len(ROWS) - 1
+    assert rewarder.rewards(ROWS) == (found, 0), "equal requests must give bitwise-equal rewards"
+    assert rewarder.facts["batch_difference"] <= 1e-4
+
+
+def test_long_prompts_that_are_cut_alike_give_equal_rewards(reward_model):
+    rewarder = Rewarder(reward_model, RewardServing(dtype="fp32", max_tokens=160))
+    long, longer = row("word1 " * 200, "Heart"), row("word1 " * 220, "Heart")
+    together, num_cut = rewarder.rewards([long, longer, row("word1", "Heart")])
+    assert num_cut == 2 and together[0] == pytest.approx(together[1], abs=1e-6)
+    assert together[:1] == pytest.approx(rewarder.rewards([long])[0], abs=1e-5)
