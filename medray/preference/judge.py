@@ -20,8 +20,8 @@ from medray.serve.schema import RewardEndpoint, RewardRow
 from medray.tables.shards import Shard, Step
 from medray.text.answers import extract_option
 
-_REWARDS = "rewards"
-"""Prefix of the marks of what is judged, and the folder of its parts in scratch."""
+REWARDS = "rewards"
+"""Prefix of the marks of shards that are judged, and the folder of their parts in scratch."""
 
 
 class JudgePlacement(Placement):
@@ -54,9 +54,9 @@ def judging(config: JudgeConfig, inputs: dict[str, Artifact], workspace: Workspa
         name = shard.payload["shard"].file_name
         workspace.fetch(f"data/completions/{name}")
         part = workspace.data / "completions" / name
-        return judge_part(part, prompts_path, workspace.scratch / _REWARDS / name, endpoint, config)
+        return judge_part(part, prompts_path, workspace.scratch / REWARDS / name, endpoint, config)
 
-    return Step(judge_shard, num_cpus=0.1, concurrency=config.placement.num_workers, prefix=_REWARDS)
+    return Step(judge_shard, num_cpus=0.1, concurrency=config.placement.num_workers, prefix=f"{REWARDS}-")
 
 
 def gather(workspace: Workspace) -> dict[str, int | float | str]:
@@ -65,13 +65,13 @@ def gather(workspace: Workspace) -> dict[str, int | float | str]:
     Counters: num_completions, num_prompts, reward_mean, num_correct, num_incorrect, num_unparsed (gold prompts only),
     num_truncated.
     """
-    workspace.fetch(f"scratch/{_REWARDS}/*")
-    rewards = read_table(workspace.scratch / _REWARDS, REWARD)
+    workspace.fetch(f"scratch/{REWARDS}/*")
+    rewards = read_table(workspace.scratch / REWARDS, REWARD)
     _check_complete(rewards, read_table(workspace.data / "completions", COMPLETION))
     write_table(workspace.data / "rewards.parquet", rewards, REWARD)
     totals = Counter({name: 0 for name in ("num_correct", "num_incorrect", "num_unparsed", "num_truncated")})
     for mark, fact in workspace.marks().items():
-        if mark.startswith(_REWARDS):
+        if mark.startswith(f"{REWARDS}-"):
             totals.update({name: fact[name] for name in totals})
     values = rewards.column("reward").to_pylist()
     return {

@@ -34,8 +34,6 @@ def test_texts_move_and_letters_stay():
         kept = ("task", "reference", "group", "split")
         assert {key: each[key] for key in kept} == {key: row[key] for key in kept}
     assert variants[:2] == permuted(row, 2, rng_seed=3) != permuted(row, 2, rng_seed=4)
-    assert (
-    )
 
 
 @pytest.mark.parametrize(
