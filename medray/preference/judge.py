@@ -86,8 +86,6 @@ def judge_part(
     part: Path, prompts_path: Path, target: Path, endpoint: RewardEndpoint, config: JudgeConfig
 ) -> dict[str, int]:
     """Judge one file of completions over HTTP and write its rewards; returns the shard's counts."""
-    from medray.generate.scoring import RewardClient
-
     completions = read_table(part, COMPLETION).to_pylist()
     wanted = {row["prompt_id"] for row in completions}
     prompts = {row["id"]: row for row in read_table(prompts_path, PROMPT).to_pylist() if row["id"] in wanted}
@@ -103,16 +101,8 @@ def judge_part(
         RewardRow.model_validate({"messages": prompts[prompt_id]["messages"], "completion": text})
         for prompt_id, text in distinct
     ]
-    request_timeout_s = config.serving.placement.request_timeout_s
-    with RewardClient(
-        endpoint, deadline_s=config.placement.deadline_s, request_timeout_s=request_timeout_s
-    ) as client:  # fmt: skip
-        if not client.is_ready():
-            from medray.serve.reward_app import await_reward_app  # Ray Serve takes a second to import
-
-            await_reward_app(endpoint, config.serving)
-        reward_of = dict(zip(distinct, client.rewards(rows), strict=True))
-        num_truncated = client.num_truncated
+    rewards, num_truncated = _ask(endpoint, rows, config)
+    reward_of = dict(zip(distinct, rewards, strict=True))
     correct = [correctness(c["text"], prompts[c["prompt_id"]]) for c in completions]
     table = [
         {
@@ -133,6 +123,19 @@ def judge_part(
         "num_unparsed": sum(gold and value < 0 for gold, value in zip(has_gold, correct, strict=True)),
         "num_truncated": num_truncated,
     }
+
+
+def _ask(endpoint: RewardEndpoint, rows: Sequence[RewardRow], config: JudgeConfig) -> tuple[list[float], int]:
+    """One model's rewards of the rows, once it is up, and how many of these lost the end of their prompt."""
+    from medray.generate.scoring import RewardClient
+
+    timeout_s, deadline_s = config.serving.placement.request_timeout_s, config.placement.deadline_s
+    with RewardClient(endpoint, deadline_s=deadline_s, request_timeout_s=timeout_s) as client:
+        if not client.is_ready():
+            from medray.serve.reward_app import await_reward_app  # Ray Serve takes a second to import
+
+            await_reward_app(endpoint, config.serving)
+        return client.rewards(rows), client.num_truncated
 
 
 def correctness(completion: str, prompt: dict[str, Any]) -> int:

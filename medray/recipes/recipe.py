@@ -71,7 +71,7 @@ class Round(Config):
 
     @model_validator(mode="after")
     def _has_permutations(self) -> Round:
-        if self.pairs.follows_text and not self.sample.permutations:
+        if not self.sample.permutations and self.pairs.follows_text:
             raise ValueError("rounds.pairs.follows_text: no permutations are sampled: set rounds.sample.permutations")
         return self
 
