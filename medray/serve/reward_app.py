@@ -152,7 +152,7 @@ def await_reward_app(endpoint: RewardEndpoint, serving: RewardServing) -> None:
             serve.delete(name)
             raise UserError(
                 f"reward service: {status} after at most {timeout_s:g} s, expected RUNNING: {reason or 'no reason'}: "
-                "mend the model, free a CPU or raise start_timeout_s"
+                "mend the model, free a CPU or GPU (engines keep theirs), or raise start_timeout_s"
             )
         time.sleep(_POLL_S)
 
