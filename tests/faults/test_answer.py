@@ -105,36 +105,43 @@ class Watched(SimpleNamespace):
         return None
 
 
-def test_kills_change_nothing(whole, models, tmp_path):
-    stage = stages(models)["answer"]
-    directory = tmp_path / "root" / stage.kind / stage.id
+@pytest.fixture
+def begin(models, tmp_path):
+    """begin(): a driver at work in tmp_path / "root"; none is left when the test ends."""
+    stage, runs = stages(models)["answer"], []
 
-    def begin():
-        return Watched(process=start(tmp_path / "root", models), directory=directory)
+    def start_one():
+        directory = tmp_path / "root" / stage.kind / stage.id
+        runs.append(Watched(process=start(tmp_path / "root", models), directory=directory))
+        return runs[-1]
 
+    yield start_one
+    for run in runs:
+        run.process.kill()
+
+
+def test_kills_change_nothing(whole, models, begin, tmp_path):
     def kill_driver(run):
         os.kill(run.process.pid, signal.SIGKILL)
         run.process.wait(30)
-        assert not (directory / "manifest.json").exists()
+        assert not (run.directory / "manifest.json").exists()
 
     first = begin()
     first.wait(lambda: first.num_done("completions-") >= 2)
     kill_driver(first)
-    sampled = first.num_done("completions-")
+    sampled, directory = first.num_done("completions-"), first.directory
 
     second = begin()
-    second.wait(lambda: second.num_done("rewards-") >= 2)
-    assert second.num_done("completions-") > sampled
+    second.wait(lambda: second.num_done("rewards-") > sampled)
     kill_driver(second)
+    assert sampled < second.num_done("completions-")
     judged = {path.name: path.stat().st_mtime_ns for path in (directory / "marks").glob("rewards-*")}
     assert len(judged) < NUM_SHARDS
 
     third = begin()
-    try:
-        third.wait(lambda: third.num_done("rewards-") > len(judged) and third.worker("ray::ServeReplica")).kill()
-        third.wait(lambda: third.worker("ray::_Engine")).kill()
-    finally:
-        finish(third.process, tmp_path / "root")
+    third.wait(lambda: third.num_done("rewards-") > len(judged) and third.worker("ray::ServeReplica")).kill()
+    third.wait(lambda: third.worker("ray::_Engine")).kill()
+    finish(third.process, tmp_path / "root")
     assert {name: (directory / "marks" / name).stat().st_mtime_ns for name in judged} == judged, "judged once"
     ours = Root(str(tmp_path / "root"))
     for name in ("answer", "pairs"):
