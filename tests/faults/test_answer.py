@@ -19,7 +19,7 @@ from medray.core.workspace import Root, Workspace
 from tests.faults.round_stages import ANSWER, NUM_SHARDS, stages, write_models
 
 pytest.importorskip("vllm")
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -38,7 +38,7 @@ def start(root: Path, models: Path) -> subprocess.Popen:
 
 def finish(run: subprocess.Popen, root: Path) -> None:
     try:
-        assert run.wait(400) == 0, (root.parent / f"{root.name}.log").read_text()[-4000:]
+        assert run.wait(600) == 0, (root.parent / f"{root.name}.log").read_text()[-4000:]
     finally:
         run.kill()
 
@@ -86,7 +86,7 @@ class Watched(SimpleNamespace):
     def num_done(self, prefix: str) -> int:
         return len(list((self.directory / "marks").glob(f"{prefix}*[0-9].json")))
 
-    def wait(self, reached: Callable[[], object], timeout_s: float = 240) -> object:
+    def wait(self, reached: Callable[[], object], timeout_s: float = 600) -> object:
         stop_at = time.monotonic() + timeout_s
         while not (found := reached()):
             assert self.process.poll() is None, f"the driver ended (exit {self.process.returncode}) before the kill"
