@@ -128,6 +128,7 @@ def _environment() -> dict[str, str]:
         "MALLOC_TRIM_THRESHOLD_": str(16 * 2**30),
         "DS_ACCELERATOR": "cpu" if not Path("/dev/nvidia0").exists() else "cuda",
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # 5 by default, too few while engines start on the same cores
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "VLLM_NO_USAGE_STATS": "1",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +25,6 @@ from medray.tables import shards as tables
 
 __all__ = ["sample", "shutdown_engines"]
 
-_PLAN_MARK = "sampling-plan"
 _DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
 _BATCHED_TOKENS = 8192
 _RENDER_BATCH = 4096
@@ -41,6 +40,8 @@ class _Engine:
     """One vLLM engine. Weights are loaded by the first call, and reloaded when a call names another model."""
 
     def __init__(self, settings: EngineSettings):
+        from vllm import LLM  # noqa: F401  10 s, while the driver starts what else it needs
+
         self._settings = settings
         self._llm: Any = None
         self._tokenizer: Any = None
@@ -178,53 +179,65 @@ def _new_llm(model: str, settings: EngineSettings) -> Any:
 
 def sample(
     *, model: Path, model_id: str, prompts: pa.Table, sampling: Sampling, placement: EnginePlacement,
-    workspace: Workspace, salt: str,
+    workspace: Workspace, salt: str, into: str = "completions", then: Callable[[], tables.Step] | None = None,
 ) -> dict[str, int]:  # fmt: skip
-    """Writes K completions of every prompt (PROMPT rows, in order) to workspace.data/"completions"; returns counters.
+    """Writes K completions of every prompt (PROMPT rows, in order) to the folder `into` of the data; returns counters.
 
     Shards of `prompts_per_shard` prompts are sampled and marked one by one, so a killed stage goes on where it was;
     the first attempt's shard size stays in force. An engine that dies costs its shard another try, never the job.
+    then() is called once the engines are starting; its step is done with each shard (payload "shard": a
+    sampling.Shard) as soon as its completions are written, while others are sampled.
     Raises UserError for an over-long prompt (before anything is sampled) and when engines keep dying.
     """
     assert ray.is_initialized(), "sample() needs Ray: start or join it first"
     rows = prompts.select(["id", "messages"]).to_pylist()
     check_unique([row["id"] for row in rows])
+    if not workspace.is_done(plan_mark := f"{into}-plan"):
+        workspace.mark_done(plan_mark, prompts_per_shard=placement.prompts_per_shard)
+    plan = plan_shards(len(rows), workspace.marks()[plan_mark]["prompts_per_shard"], into)
+    open_ = [row for shard in plan if not workspace.is_done(shard.mark) for row in rows[shard.start : shard.stop]]
     settings = EngineSettings(architecture(model, placement.use_gpu), sampling.dtype, sampling.max_model_len, placement)
-    engines = ensure_engines(_Engine, settings)
+    engines = ensure_engines(_Engine, settings) if open_ else []
+    following = [then()] if then else []
+    ids = _rendered(engines, open_, str(model), model_id, sampling, placement)
+
+    def sample_shard(work: tables.Shard) -> dict[str, Any]:
+        shard, names, ids = work.payload["shard"], work.payload["names"], work.payload["ids"]
+        seeds = [completion_seeds(sampling.rng_seed, salt, name, sampling.num_completions) for name in names]
+        engine = engines[shard.index % len(engines)]
+        made = call(engine, "generate", placement, str(model), model_id, ids, seeds, sampling)
+        table = _completion_rows(names, ids, seeds, made)
+        assert len(table) == len(names) * sampling.num_completions, f"shard {shard.index}: {len(table)} rows"
+        write_table(workspace.data / into / shard.file_name, table, COMPLETION)
+        return _shard_facts(table, len(names))
+
+    names = [row["id"] for row in rows]
+    work = []
+    for shard in plan:
+        asked = [name for name in names[shard.start : shard.stop] if name in ids]
+        payload = {"shard": shard, "names": asked, "ids": [ids[name] for name in asked]}
+        work.append(tables.Shard(shard.mark, payload))
+    # two shards in flight per engine: the next is there when one is done
+    step = tables.Step(sample_shard, num_cpus=0.1, concurrency=max(1, 2 * len(engines)))
+    unit = f"shards of {plan[0].stop if plan else 0} prompts"
+    facts = tables.run_steps(workspace, work, [step, *following], unit)[0].values()
+    workspace.fetch(f"data/{into}/*")
+    _check_completions(workspace.data / into, names, sampling.num_completions)
+    return {name: sum(fact[name] for fact in facts) for name in _shard_facts([], 0)}
+
+
+def _rendered(
+    engines: Sequence[str], rows: Sequence[dict[str, Any]], model: str, model_id: str, sampling: Sampling,
+    placement: EnginePlacement,
+) -> dict[str, list[int]]:  # fmt: skip
+    """Prompt ids by prompt, none of them too long."""
     ids: list[list[int]] = []
     for start in range(0, len(rows), _RENDER_BATCH):
         conversations = [row["messages"] for row in rows[start : start + _RENDER_BATCH]]
-        ids += call(engines[0], "render", placement, str(model), model_id, conversations)
-    names = [row["id"] for row in rows]
-    lengths = [len(prompt_ids) for prompt_ids in ids]
+        ids += call(engines[0], "render", placement, model, model_id, conversations)
+    names, lengths = [row["id"] for row in rows], [len(prompt_ids) for prompt_ids in ids]
     check_lengths(names, lengths, max_tokens=sampling.max_tokens, max_model_len=sampling.max_model_len)
-
-    if not workspace.is_done(_PLAN_MARK):
-        workspace.mark_done(_PLAN_MARK, prompts_per_shard=placement.prompts_per_shard)
-    plan = plan_shards(len(rows), workspace.marks()[_PLAN_MARK]["prompts_per_shard"])
-    directory = workspace.data / "completions"
-
-    def sample_shard(work: tables.Shard) -> dict[str, Any]:
-        shard, prompt_ids = work.payload["shard"], work.payload["prompt_ids"]
-        seeds = [completion_seeds(sampling.rng_seed, salt, p, sampling.num_completions) for p in prompt_ids]
-        engine = engines[shard.index % len(engines)]
-        made = call(engine, "generate", placement, str(model), model_id, work.payload["ids"], seeds, sampling)
-        table = _completion_rows(prompt_ids, work.payload["ids"], seeds, made)
-        assert len(table) == len(prompt_ids) * sampling.num_completions, f"shard {shard.index}: {len(table)} rows"
-        write_table(directory / shard.file_name, table, COMPLETION)
-        return _shard_facts(table, len(prompt_ids))
-
-    work = [
-        tables.Shard(s.mark, {"shard": s, "prompt_ids": names[s.start : s.stop], "ids": ids[s.start : s.stop]})
-        for s in plan
-    ]
-    unit = f"shards of {plan[0].stop if plan else 0} prompts"
-    # two shards in flight per engine: the next is there when one is done
-    facts = tables.run_shards(
-        workspace, work, sample_shard, num_cpus=0.1, concurrency=2 * len(engines), unit=unit
-    ).values()  # fmt: skip
-    _check_completions(directory, names, sampling.num_completions)
-    return {name: sum(fact[name] for fact in facts) for name in _shard_facts([], 0)}
+    return dict(zip(names, ids, strict=True))
 
 
 def _completion_rows(

@@ -14,6 +14,7 @@ SEED_BITS = 31  # vLLM and numpy both take it; a signed 32-bit column can hold i
 class Shard(NamedTuple):
     """Prompts [start, stop) in stable order; the unit of resuming and of bitwise reproducibility."""
 
+    folder: str
     index: int
     start: int
     stop: int
@@ -21,7 +22,7 @@ class Shard(NamedTuple):
     @property
     def mark(self) -> str:
         """Name of the completion mark."""
-        return f"completions-{self.index:05d}"
+        return f"{self.folder}-{self.index:05d}"
 
     @property
     def file_name(self) -> str:
@@ -48,10 +49,10 @@ def completion_seeds(rng_seed: int, salt: str, prompt_id: str, num_completions: 
     return seeds
 
 
-def plan_shards(num_prompts: int, prompts_per_shard: int) -> list[Shard]:
-    """Consecutive shards of `prompts_per_shard` prompts; the last may be smaller."""
+def plan_shards(num_prompts: int, prompts_per_shard: int, folder: str = "completions") -> list[Shard]:
+    """Consecutive shards of `prompts_per_shard` prompts; the last may be smaller. folder: where completions go."""
     starts = range(0, num_prompts, prompts_per_shard)
-    return [Shard(i, start, min(start + prompts_per_shard, num_prompts)) for i, start in enumerate(starts)]
+    return [Shard(folder, i, start, min(start + prompts_per_shard, num_prompts)) for i, start in enumerate(starts)]
 
 
 def check_lengths(prompt_ids: Sequence[str], lengths: Sequence[int], *, max_tokens: int, max_model_len: int) -> None:

@@ -53,6 +53,14 @@ class RewardClient:
     def __exit__(self, *exc: object) -> None:
         self._http.close()
 
+    def is_ready(self) -> bool:
+        """Whether the service answers for its model; False while it is being started."""
+        try:
+            reply = self._http.get("/healthz", timeout=self.request_timeout_s)
+        except httpx.TransportError:
+            return False
+        return reply.status_code == 200 and reply.json()["model_id"] == self.endpoint.model_id
+
     def rewards(self, rows: Sequence[RewardRow]) -> list[float]:
         """Rewards of `rows`, in order, all finite.
 

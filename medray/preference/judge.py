@@ -1,4 +1,4 @@
-"""Stage: reward of every completion, from the served reward model -> data/rewards.parquet (REWARD)."""
+"""Rewards of completions from the served reward model, shard by shard -> data/rewards.parquet (REWARD)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from medray.core.schema import COMPLETION, PROMPT, REWARD, read_table, write_tab
 from medray.core.workspace import Workspace
 from medray.serve.config import RewardServing
 from medray.serve.schema import RewardEndpoint, RewardRow
+from medray.tables.shards import Shard, Step
 from medray.text.answers import extract_option
 
-NAME = "judge"
-VERSION = 1
+REWARDS = "rewards"
+"""Prefix of the marks of shards that are judged, and the folder of their parts in scratch."""
 
 
 class JudgePlacement(Placement):
@@ -39,41 +40,39 @@ class JudgeConfig(Config):
     placement: JudgePlacement = JudgePlacement()
 
 
-def run(config: JudgeConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
-    """inputs: completions (data/completions), reward_model (data/model), prompts (data/prompts.parquet).
+def judging(config: JudgeConfig, inputs: dict[str, Artifact], workspace: Workspace) -> Step:
+    """The step that judges a shard of completions; its service starts now, and the first shards wait for it.
 
-    One shard per file of completions, each marked when judged. Counters: num_completions, num_prompts,
-    reward_mean, num_correct, num_incorrect, num_unparsed (gold prompts only), num_truncated.
+    inputs: reward_model (data/model), prompts (data/prompts.parquet).
     """
     from medray.serve.reward_app import ensure_reward_app
-    from medray.tables.shards import Shard, run_shards
 
-    parts = sorted((inputs["completions"].data / "completions").glob("part-*.parquet"))
-    if not parts:
-        raise UserError(f"judge: no completions in {inputs['completions'].data}, expected part-*.parquet: sample first")
-    prompts_path = inputs["prompts"].data / "prompts.parquet"
-    directory = workspace.scratch / "rewards"
-    shards = [Shard(f"rewards-{part.stem}", {"part": part.name}) for part in parts]
-    facts: dict[str, dict[str, Any]] = {}
-    if all(workspace.is_done(shard.key) for shard in shards):
-        facts = {shard.key: workspace.marks()[shard.key] for shard in shards}
-    else:
-        model = inputs["reward_model"]
-        endpoint = ensure_reward_app(model.data / "model", model.id, config.serving)
+    model, prompts_path = inputs["reward_model"], inputs["prompts"].data / "prompts.parquet"
+    endpoint = ensure_reward_app(model.data / "model", model.id, config.serving, wait=False)
 
-        def judge_shard(shard: Shard) -> dict[str, Any]:
-            part = parts[0].parent / shard.payload["part"]
-            return judge_part(part, prompts_path, directory / part.name, endpoint, config)
+    def judge_shard(shard: Shard) -> dict[str, int]:
+        name = shard.payload["shard"].file_name
+        workspace.fetch(f"data/completions/{name}")
+        part = workspace.data / "completions" / name
+        return judge_part(part, prompts_path, workspace.scratch / REWARDS / name, endpoint, config)
 
-        facts = run_shards(
-            workspace, shards, judge_shard, num_cpus=0.1, concurrency=config.placement.num_workers, unit="files"
-        )
-    rewards = read_table(directory, REWARD)
-    _check_complete(rewards, pa.concat_tables([read_table(part, COMPLETION) for part in parts]))
+    return Step(judge_shard, num_cpus=0.1, concurrency=config.placement.num_workers, prefix=f"{REWARDS}-")
+
+
+def gather(workspace: Workspace) -> dict[str, int | float | str]:
+    """The rewards of all shards as one table, data/rewards.parquet; once each of them has been judged.
+
+    Counters: num_completions, num_prompts, reward_mean, num_correct, num_incorrect, num_unparsed (gold prompts only),
+    num_truncated.
+    """
+    workspace.fetch(f"scratch/{REWARDS}/*")
+    rewards = read_table(workspace.scratch / REWARDS, REWARD)
+    _check_complete(rewards, read_table(workspace.data / "completions", COMPLETION))
     write_table(workspace.data / "rewards.parquet", rewards, REWARD)
     totals = Counter({name: 0 for name in ("num_correct", "num_incorrect", "num_unparsed", "num_truncated")})
-    for fact in facts.values():
-        totals.update({name: fact[name] for name in totals})
+    for mark, fact in workspace.marks().items():
+        if mark.startswith(f"{REWARDS}-"):
+            totals.update({name: fact[name] for name in totals})
     values = rewards.column("reward").to_pylist()
     return {
         "num_completions": len(values),
@@ -87,8 +86,6 @@ def judge_part(
     part: Path, prompts_path: Path, target: Path, endpoint: RewardEndpoint, config: JudgeConfig
 ) -> dict[str, int]:
     """Judge one file of completions over HTTP and write its rewards; returns the shard's counts."""
-    from medray.generate.scoring import RewardClient
-
     completions = read_table(part, COMPLETION).to_pylist()
     wanted = {row["prompt_id"] for row in completions}
     prompts = {row["id"]: row for row in read_table(prompts_path, PROMPT).to_pylist() if row["id"] in wanted}
@@ -104,12 +101,8 @@ def judge_part(
         RewardRow.model_validate({"messages": prompts[prompt_id]["messages"], "completion": text})
         for prompt_id, text in distinct
     ]
-    request_timeout_s = config.serving.placement.request_timeout_s
-    with RewardClient(
-        endpoint, deadline_s=config.placement.deadline_s, request_timeout_s=request_timeout_s
-    ) as client:  # fmt: skip
-        reward_of = dict(zip(distinct, client.rewards(rows), strict=True))
-        num_truncated = client.num_truncated
+    rewards, num_truncated = _ask(endpoint, rows, config)
+    reward_of = dict(zip(distinct, rewards, strict=True))
     correct = [correctness(c["text"], prompts[c["prompt_id"]]) for c in completions]
     table = [
         {
@@ -130,6 +123,19 @@ def judge_part(
         "num_unparsed": sum(gold and value < 0 for gold, value in zip(has_gold, correct, strict=True)),
         "num_truncated": num_truncated,
     }
+
+
+def _ask(endpoint: RewardEndpoint, rows: Sequence[RewardRow], config: JudgeConfig) -> tuple[list[float], int]:
+    """One model's rewards of the rows, once it is up, and how many of these lost the end of their prompt."""
+    from medray.generate.scoring import RewardClient
+
+    timeout_s, deadline_s = config.serving.placement.request_timeout_s, config.placement.deadline_s
+    with RewardClient(endpoint, deadline_s=deadline_s, request_timeout_s=timeout_s) as client:
+        if not client.is_ready():
+            from medray.serve.reward_app import await_reward_app  # Ray Serve takes a second to import
+
+            await_reward_app(endpoint, config.serving)
+        return client.rewards(rows), client.num_truncated
 
 
 def correctness(completion: str, prompt: dict[str, Any]) -> int:

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from medray.core.artifact import Artifact
 from medray.core.config import Config, UserError
 from medray.core.identity import stable_hash
 from medray.core.schema import COMPLETION, PAIR, PROMPT, REWARD, read_table, write_table
 from medray.core.workspace import Workspace
+from medray.preference.judge import correctness
 
 NAME = "preference_pairs"
 VERSION = 2
@@ -23,7 +24,7 @@ _LEAST_MARGIN = 5e-324
 
 OUTCOMES = (
     "pair_gold", "pair_open", "dropped_no_correct", "dropped_no_incorrect", "dropped_tie", "dropped_margin",
-    "dropped_length", "dropped_identical", "dropped_blank",
+    "dropped_length", "dropped_identical", "dropped_blank", "dropped_inconsistent",
 )  # fmt: skip
 """What can become of a prompt; the counters of these sum to the number of prompts."""
 
@@ -55,9 +56,18 @@ class PairsConfig(Config):
     """Most tokens of the longer side to one of the shorter, else they are no pair: length is not to be learnt."""
     unparsed_is_wrong: bool
     """Whether a completion that names no option, or several, may be rejected; it is never chosen."""
+    follows_text: bool = False
+    """Whether a completion counts as correct only where the policy's answers to the permuted prompt (those of
+    sample.permutations) name the gold text too."""
     rng_seed: int = 0
     source: str = Field(min_length=1)
     """Written into each pair, e.g. round_1."""
+
+    @model_validator(mode="after")
+    def _uses_correctness(self) -> PairsConfig:
+        if self.follows_text and self.gold != "mcq_reject":
+            raise ValueError("follows_text: by_reward asks for no correctness: set gold to mcq_reject, or leave it out")
+        return self
 
 
 class Candidate(NamedTuple):
@@ -80,8 +90,12 @@ class Choice(NamedTuple):
     pairs: Sequence[tuple[Candidate, Candidate]] = ()
 
 
-def choose_pairs(candidates: Sequence[Candidate], config: PairsConfig, prompt_id: str, *, has_gold: bool) -> Choice:
+def choose_pairs(
+    candidates: Sequence[Candidate], config: PairsConfig, prompt_id: str, *, has_gold: bool, is_consistent: bool = True
+) -> Choice:
     """The pairs of one prompt, the widest in reward first; equal ones in order of index.
+
+    is_consistent: whether the policy's answers follow the gold text when the options are shuffled.
 
     Source: UltraMedical 3.x (correctness before reward; max_min), 2.2 (all pairs of different ratings).
     Choices: a completion cut by max_tokens is chosen only when no whole one could be (it has no ending to imitate); it
@@ -95,6 +109,8 @@ def choose_pairs(candidates: Sequence[Candidate], config: PairsConfig, prompt_id
     by_gold = has_gold and config.gold == "mcq_reject"
     good = [c for c in usable if c.correct == 1] if by_gold else usable
     bad = [c for c in usable if c.correct == 0 or (config.unparsed_is_wrong and c.correct < 0)] if by_gold else usable
+    if by_gold and good and not is_consistent:
+        return Choice("dropped_inconsistent")
     if not good or not bad:
         return Choice("dropped_no_incorrect" if good else "dropped_no_correct")
     good = [c for c in good if not c.is_cut] or good
@@ -136,10 +152,12 @@ def run(config: PairsConfig, inputs: dict[str, Artifact], workspace: Workspace) 
     missing = sorted(candidates.keys() - prompts.keys())
     if missing:
         raise UserError(f"preference_pairs: prompt {missing[0]!r} is not among the prompts: pass those sampled from")
+    consistent = _consistent(inputs["completions"]) if config.follows_text else prompts.keys()
     pairs, ledger, counts = [], [], Counter({outcome: 0 for outcome in OUTCOMES})
     for prompt_id in sorted(candidates):
         prompt = prompts[prompt_id]
-        choice = choose_pairs(candidates[prompt_id], config, prompt_id, has_gold=prompt["gold"] >= 0)
+        flags = {"has_gold": prompt["gold"] >= 0, "is_consistent": prompt_id in consistent}
+        choice = choose_pairs(candidates[prompt_id], config, prompt_id, **flags)
         counts[choice.outcome] += 1
         common = {"prompt_id": prompt_id, "outcome": choice.outcome, **made_by}
         rows = [_pair_row(prompt, *pair, config) for pair in choice.pairs]
@@ -183,6 +201,22 @@ def _candidates(completions: Artifact, rewards: Artifact) -> dict[str, list[Cand
                 "expected one K: sample again"
             )
     return by_prompt
+
+
+def _consistent(completions: Artifact) -> set[str]:
+    """Prompts that were asked with their options shuffled and whose answers named the gold text every time.
+
+    Choices: an answer is that of more than half of the completions that name one option; those that name none or
+    several do not count. A prompt that could not be permuted is not known to be consistent.
+    """
+    variants = {row["id"]: row for row in read_table(completions.data / "permuted.parquet", PROMPT).to_pylist()}
+    votes: defaultdict[str, Counter[int]] = defaultdict(Counter)
+    for row in read_table(completions.data / "permuted", COMPLETION).to_pylist() if variants else ():
+        votes[row["prompt_id"]][correctness(row["text"], variants[row["prompt_id"]])] += 1
+    follows: defaultdict[str, list[bool]] = defaultdict(list)
+    for variant_id in variants:
+        follows[variant_id.rpartition("#")[0]].append(votes[variant_id][1] > votes[variant_id][0])
+    return {prompt_id for prompt_id, each in follows.items() if all(each)}
 
 
 def _draw(config: PairsConfig, prompt_id: str, candidate: Candidate) -> int:

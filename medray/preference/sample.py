@@ -1,6 +1,12 @@
-"""Stage: sample K completions of each prompt from a policy -> data/completions/part-*.parquet (COMPLETION)."""
+"""Stage: sample K completions of each prompt from a policy -> data/completions/part-*.parquet (COMPLETION).
+
+With permutations also data/permuted.parquet (PROMPT), the prompts with shuffled options, and data/permuted, the
+completions of these.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pyarrow as pa
 from pydantic import Field
@@ -8,9 +14,11 @@ from pydantic import Field
 from medray.core.artifact import Artifact
 from medray.core.config import Config, UserError
 from medray.core.identity import stable_hash
-from medray.core.schema import PROMPT, read_table
+from medray.core.schema import PROMPT, read_table, write_table
 from medray.core.workspace import Workspace
 from medray.generate.config import EnginePlacement, Sampling
+from medray.preference.permute import permuted
+from medray.tables.shards import Step
 
 NAME = "sample"
 VERSION = 1
@@ -26,30 +34,44 @@ class SampleConfig(Config):
     """Prompts of each split to use, chosen by hash; None: all of them."""
     salt: str = Field(min_length=1)
     """Name of the use, mixed into every seed: two uses of one prompt never share their randomness."""
+    permutations: int = Field(default=0, ge=0)
+    """Times that each prompt with a gold option is asked once more, its options in another order, drawn by hash."""
     placement: EnginePlacement = EnginePlacement()
 
 
 def run(config: SampleConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
     """inputs: policy (data/model), prompts (data/prompts.parquet). Resumes by shard.
 
-    Counters: num_prompts, num_completions, num_tokens, num_cut (ended by max_tokens).
+    Counters: num_prompts, num_completions, num_tokens, num_cut (ended by max_tokens); with permutations also
+    num_permuted (prompts asked again) and num_not_permuted (of those with a gold option).
     """
+    return draw(config, inputs, workspace)
+
+
+def draw(
+    config: SampleConfig, inputs: dict[str, Artifact], workspace: Workspace, then: Callable[[], Step] | None = None
+) -> dict[str, int | float | str]:
+    """`run`, with a step more: what is done with each shard of completions as soon as it is written."""
     from medray.generate.engine import sample
 
     table = read_table(inputs["prompts"].data / "prompts.parquet", PROMPT)
     prompts = pa.concat_tables([choose_prompts(table, split, config.num_prompts) for split in config.splits])
-    counters = sample(
-        model=inputs["policy"].data / "model",
-        model_id=inputs["policy"].id,
-        prompts=prompts,
-        sampling=config.sampling,
-        placement=config.placement,
-        workspace=workspace,
-        salt=config.salt,
-    )
+    how = {
+        "model": inputs["policy"].data / "model", "model_id": inputs["policy"].id, "sampling": config.sampling,
+        "placement": config.placement, "workspace": workspace, "salt": config.salt,
+    }  # fmt: skip
+    counters = sample(prompts=prompts, then=then, **how)
     expected = len(prompts) * config.sampling.num_completions
     assert counters["num_completions"] == expected, f"{counters['num_completions']} completions, expected {expected}"
-    return dict(counters)
+    if not config.permutations:
+        return dict(counters)
+    asked = [row for row in prompts.to_pylist() if row["gold"] >= 0]
+    variants = [permuted(row, config.permutations, config.sampling.rng_seed) for row in asked]
+    write_table(workspace.data / "permuted.parquet", [row for rows in variants for row in rows], PROMPT)
+    if any(variants):
+        sample(prompts=read_table(workspace.data / "permuted.parquet", PROMPT), into="permuted", **how)
+    num_permuted = sum(map(bool, variants))
+    return {**counters, "num_permuted": num_permuted, "num_not_permuted": len(asked) - num_permuted}
 
 
 def choose_prompts(prompts: pa.Table, split: str, num_prompts: int | None) -> pa.Table:

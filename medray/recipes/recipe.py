@@ -57,7 +57,7 @@ class RewardModel(Config):
 
 
 class Round(Config):
-    """One preference round: sample, judge, pairs, reference log-probs, DPO; or any method of TRL on the pairs."""
+    """One preference round: sample and judge, pairs, reference log-probs, DPO; or any method of TRL on the pairs."""
 
     sample: SampleConfig
     pairs: PairsConfig
@@ -68,6 +68,12 @@ class Round(Config):
     dpo: DPOConfig | TRLConfig
     observe: ObserveConfig | None = None
     """Whether the round is believed, by the evaluation's fresh prompts; None: whatever comes out is gone on from."""
+
+    @model_validator(mode="after")
+    def _has_permutations(self) -> Round:
+        if not self.sample.permutations and self.pairs.follows_text:
+            raise ValueError("rounds.pairs.follows_text: no permutations are sampled: set rounds.sample.permutations")
+        return self
 
 
 class Evaluation(Config):

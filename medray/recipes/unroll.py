@@ -11,7 +11,8 @@ from medray.core.stage import Stage
 from medray.corpus import base, build, clean, decontaminate, dedup, deidentify, sources
 from medray.evaluate import fresh, model, observe
 from medray.evaluate import reward as reward_evaluation
-from medray.preference import annotate, dpo, judge, pairs, reference, sample
+from medray.preference import annotate, answer, dpo, pairs, reference, sample
+from medray.preference.answer import AnswerConfig
 from medray.pretrain import train as pretrain
 from medray.recipes.recipe import Annotation, Recipe, Round
 from medray.report import build as report
@@ -151,11 +152,9 @@ def _round(
     order: _Order, recipe: Recipe, config: Round, name: str, policy: Stage, initial: Stage, reward_model: Stage,
     prompts: Stage,
 ) -> Stage:  # fmt: skip
-    completions = order.add(f"{name}.sample", sample, config.sample, policy=policy, prompts=prompts)
-    rewards = order.add(
-        f"{name}.judge", judge, recipe.judge, completions=completions, reward_model=reward_model, prompts=prompts
-    )
-    chosen = order.add(f"{name}.pairs", pairs, config.pairs, completions=completions, rewards=rewards, prompts=prompts)
+    how = AnswerConfig(sample=config.sample, judge=recipe.judge)
+    answers = order.add(f"{name}.answer", answer, how, policy=policy, prompts=prompts, reward_model=reward_model)
+    chosen = order.add(f"{name}.pairs", pairs, config.pairs, completions=answers, rewards=answers, prompts=prompts)
     if isinstance(config.dpo, TRLConfig):
         return order.add(f"{name}.dpo", trl_methods, config.dpo, model=policy, pairs=chosen)
     reference_policy = initial if config.reference_policy == "initial" else policy
@@ -186,14 +185,12 @@ class _Evaluated:
         evaluation, prompts = self.recipe.evaluation, self.made
         if not evaluation:
             return None, None
-        config = evaluation.cool if cool else evaluation.fresh
-        completions = self.order.add(f"fresh.{name}.sample", sample, config, policy=policy, prompts=prompts)
-        rewards = self.order.add(
-            f"fresh.{name}.judge", judge, self.recipe.judge,
-            completions=completions, reward_model=reward_model, prompts=prompts,
-        )  # fmt: skip
-        measured = {"rewards": rewards, "completions": completions, "prompts": prompts}
+        how = AnswerConfig(sample=evaluation.cool if cool else evaluation.fresh, judge=self.recipe.judge)
+        answers = self.order.add(
+            f"fresh.{name}.answer", answer, how, policy=policy, prompts=prompts, reward_model=reward_model
+        )
+        measured = {"rewards": answers, "completions": answers, "prompts": prompts}
         if not cool:
             greedy = self.order.add(f"fresh.{name}.greedy", sample, evaluation.greedy, policy=policy, prompts=prompts)
             measured["greedy"] = greedy
-        return self.order.add(f"fresh.{name}", fresh, evaluation.metrics, **measured), completions
+        return self.order.add(f"fresh.{name}", fresh, evaluation.metrics, **measured), answers

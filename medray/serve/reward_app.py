@@ -75,11 +75,12 @@ class RewardApp:
         return RewardReply(rewards=tuple(values), model_id=self._model_id, num_truncated=num_truncated)
 
 
-def ensure_reward_app(model: Path, model_id: str, serving: RewardServing) -> RewardEndpoint:
+def ensure_reward_app(model: Path, model_id: str, serving: RewardServing, *, wait: bool = True) -> RewardEndpoint:
     """The endpoint of a running service of this reward model; deployed now unless this process has it up already.
 
     Another model, or other settings, replace the one that runs. The token is random per deployment; replicas know
-    only its digest. Raises UserError when the service is not ready within placement.start_timeout_s, with its reason.
+    only its digest. Raises UserError when the service is not ready within placement.start_timeout_s, with its reason;
+    without `wait` the service may still be starting: whoever asks it first calls `await_reward_app`.
     """
     global _running
     assert ray.is_initialized(), "ensure_reward_app() needs Ray: start or join it first"
@@ -107,8 +108,9 @@ def ensure_reward_app(model: Path, model_id: str, serving: RewardServing) -> Rew
         serve.delete(name)  # an update in place would keep answering from the old model meanwhile
     target = serve.RunTarget(app, name=name, route_prefix=f"/{name}")
     serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
-    _wait_until_running(name, placement.start_timeout_s)
     endpoint = RewardEndpoint(f"http://{host}:{port}/{name}", token, model_id)
+    if wait:
+        await_reward_app(endpoint, serving)
     _running = _Running(key, job_id, endpoint)
     return endpoint
 
@@ -131,7 +133,12 @@ def _is_running(name: str) -> bool:
     return app is not None and app.status == "RUNNING"
 
 
-def _wait_until_running(name: str, timeout_s: float) -> None:
+def await_reward_app(endpoint: RewardEndpoint, serving: RewardServing) -> None:
+    """Wait until a service that was deployed runs; from any process of the cluster.
+
+    Raises UserError with the reason when it cannot start, or has not within placement.start_timeout_s.
+    """
+    name, timeout_s = endpoint.url.rsplit("/", 1)[1], serving.placement.start_timeout_s
     stop_at = time.monotonic() + timeout_s
     while True:
         app = serve.status().applications.get(name)
@@ -145,7 +152,7 @@ def _wait_until_running(name: str, timeout_s: float) -> None:
             serve.delete(name)
             raise UserError(
                 f"reward service: {status} after at most {timeout_s:g} s, expected RUNNING: {reason or 'no reason'}: "
-                "mend the model, free a CPU or raise start_timeout_s"
+                "mend the model, free a CPU or GPU (engines keep theirs), or raise start_timeout_s"
             )
         time.sleep(_POLL_S)
 

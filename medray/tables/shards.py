@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from medray.core.config import UserError
 from medray.core.mirror import fetched, url_of
@@ -29,6 +29,16 @@ class Shard:
     payload: dict[str, Any] = field(default_factory=dict)
 
 
+class Step(NamedTuple):
+    """What is done with a shard that has been through the steps before: `fn`, `concurrency` of them at a time."""
+
+    fn: Callable[[Shard], dict[str, Any]]
+    num_cpus: float = 1
+    concurrency: int = 2
+    prefix: str = ""
+    """Of this step's marks, before the shard's key."""
+
+
 def run_shards(
     workspace: Workspace,
     shards: Sequence[Shard],
@@ -38,37 +48,40 @@ def run_shards(
     concurrency: int = 2,
     unit: str = "shards",
 ) -> dict[str, dict[str, Any]]:
-    """Facts of every shard by key, after `fn(shard)` ran on each unfinished one in Ray Data's workers.
+    """Facts of every shard by key, after `fn(shard)` ran on each unfinished one in Ray Data's workers."""
+    return run_steps(workspace, shards, [Step(fn, num_cpus, concurrency)], unit)[0]
 
-    `fn` runs at least once per shard, on any machine: it must write its output whole or not at all, into its workspace,
-    and depend on nothing but the shard; what other shards have written it fetches (`workspace.fetch`), and paths into
-    the mirror of a remote root are given to it as those of its own machine. Its facts (JSON-ready) are kept in the
-    mark. The first failing shard ends the pipeline with its own exception; one whose worker dies is tried three times.
+
+def run_steps(
+    workspace: Workspace, shards: Sequence[Shard], steps: Sequence[Step], unit: str = "shards"
+) -> list[dict[str, dict[str, Any]]]:
+    """Facts of every shard by key, for each of the steps: a shard is in one step while others are in another.
+
+    A step's `fn` runs at least once per shard, on any machine: it must write its output whole or not at all, into its
+    workspace, and depend on nothing but the shard; what other shards and steps have written it fetches
+    (`workspace.fetch`), and paths into the mirror of a remote root are given to it as those of its own machine. Its
+    facts (JSON-ready) are kept in the mark, one per step and shard: what is marked is not done again. The first failing
+    shard ends the pipeline with its own exception; one whose worker dies is tried three times.
     """
     keys = [shard.key for shard in shards]
-    assert len(set(keys)) == len(keys), f"{workspace.label}: two shards of one key"
-    pending = [shard for shard in shards if not workspace.is_done(shard.key)]
+    marks = [[f"{step.prefix}{key}" for key in keys] for step in steps]
+    assert len({mark for each in marks for mark in each}) == len(keys) * len(steps), f"{workspace.label}: equal marks"
+    pending = [shard for shard in shards if not all(workspace.is_done(f"{s.prefix}{shard.key}") for s in steps)]
     done = len(shards) - len(pending)
     workspace.journal.progress(done, len(shards), unit)
     if pending:
         workspace.publish()
-        for _ in _results(workspace, pending, fn, num_cpus, concurrency):
+        for _ in _results(workspace, pending, steps):
             done += 1
             workspace.journal.progress(done, len(shards), unit)
         workspace.fetch("marks/*", "quarantine/*")
-    marks = workspace.marks()
-    return {key: marks[key] for key in keys}
+    facts = workspace.marks()
+    return [{key: facts[mark] for key, mark in zip(keys, each, strict=True)} for each in marks]
 
 
-def _results(workspace: Workspace, pending: list[Shard], fn: Callable, num_cpus: float, concurrency: int) -> Any:
+def _results(workspace: Workspace, pending: list[Shard], steps: Sequence[Step]) -> Any:
     import ray
     from ray.exceptions import RayError
-
-    def work(batch: dict[str, Any]) -> dict[str, Any]:
-        for item in batch["shard"]:
-            function, shard = pickle.loads(item)
-            workspace.mark_done(shard.key, **function(shard))
-        return {"done": batch["shard"]}
 
     # what fails is raised and progress is in the journal; Ray Data configures "ray.data" itself, not its children
     for name in ("ray.data._internal", "ray.data.exceptions"):
@@ -76,20 +89,37 @@ def _results(workspace: Workspace, pending: list[Shard], fn: Callable, num_cpus:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.raise_original_map_exception = True
-    items = [{"shard": packed((fn, shard))} for shard in pending]
+    items = []
+    for shard in pending:
+        open_ = [None if workspace.is_done(f"{step.prefix}{shard.key}") else step.fn for step in steps]
+        items.append({"shard": packed((open_, shard))})
+    pipeline = ray.data.from_items(items, override_num_blocks=len(items))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the only way to bound retries in Ray 2.60 is deprecated for 2.64
-        pipeline = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-            work,
-            batch_size=1,
-            compute=ray.data.TaskPoolStrategy(size=min(concurrency, len(items))),
-            num_cpus=num_cpus,
-            ray_remote_args_fn=lambda: {"max_retries": _MAX_RETRIES},
-        )
+        for number, step in enumerate(steps):
+            pipeline = pipeline.map_batches(
+                _work(workspace, number, step.prefix),
+                batch_size=1,
+                compute=ray.data.TaskPoolStrategy(size=min(step.concurrency, len(items))),
+                num_cpus=step.num_cpus,
+                # Ray fuses no steps that have this: each keeps a pool of its own
+                ray_remote_args_fn=lambda: {"max_retries": _MAX_RETRIES},
+            )
     try:
         yield from pipeline.iter_rows()
     except RayError as error:
         raise own_error(error, workspace.label) from None
+
+
+def _work(workspace: Workspace, number: int, prefix: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def work(batch: dict[str, Any]) -> dict[str, Any]:
+        for item in batch["shard"]:
+            functions, shard = pickle.loads(item)
+            if functions[number]:
+                workspace.mark_done(f"{prefix}{shard.key}", **functions[number](shard))
+        return batch
+
+    return work
 
 
 def packed(value: Any) -> bytes:

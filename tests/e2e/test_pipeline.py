@@ -58,7 +58,7 @@ def test_dpo_starts_at_log_2_and_raises_the_margin(artifacts):
 def test_every_prompt_of_a_round_is_accounted_for(artifacts):
     counters = artifacts["round_1.pairs"].manifest.counters
     outcomes = sum(value for name, value in counters.items() if not name.startswith("num_"))
-    assert outcomes == counters["num_prompts"] == artifacts["round_1.sample"].manifest.counters["num_prompts"]
+    assert outcomes == counters["num_prompts"] == artifacts["round_1.answer"].manifest.counters["num_prompts"]
 
 
 def test_licences_flow_to_the_last_artifact(artifacts):

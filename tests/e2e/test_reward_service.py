@@ -1,4 +1,4 @@
-"""The reward model behind Ray Serve over HTTP: parity, refusals, death of a replica, and the judge stage on top."""
+"""The reward model behind Ray Serve over HTTP: parity, refusals, death of a replica, and judging on top."""
 
 import os
 import signal
@@ -160,20 +160,29 @@ def test_a_killed_replica_loses_nothing(endpoint):
     assert health(endpoint)["pid"] != pid
 
 
-def test_judge_and_pairs_stages(endpoint, model, tmp_path):
+def test_judging_and_the_pairs_stage(endpoint, model, tmp_path):
+    from medray.generate.sampling import plan_shards
     from medray.preference import judge, pairs
+    from medray.tables.shards import Shard, run_steps
 
-    made = {name: SimpleNamespace(id=name, data=tmp_path / name) for name in ("prompts", "completions")}
+    workspace = Workspace(Root(str(tmp_path)), "answer", "1", "answer")
+    made = {"prompts": SimpleNamespace(id="prompts", data=tmp_path / "prompts")}
+    made["completions"] = SimpleNamespace(id="completions", data=workspace.data)
     made["reward_model"] = SimpleNamespace(id="tiny", data=model.parent)
     write_inputs(made)
-    workspace = Workspace(Root(str(tmp_path)), "judge", "1", "judge")
-    counters = judge.run(judge.JudgeConfig(serving=SERVING), made, workspace)
+
+    def judged():
+        step = judge.judging(judge.JudgeConfig(serving=SERVING), made, workspace)
+        run_steps(workspace, [Shard(shard.mark, {"shard": shard}) for shard in plan_shards(4, 2)], [step])
+        return judge.gather(workspace)
+
+    counters = judged()
     found = read_table(workspace.data / "rewards.parquet", REWARD).to_pylist()
     assert counters["num_completions"] == len(found) == 12 and counters["num_prompts"] == 4
     assert (counters["num_correct"], counters["num_incorrect"], counters["num_unparsed"]) == (2, 2, 2)
     assert {row["correct"] for row in found if row["prompt_id"] == "p3"} == {-1}
     before = (workspace.data / "rewards.parquet").read_bytes()
-    assert judge.run(judge.JudgeConfig(serving=SERVING), made, workspace) == counters
+    assert judged() == counters
     assert (workspace.data / "rewards.parquet").read_bytes() == before
 
     made["rewards"] = SimpleNamespace(id="rewards", data=workspace.data, manifest=made_of(reward_model="tiny"))
@@ -234,6 +243,18 @@ def write_inputs(made):
             for index, text in enumerate(texts[name])
         ]
         write_table(made["completions"].data / "completions" / f"part-{number:05d}.parquet", part, COMPLETION)
+
+
+def test_what_cannot_start_is_told_to_whoever_waits_for_it(endpoint, tmp_path):
+    from medray.core.config import UserError
+    from medray.serve.reward_app import await_reward_app, ensure_reward_app
+
+    (tmp_path / "config.json").write_text("{}")
+    starting = ensure_reward_app(tmp_path, "broken", SERVING, wait=False)
+    with RewardClient(starting) as client:
+        assert not client.is_ready()
+    with pytest.raises(UserError, match="reward service: DEPLOY_FAILED"):
+        await_reward_app(starting, SERVING)
 
 
 def test_another_model_replaces_it(endpoint, model):

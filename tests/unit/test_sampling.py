@@ -29,6 +29,7 @@ def test_shards_cover_all_prompts_once():
     assert [(s.start, s.stop) for s in shards] == [(0, 32), (32, 64), (64, 70)]
     assert len({s.mark for s in shards} | {s.file_name for s in shards}) == 6
     assert plan_shards(0, 32) == []
+    assert [s.mark for s in plan_shards(2, 1, "permuted")] == ["permuted-00000", "permuted-00001"]
 
 
 def test_over_long_prompt_is_named():

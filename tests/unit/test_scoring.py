@@ -55,6 +55,21 @@ def test_retries_what_passes():
     assert problems == []
 
 
+def test_is_ready_once_its_own_model_answers():
+    answers = [httpx.ConnectError("refused"), httpx.Response(404, text="no route"), httpx.Response(500, text="died")]
+    answers += [httpx.Response(200, json={"ok": True, "model_id": name}) for name in ("model-2", "model-1")]
+
+    def answer(request):
+        assert request.url.path == "/app/healthz"
+        found = answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    asked = client(answer)
+    assert [asked.is_ready() for _ in range(5)] == [False, False, False, False, True]
+
+
 @pytest.mark.parametrize("status", [400, 401, 404, 422])
 def test_refusal_is_not_retried(status):
     calls = []
