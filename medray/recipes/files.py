@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from medray.core.access import Access
-from medray.sft.rows import InstructionFile, InstructionPlacement
+from medray.sft.rows import InstructionFile
+from medray.tables.adopted import FilePlacement
 from medray.tables.benchmarks import BenchmarkFile, BenchmarkPlacement
 from medray.text.contamination import ContaminationRules
 
@@ -41,5 +42,5 @@ def instruction_file(
     """`instructions/<name>.jsonl`, each line with its `messages` where no other format is stated."""
     return InstructionFile(
         name=name, licence=licence, access=access, format=format, max_examples=max_examples,
-        placement=InstructionPlacement(path=f"instructions/{name}.jsonl"), **reading,
+        placement=FilePlacement(path=f"instructions/{name}.jsonl"), **reading,
     )  # fmt: skip

@@ -20,7 +20,8 @@ from medray.recipes.med42 import med42_8b
 from medray.recipes.open_corpus import BENCHMARKS
 from medray.recipes.recipe import Recipe
 from medray.recipes.ultramedical import ultramedical_8b
-from medray.sft.rows import InstructionFile, InstructionPlacement
+from medray.sft.rows import InstructionFile
+from medray.tables.adopted import FilePlacement
 from medray.train.config import TrainPlacement
 
 C = TypeVar("C", bound=Config)
@@ -44,12 +45,12 @@ _FILES = (
     InstructionFile(
         name="medquad", licence="CC BY 4.0", access="public", format="fields", prompt="{{ question }}",
         answer="{{ answer }}", id_field="id", max_examples=240,
-        placement=InstructionPlacement(path="instruct/medquad_qa.jsonl.zst"),
+        placement=FilePlacement(path="instruct/medquad_qa.jsonl.zst"),
     ),
     InstructionFile(
         name="pubmedqa", licence="MIT", access="public", format="fields", id_field="id", max_examples=80,
         prompt="{{ context }}\n\n{{ question }}", answer="{{ long_answer }}\n\nThe answer is {{ answer }}.",
-        placement=InstructionPlacement(path="instruct/pubmedqa_train.jsonl"),
+        placement=FilePlacement(path="instruct/pubmedqa_train.jsonl"),
     ),
 )  # fmt: skip
 

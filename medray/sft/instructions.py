@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,22 +19,19 @@ from pydantic import Field, model_validator
 
 from medray.core.access import Access, combined_licences, strictest
 from medray.core.artifact import Artifact
-from medray.core.config import Config, Placement, UserError
-from medray.core.digests import remembered_digest
+from medray.core.config import Config, Placement
 from medray.core.files import written_whole
-from medray.core.identity import digest_file, stable_hash
+from medray.core.identity import stable_hash
 from medray.core.schema import EXAMPLE, TableWriter
 from medray.core.workspace import Workspace
-from medray.sft.rows import InstructionFile, InstructionPlacement, conversation
-from medray.tables import benchmarks
+from medray.sft.rows import InstructionFile, conversation
+from medray.tables import adopted, benchmarks
 from medray.tables.benchmarks import BenchmarkFile
 from medray.text.contamination import ContaminationRules
 
 NAME = "instructions"
 VERSION = 2
 
-_KINDS = (".jsonl", ".json", ".parquet", ".csv")
-_MAX_ROW_BYTES = 10_000_000
 _REASONS = ("contaminated", "repeated", "not_drawn")
 _READ = EXAMPLE.append(pa.field("key", pa.string())).append(pa.field("items", pa.list_(pa.string())))
 """EXAMPLE before the choice; key: digest of the conversation; items: `benchmark/item` of what stands in it."""
@@ -75,7 +71,7 @@ class InstructionsConfig(Config):
 
 def resolve(config: InstructionsConfig) -> InstructionsConfig:
     """The config with every empty digest taken from the files. Raises UserError for a file that is missing."""
-    files = tuple(map(_resolved, config.files))
+    files = tuple(adopted.resolve(file, NAME) for file in config.files)
     found = tuple(map(benchmarks.resolve, config.benchmarks))
     return config.model_copy(update={"files": files, "benchmarks": found})
 
@@ -108,31 +104,6 @@ def run(config: InstructionsConfig, inputs: dict[str, Artifact], workspace: Work
     return {f"num_{name}": count for name, count in sums.items()} | {f"examples_{r['file']}": r["out"] for r in account}
 
 
-def _files(file: InstructionFile) -> list[str]:
-    from medray.tables.rows import list_files
-
-    path = file.placement.path
-    found = list_files(path, _KINDS)
-    if not found:
-        raise UserError(
-            f"instructions.{file.name}: nothing at {path}, expected one of {', '.join(_KINDS)} or a directory of them: "
-            "correct the path, or files.directory, where relative paths start"
-        )
-    return found
-
-
-def _resolved(file: InstructionFile) -> InstructionFile:
-    path = file.placement.path
-    place = InstructionPlacement(path=path if "://" in path else str(Path(path).absolute()))  # workers run elsewhere
-    found = file.model_copy(update={"placement": place})
-    return found.model_copy(update={"digest": file.digest or _digest(found, remembered_digest)})
-
-
-def _digest(file: InstructionFile, digest: Callable[[str], str]) -> str:
-    digests = [digest(path) for path in _files(file)]
-    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
-
-
 def _build_index(shard: Any, *, config: InstructionsConfig, workspace: Workspace) -> dict[str, int]:
     from medray.text.contamination import ContaminationIndex
 
@@ -143,31 +114,20 @@ def _build_index(shard: Any, *, config: InstructionsConfig, workspace: Workspace
 
 def _read(shard: Any, *, config: InstructionsConfig, workspace: Workspace) -> dict[str, int]:
     """Write a file's good rows to scratch, with what stands in them; facts: rows in and bad."""
-    from medray.tables.formats import mapped, table_rows
-    from medray.tables.rows import Piece, Reader, quarantine_row, read_piece
+    from medray.tables.rows import quarantine_row
 
     file: InstructionFile = shard.payload["file"]
-    if file.digest and (found := _digest(file, digest_file)) != file.digest:
-        raise UserError(
-            f"instructions.{file.name}: digest is {found}, expected {file.digest}: get that version, or set the new one"
-        )
     index = benchmarks.read_index(workspace) if config.rules else None
-
-    def read(stream: Any, name: str) -> Any:
-        rows = table_rows(stream, name, _MAX_ROW_BYTES, columns=())
-        return mapped(rows, partial(conversation, file))
-
     counts, bad, batch = {"in": 0, "bad": 0}, [], []
     with TableWriter(workspace.scratch / f"{file.name}.parquet", _READ) as table:
-        for number, path in enumerate(_files(file)):
-            for row in read_piece(Piece(path), Reader(read, _KINDS)):
-                counts["in"] += 1
-                if row.is_good:
-                    batch.append(_example(file, config, row.fields, f"{number}/{row.number}"))
-                else:
-                    bad.append(quarantine_row(path, row))
-                if len(batch) == 256:
-                    _write_found(table, batch, index)
+        for path, number, row in adopted.read_rows(file, NAME, partial(conversation, file)):
+            counts["in"] += 1
+            if row.is_good:
+                batch.append(_example(file, config, row.fields, number))
+            else:
+                bad.append(quarantine_row(path, row))
+            if len(batch) == 256:
+                _write_found(table, batch, index)
         _write_found(table, batch, index)
     workspace.quarantine(shard.key, bad)
     return counts | {"bad": len(bad)}

@@ -12,7 +12,8 @@ from medray.core.schema import EXAMPLE, read_table
 from medray.core.workspace import Root, Workspace
 from medray.sft import instructions
 from medray.sft.instructions import InstructionsConfig
-from medray.sft.rows import InstructionFile, InstructionPlacement, conversation
+from medray.sft.rows import InstructionFile, conversation
+from medray.tables.adopted import FilePlacement
 from medray.tables.benchmarks import BenchmarkFile, BenchmarkPlacement
 from medray.tables.formats import BadRow
 from medray.tables.shards import Shard
@@ -28,7 +29,7 @@ ALPACA = {
 
 
 def file_of(path: Path, **fields) -> InstructionFile:
-    return InstructionFile(placement=InstructionPlacement(path=str(path)), **fields)
+    return InstructionFile(placement=FilePlacement(path=str(path)), **fields)
 
 
 def lines(path: Path, rows: list) -> Path:
@@ -80,11 +81,10 @@ def test_sharegpt_turns_and_the_system_message(tmp_path):
     turns = [{"from": "human", "value": "Why? "}, {"from": "gpt", "value": "Because."}]
     found = conversation(file, {"id": "MedQA,1", "conversations": turns})
     assert [m["role"] for m in found["messages"]] == ["system", "user", "assistant"]
-    assert (found["id"], found["text"]) == ("MedQA,1", "Be brief.\n\nWhy?\n\nBecause.")
+    assert found["text"] == "Be brief.\n\nWhy?\n\nBecause."
     own = [{"from": "system", "value": "Mine."}, *turns]
     assert conversation(file, {"id": 2, "conversations": own})["messages"][0]["content"] == "Mine."
     for bad, reason in (
-        ({"conversations": turns}, "no field 'id'"),
         ({"id": 1, "conversations": turns[:1]}, "turns are system, user, expected user and assistant by turns"),
         ({"id": 1, "conversations": [{"from": "tool", "value": "x"}]}, "turn 0: from is 'tool'"),
         ({"id": 1, "conversations": [{"from": "human", "value": 3}]}, "value int"),
@@ -126,6 +126,13 @@ def test_what_is_drawn_does_not_depend_on_the_order_of_files_or_rows(tmp_path):
         drawn.append({(row["id"], row["split"]) for row in examples})
     assert drawn[0] == drawn[1] and len(drawn[0]) == 9
     assert {split for _, split in drawn[0]} == {"train", "dev"}
+
+
+def test_a_row_without_its_id_is_bad(tmp_path):
+    path = lines(tmp_path / "q.jsonl", [talk("One?") | {"id": "MedQA,1"}, talk("Two?"), talk("Three?") | {"id": ""}])
+    examples, account, workspace = made(config_of(file_of(path, **TURNS, id_field="id"), max_bad_fraction=1.0), tmp_path)
+    assert [row["id"] for row in examples] == ["turns/MedQA,1"] and account[0]["bad"] == 2
+    assert {row["reason"] for row in workspace.quarantined()} == {"no field 'id', expected its id"}
 
 
 def test_json_arrays_directories_and_torn_files(tmp_path):
