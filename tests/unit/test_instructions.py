@@ -130,7 +130,7 @@ def test_what_is_drawn_does_not_depend_on_the_order_of_files_or_rows(tmp_path):
 
 def test_a_row_without_its_id_is_bad(tmp_path):
     path = lines(tmp_path / "q.jsonl", [talk("One?") | {"id": "MedQA,1"}, talk("Two?"), talk("Three?") | {"id": ""}])
-    examples, account, workspace = made(config_of(file_of(path, **TURNS, id_field="id"), max_bad_fraction=1.0), tmp_path)
+    examples, account, workspace = made(config_of(file_of(path, **TURNS, id_field="id"), max_bad_fraction=1), tmp_path)
     assert [row["id"] for row in examples] == ["turns/MedQA,1"] and account[0]["bad"] == 2
     assert {row["reason"] for row in workspace.quarantined()} == {"no field 'id', expected its id"}
 

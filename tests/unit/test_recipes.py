@@ -72,9 +72,11 @@ def test_stages_that_stay_keep_their_ids():
     [
         (["corpus"], "pretrain rests on corpus"), (["dedup"], "decontaminate rests on dedup"),
         (["synthesize"], "sft rests on instructions or synthesize, which is left out: give instructions or synthesize"),
-        (["sft"], "reward rests on sft"), (["judge"], "reward rests on judge"), (["reward"], "rounds rests on reward"),
-        (["evaluation"], "report rests on evaluation"),
-        (["report", "rounds", "reward", "judge", "sft", "synthesize"], "evaluation rests on synthesize"),
+        (["judge"], "rounds rests on judge"), (["rounds", "judge"], "evaluation.fresh rests on judge"),
+        (["reward"], "rounds rests on reward"), (["evaluation"], "report rests on evaluation"),
+        (["sft", "synthesize"], "reward rests on prompts or synthesize"),
+        (["report", "rounds", "reward", "judge", "sft", "pretrain", "corpus", "synthesize"],
+         "evaluation rests on synthesize or prompts or corpus or reward"),
     ],
 )  # fmt: skip
 def test_what_a_group_rests_on_must_be_there(left_out, message):
