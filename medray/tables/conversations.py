@@ -26,11 +26,16 @@ def checked_template(template: str) -> str:
 
 @lru_cache(maxsize=64)
 def _template(text: str) -> Any:
-    return SandboxedEnvironment(undefined=StrictUndefined, autoescape=False).from_string(text)
+    made = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, finalize=_nothing_for_null)
+    return made.from_string(text)
+
+
+def _nothing_for_null(value: Any) -> Any:
+    return "" if value is None else value
 
 
 def written(template: str, fields: Fields) -> str:
-    """The text that a template makes of a row. Raises BadRow for a field that the row lacks."""
+    """The text that a template makes of a row; a null is nothing. Raises BadRow for a field that the row lacks."""
     try:
         return _template(template).render(fields).strip()
     except TemplateError as error:
