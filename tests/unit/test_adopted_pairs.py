@@ -114,7 +114,8 @@ def test_models_ranked_by_strength():
     ]  # fmt: skip
     for change, reason in (
         ({"responses": {"gpt-4": "Rest."}}, "no answer of small, smaller, found gpt-4"),
-        ({"responses": ["Rest."]}, "no responses, expected an object"), ({"prompt": None}, "no prompt, expected a list"),
+        ({"responses": ["Rest."]}, "no responses, expected an object"),
+        ({"prompt": None}, "no prompt, expected a list"),
         ({"prompt": "  "}, r"turn 0 \(user\) is empty"),
     ):  # fmt: skip
         with pytest.raises(BadRow, match=reason):
@@ -141,7 +142,8 @@ def test_every_pair_is_accounted_for(tmp_path):
     rated = {"score_chosen": 4, "score_rejected": 2}
     rows = [
         plain("Kept?", **rated), plain("kept? ", **rated), plain("Kept?", "A bad answer.", "A good answer.", **rated),
-        plain("Blank?", " ", **rated), plain("Same?", "x", "x", **rated), plain("Tie?", score_chosen=2, score_rejected=2),
+        plain("Blank?", " ", **rated), plain("Same?", "x", "x", **rated),
+        plain("Tie?", score_chosen=2, score_rejected=2),
         plain("Wrong way?", score_chosen=1, score_rejected=2), plain("Close?", score_chosen=2.5, score_rejected=2),
         plain("Long?", "word " * 50, **rated), plain("Unrated?", score_chosen=2), plain("Kept too?", **rated),
     ]  # fmt: skip

@@ -128,7 +128,8 @@ def test_a_missing_field_a_wrong_turn_and_what_is_left_out():
         row_of(turns, {"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]})
     for file, fields, word in (
         (file_of(**PLAIN), {"prompt": " \n"}, "empty"), (file_of(**PLAIN), {"prompt": "x" * 1001}, "too_long"),
-        (file_of(**CHOICE), ROW | {"question": None}, "empty"), (file_of(**CHOICE), ROW | {"answer_idx": None}, "no_gold"),
+        (file_of(**CHOICE), ROW | {"question": None}, "empty"),
+        (file_of(**CHOICE), ROW | {"answer_idx": None}, "no_gold"),
         (file_of(**CHOICE), ROW | {"answer_idx": ""}, "no_gold"),
     ):  # fmt: skip
         with pytest.raises(LeftOut, match=f"^{word}$"):
