@@ -1,11 +1,13 @@
-"""The files of the papers' recipes: of instructions, and the benchmarks kept out of training, Me-LLaMA's twelve, which
-hold the others' own."""
+"""The files of the papers' recipes: instructions, prompts and preferences, and the benchmarks kept out of training,
+Me-LLaMA's twelve, which hold the others' own."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from medray.core.access import Access
+from medray.preference.pair_rows import PairFile
+from medray.preference.prompt_rows import PromptFile
 from medray.sft.rows import InstructionFile
 from medray.tables.adopted import FilePlacement
 from medray.tables.benchmarks import BenchmarkFile, BenchmarkPlacement
@@ -44,3 +46,15 @@ def instruction_file(
         name=name, licence=licence, access=access, format=format, max_examples=max_examples,
         placement=FilePlacement(path=f"instructions/{name}.jsonl"), **reading,
     )  # fmt: skip
+
+
+def prompt_file(name: str, licence: str, access: Access, path: str = "", **reading: Any) -> PromptFile:
+    """`prompts/<name>`, a file or a directory of files, where no path is stated."""
+    place = FilePlacement(path=path or f"prompts/{name}")
+    return PromptFile(name=name, licence=licence, access=access, placement=place, **reading)
+
+
+def pair_file(name: str, licence: str, access: Access, **reading: Any) -> PairFile:
+    """`preferences/<name>`, a file or a directory of files, each row with its `chosen` and `rejected`."""
+    place = FilePlacement(path=f"preferences/{name}")
+    return PairFile(name=name, licence=licence, access=access, format="pairs", placement=place, **reading)

@@ -1,14 +1,16 @@
-"""The papers' fine-tuning in small, on files that a user brings: instructions, then SFT on the table they make."""
+"""The papers' training in small, on files that a user brings: instructions, prompts, preferences."""
 
 import json
 import random
 
 import pytest
 
+from medray.core.schema import PAIR, PROMPT, read_table
 from medray.core.workspace import Root
 from medray.pipeline import stages_of
 from medray.recipes.load import load_recipe
 from medray.recipes.open_corpus import BENCHMARKS
+from medray.recipes.tiny_preferences import MODELS
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -37,6 +39,15 @@ def directory(tmp_path_factory):
         item = {file.id_field or "number": "1", file.text_field: text(20) + f" {file.name}"}
         write(file.placement.path, [item | dict.fromkeys(file.option_fields, [text(4), text(4)])])
     write("eval/kqa.jsonl", [{"Question": ITEM}])
+    write("eval/medmcqa.jsonl", [
+        {"id": f"m{i}", "question": f"{text(12)} {i}?", "options": {"A": f"a{i} {text(2)}", "B": f"b{i} {text(2)}"},
+         "answer_idx": "AB"[i % 2]}
+        for i in range(40)
+    ])  # fmt: skip
+    write("preference/icliniq_model_outputs.jsonl.zst", [
+        {"prompt": f"{text(20)} {i}?", "responses": {model: f"{text(12)} {model}" for model in MODELS}}
+        for i in range(60)
+    ])  # fmt: skip
     rows = [{"id": f"q{i}", "question": f"{text(8)} {i}?", "answer": text(90)} for i in range(NUM_ROWS["medquad"])]
     rows[3]["answer"] += f" {ITEM}"
     write("instruct/medquad_qa.jsonl.zst", rows)
@@ -70,3 +81,38 @@ def test_a_papers_fine_tuning_reads_its_instructions_and_learns(medray, director
     assert (found["benchmark"], found["found_in"]) == ("kqa", {"1": ["medquad/q3"]})
     losses = [record["loss"] for record in made["sft"].journal_history()]
     assert sum(losses[-3:]) < sum(losses[:3])  # a little: 5e-6 is for a trained model
+    if name == "tiny_med42":
+        assert [made[f"round_{n}.pairs"].manifest.counters["num_pairs"] for n in (1, 2, 3)] == [96, 48, 48]
+        assert all(
+            made[f"round_{n}.dpo"].journal_history()[0]["loss"] == pytest.approx(0.6931, abs=1e-3) for n in (1, 2, 3)
+        )
+
+
+def test_prompts_and_preferences_of_files_give_a_reward_model_and_a_round(medray, directory, tmp_path):
+    """No corpus, nothing synthesized, no fine-tuning: the base answers the user's prompts."""
+    setting = [f"files.directory={directory}", "sft=none", "instructions=none"]
+    done = medray(
+        "run", "tiny_ultramedical", "--root", tmp_path / "runs", *(part for s in setting for part in ("--set", s))
+    )
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    root = Root(str(tmp_path / "runs"))
+    stages = stages_of(load_recipe("tiny_ultramedical", setting))
+    made = {stage.label: root.open(stage.kind, stage.id) for stage in stages}
+    assert {label: artifact.verify() for label, artifact in made.items()} == dict.fromkeys(made, [])
+    counters = {label: artifact.manifest.counters for label, artifact in made.items()}
+    asked = read_table(made["prompts"].data / "prompts.parquet", PROMPT).to_pylist()
+    assert {row["task"] for row in asked} == {"patients", "medmcqa"} and len(asked) == 28
+    assert counters["prompts"]["num_in"] == 100 and counters["prompts"]["num_not_drawn"] == 72
+    fresh = {row["group"] for row in asked if row["split"] == "fresh"}
+    pairs = read_table(made["reward.pairs"].data / "pairs.parquet", PAIR).to_pylist()
+    assert pairs and not fresh & {row["prompt_id"] for row in pairs}
+    assert counters["reward.train"]["num_pairs"] == counters["reward.pairs"]["num_pairs_train"]
+    judged = counters["round_1.judge"]
+    assert (judged["num_prompts"], judged["num_completions"]) == (16, 80)
+    drops = sum(value for name, value in counters["round_1.pairs"].items() if not name.startswith("num_"))
+    assert drops == 16 and counters["round_1.pairs"]["num_pairs"] > 0
+    assert made["round_1.dpo"].journal_history()[0]["loss"] == pytest.approx(0.6931, abs=1e-3)
+    figures = json.loads((made["fresh.round_1"].data / "metrics.json").read_text())
+    assert figures["reward_mean"]["count"] == 12
+    assert {"CC BY-NC 4.0", "Apache-2.0"} <= set(made["round_1.dpo"].manifest.licences)
+    assert made["round_1.dpo"].manifest.access == "restricted"
