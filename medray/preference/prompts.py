@@ -2,47 +2,37 @@
 
 All prompts of one question are in one split: what a reward model or a round has learnt from is never asked again as
 held out, and every round has prompts of its own. data/account.json: of every file the rows in and out, and why the
-others are not.
+others are not; data/certificates.json: per benchmark the items checked and found.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
-from medray.core.access import Access, combined_licences, strictest
 from medray.core.artifact import Artifact
-from medray.core.config import Config, Placement, UserError
+from medray.core.config import UserError
 from medray.core.identity import stable_hash
 from medray.core.schema import PROMPT, TableWriter
 from medray.core.workspace import Workspace
 from medray.preference.prompt_rows import LEFT_OUT, PromptFile, prompt_row
-from medray.tables import adopted
+from medray.tables import gathered
+from medray.tables.gathered import GatherConfig, Gathered, Kind
 
 NAME = "prompts"
 VERSION = 1
-REASONS = ("repeated", "other_split", "not_drawn")
-"""Why a sound prompt is in no split: it stood before; its question is in the split of another file; more are there than
-are wanted."""
-
-_READ = PROMPT.append(pa.field("key", pa.string()))
+REASONS = ("contaminated", "repeated", "other_split", "not_drawn")
+"""Why a sound prompt is in no split: a benchmark item stands in it; it stood before; its question is in the split of
+another file; more are there than are wanted."""
 
 
-class PromptsPlacement(Placement):
-    """How many files are read at a time."""
-
-    concurrency: int = Field(default=2, ge=1)
-
-
-class PromptsConfig(Config):
-    """Which prompts there are, and what each is for."""
+class PromptsConfig(GatherConfig):
+    """Which prompts there are, what each is for, and what models are judged by and must not be trained on."""
 
     files: tuple[PromptFile, ...] = Field(min_length=1)
     """Of prompts that stand in several, the first file's stays."""
@@ -51,31 +41,25 @@ class PromptsConfig(Config):
     The recipe's stages know reward_train, reward_heldout, round_1, round_2 ..., fresh."""
     max_characters: int = Field(ge=1)
     """Of all messages of a prompt; longer ones are counted as too_long."""
-    max_bad_fraction: float = Field(ge=0, le=1)
-    rng_seed: int
-    placement: PromptsPlacement = PromptsPlacement()
 
     @model_validator(mode="after")
-    def _is_sound(self) -> PromptsConfig:
-        names = [file.name for file in self.files]
-        if len(set(names)) < len(names):
-            raise ValueError(f"two files of one name among {', '.join(names)}: rename one")
+    def _splits_are_sound(self) -> PromptsConfig:
         wrong = [name for name, size in self.splits.items() if size <= 0 or (isinstance(size, float) and size > 1)]
         if wrong or sum(size for size in self.splits.values() if isinstance(size, float)) > 1 + 1e-9:
             raise ValueError(f"splits: {self.splits}, expected whole numbers, and shares of 1 in all: correct them")
         if not self.splits and not all(file.split for file in self.files):
             raise ValueError("splits: none, and a file has none of its own: give splits, or the file its split")
+        if taken := {*REASONS, ""} & {*self.splits, *(file.split for file in self.files if file.split)}:
+            raise ValueError(f"splits: {', '.join(taken)} cannot be the name of one: rename it")
         return self
+
+
+terms = gathered.terms
 
 
 def resolve(config: PromptsConfig) -> PromptsConfig:
     """The config with every empty digest taken from the files. Raises UserError for a file that is missing."""
-    return config.model_copy(update={"files": tuple(adopted.resolve(file, NAME) for file in config.files)})
-
-
-def terms(config: PromptsConfig) -> tuple[Access, tuple[str, ...]]:
-    """Strictest access class and all licences of the files."""
-    return strictest(file.access for file in config.files), combined_licences(file.licence for file in config.files)
+    return gathered.resolve(config, NAME)
 
 
 def run(config: PromptsConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
@@ -85,61 +69,39 @@ def run(config: PromptsConfig, inputs: dict[str, Artifact], workspace: Workspace
     prompts_<split>. Raises UserError for a file that is missing or not that of its digest, for too many bad rows, and
     for a split that cannot be filled.
     """
-    from medray.tables.shards import Shard, run_remote, run_shards
+    from medray.tables.shards import run_remote
 
-    shards = [Shard(f"read-{file.name}", {"file": file}) for file in config.files]
-    work = partial(read, config=config, workspace=workspace)
-    facts = run_shards(workspace, shards, work, concurrency=config.placement.concurrency, unit="files")
-    workspace.check_quarantine(sum(fact["in"] for fact in facts.values()), config.max_bad_fraction)
-    found = {file.name: facts[f"read-{file.name}"] for file in config.files}
-    return run_remote(choose, config, found, workspace)
+    return run_remote(choose, config, gathered.gather(config, KIND, workspace), workspace)
 
 
-def read(shard: Any, *, config: PromptsConfig, workspace: Workspace) -> dict[str, int]:
-    """Write a file's prompts to scratch; facts: its rows in, bad, and left out by word."""
-    from medray.tables.rows import quarantine_row
+def _made(config: PromptsConfig, file: PromptFile, fields: dict[str, Any]) -> dict[str, Any]:
+    return prompt_row(file, config.rng_seed, config.max_characters, fields)
 
-    file: PromptFile = shard.payload["file"]
-    counts, bad = Counter({name: 0 for name in ("in", "bad", *LEFT_OUT)}), []
-    make = partial(prompt_row, file, config.rng_seed, config.max_characters)
-    with TableWriter(workspace.scratch / f"{file.name}.parquet", _READ) as table:
-        for path, number, row in adopted.read_rows(file, NAME, make):
-            counts["in"] += 1
-            if row.is_good:
-                fields = {name: value for name, value in row.fields.items() if name not in ("text", "id")}
-                own = {"id": f"{file.name}/{row.fields.get('id', number)}", "task": file.task or file.name}
-                table.add({**fields, **own, "split": file.split})
-            elif row.left_out:
-                counts[row.left_out] += 1
-            else:
-                bad.append(quarantine_row(path, row))
-    workspace.quarantine(shard.key, bad)
-    return dict(counts) | {"bad": len(bad)}
+
+def _rows(config: PromptsConfig, file: PromptFile, id: str, made: dict[str, Any]) -> Iterator[dict[str, Any] | str]:
+    own = {name: value for name, value in made.items() if name != "id"}
+    yield own | {"id": id, "task": file.task or file.name, "split": file.split}
+
+
+KIND = Kind(NAME, PROMPT.append(pa.field("key", pa.string())), _made, _rows, LEFT_OUT)
 
 
 def choose(config: PromptsConfig, facts: Mapping[str, Mapping[str, int]], workspace: Workspace) -> dict[str, int]:
-    """Write the prompts that are in a split, and the account of every file; the counters of all of them."""
-    workspace.fetch("scratch/*")
-    paths = {file.name: workspace.scratch / f"{file.name}.parquet" for file in config.files}
-    columns = {name: pq.read_table(path, columns=["id", "key", "group"]).to_pydict() for name, path in paths.items()}
-    fates = assign(config, columns)
-    account, sizes = [], Counter({name: 0 for name in split_names(config)})
+    """Write the prompts that are in a split, the certificates, and the account of every file; the counters of all."""
+    rows = Gathered(config, workspace, columns=("group",))
+    fates = assign(config, rows)
+    account, sizes = [], Counter(dict.fromkeys(split_names(config), 0))
     with TableWriter(workspace.data / "prompts.parquet", PROMPT) as prompts:
         for file in config.files:
-            own, first = fates[file.name], 0
-            for batch in pq.ParquetFile(paths[file.name]).iter_batches(1024):
-                splits = pa.array(own[first : first + len(batch)])
-                table = pa.Table.from_batches([batch])
-                table = table.set_column(table.column_names.index("split"), "split", splits)
-                prompts.write(table.filter(pa.array([split not in REASONS for split in splits.to_pylist()])))
-                first += len(batch)
-            counts = Counter(own)
+            rows.write(prompts, file, fates[file.name], REASONS)
+            counts = Counter(fates[file.name])
             sizes.update({name: counts[name] for name in sizes})
             kept = {"out": sum(counts[name] for name in sizes)} | {reason: counts[reason] for reason in REASONS}
             row = {"file": file.name, "licence": file.licence, **facts[file.name], **kept}
             dropped = sum(row[name] for name in ("bad", *LEFT_OUT, *REASONS))
             assert row["in"] == row["out"] + dropped, f"{file.name}: rows are lost: {row}"
             account.append(row)
+    rows.certify()
     (workspace.data / "account.json").write_text(json.dumps(account, indent=1) + "\n")
     sums = {name: sum(row[name] for row in account) for name in ("in", "out", *LEFT_OUT, *REASONS, "bad")}
     return {f"num_{name}": count for name, count in sums.items()} | {f"prompts_{k}": n for k, n in sizes.items()}
@@ -150,14 +112,16 @@ def split_names(config: PromptsConfig) -> list[str]:
     return sorted({*config.splits, *(file.split for file in config.files if file.split)})
 
 
-def assign(config: PromptsConfig, columns: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, list[str]]:
+def assign(config: PromptsConfig, rows: Gathered) -> dict[str, list[str]]:
     """What becomes of each row of each file: its split, or one of REASONS.
 
-    columns: id, key and group of the rows, by file. Raises UserError for a split that gets fewer than its number, or
-    none.
+    Raises UserError for a split that gets fewer than its number, or none.
     """
-    seen: set[str] = set()
-    fates = {file.name: _drawn(file, config.rng_seed, columns[file.name], seen) for file in config.files}
+    columns = rows.columns
+    fates = {file.name: rows.fates(file) for file in config.files}
+    for file in config.files:
+        for i in rows.drawn(file, fates[file.name])[file.max_prompts :] if file.max_prompts else ():
+            fates[file.name][i] = "not_drawn"
     where: dict[str, str] = {}  # split by group: first those of the files that have one
     for file in config.files:
         for i in _free(fates[file.name]) if file.split else ():
@@ -186,19 +150,6 @@ def assign(config: PromptsConfig, columns: Mapping[str, Mapping[str, Sequence[st
 
 def _free(fates: Sequence[str]) -> list[int]:
     return [i for i, fate in enumerate(fates) if not fate]
-
-
-def _drawn(file: PromptFile, rng_seed: int, columns: Mapping[str, Sequence[str]], seen: set[str]) -> list[str]:
-    """ "repeated", "not_drawn" or "" of each row of a file; seen grows by its keys."""
-    fates = []
-    for key in columns["key"]:
-        fates.append("repeated" if key in seen else "")
-        seen.add(key)
-    free = _free(fates)
-    free.sort(key=lambda i: (stable_hash("draw", rng_seed, columns["id"][i]), i))
-    for i in free[file.max_prompts :] if file.max_prompts else ():
-        fates[i] = "not_drawn"
-    return fates
 
 
 def _by_hash(config: PromptsConfig, sizes: Mapping[str, int]) -> dict[str, str]:

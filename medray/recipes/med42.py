@@ -129,7 +129,7 @@ def _round(size: str, number: int) -> Round:
     return Round(
         pairs=AdoptedPairsConfig(
             files=tuple(_SETS[name] for name in ROUNDS[number - 1]), heldout_fraction=0.0, max_bad_fraction=0.001,
-            rng_seed=7,
+            benchmarks=BENCHMARKS, rules=RULES, rng_seed=7,
         ),
         reference_policy="previous",
         reference=ReferenceConfig(

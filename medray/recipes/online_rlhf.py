@@ -17,7 +17,7 @@ from medray.preference.pairs import PairsConfig
 from medray.preference.prompts import PromptsConfig
 from medray.preference.reference import ReferenceConfig
 from medray.preference.sample import SampleConfig
-from medray.recipes.files import pair_file, prompt_file
+from medray.recipes.files import BENCHMARKS, RULES, pair_file, prompt_file
 from medray.recipes.recipe import Recipe, RewardModel, Round
 from medray.reward.train import RewardConfig
 from medray.serve.config import RewardServing, ServingPlacement
@@ -46,14 +46,14 @@ def online_rlhf() -> Recipe:
                 for n in range(1, NUM_ROUNDS + 1)
             ),
             # Choices: at most a quarter of the 8,192 tokens of a conversation, so that 2,048 are left for the answer
-            splits={}, max_characters=16_000, max_bad_fraction=0.001, rng_seed=42,
+            splits={}, max_characters=16_000, max_bad_fraction=0.001, benchmarks=BENCHMARKS, rules=RULES, rng_seed=42,
         ),
         reward=RewardModel(
             base=_model("meta-llama/Meta-Llama-3-8B-Instruct"),
             pairs=AdoptedPairsConfig(
                 # the code evaluates on 500 training rows. Choices: a hundredth of the questions is held out
                 files=(pair_file("preference_700k", "its own", "restricted"),), heldout_fraction=0.01,
-                max_bad_fraction=0.001, rng_seed=42,
+                max_bad_fraction=0.001, benchmarks=BENCHMARKS, rules=RULES, rng_seed=42,
             ),
             # RLHF-Reward-Modeling, bradley-terry-rm/llama3_8B_rm.py. Choices: betas and clipping are the Trainer's
             train=RewardConfig(

@@ -15,13 +15,15 @@ from medray.preference.pair_rows import PairFile
 from medray.preference.prompts import PromptsConfig
 from medray.preference.sample import SampleConfig
 from medray.recipes.files import prompt_file
+from medray.recipes.open_corpus import BENCHMARKS
 from medray.recipes.recipe import Evaluation, Recipe, RewardModel, Round
 from medray.serve.config import ServingPlacement
 from medray.tables.adopted import FilePlacement
 from medray.train.config import ForwardPlacement, TrainPlacement
 
 CHANGED = (
-    "prompts.files", "prompts.splits", "prompts.max_characters", "reward.base", "reward.pairs.files",
+    "prompts.files", "prompts.splits", "prompts.max_characters", "prompts.benchmarks", "reward.base",
+    "reward.pairs.files", "reward.pairs.benchmarks",
     "reward.train.max_tokens", "reward.train.optimization.global_batch", "reward.train.placement",
     "judge.serving.max_tokens", "judge.serving.placement", "judge.placement", "evaluation",
     *(
@@ -29,7 +31,8 @@ CHANGED = (
         for number in range(3)
         for field in (
             "sample.sampling.max_tokens", "sample.sampling.max_model_len", "sample.placement", "pairs.files",
-            "reference.max_tokens", "reference.placement", "dpo.optimization.global_batch", "dpo.placement",
+            "pairs.benchmarks", "reference.max_tokens", "reference.placement", "dpo.optimization.global_batch",
+            "dpo.placement",
         )
     ),
 )  # fmt: skip
@@ -38,6 +41,7 @@ CHANGED = (
 MODELS = ("gpt-4", "gpt-3.5-turbo", "text-davinci-003", "AlpaCare-13b", "alpaca-13b", "baize-h-7b", "medalpaca-13b")
 """Of the answers, the strongest first (Choices: by their names)."""
 
+_OTHERS = tuple(file for file in BENCHMARKS if file.name != "medmcqa")  # of which the prompts are taken here
 _PATIENTS = "preference/icliniq_model_outputs.jsonl.zst"
 _LICENCE = "CC BY-NC 4.0"
 _ROUND_PROMPTS, _FRESH_PROMPTS = 16, 12
@@ -66,7 +70,7 @@ def _prompts(config: PromptsConfig, num_rounds: int) -> PromptsConfig:
         ),
     )  # fmt: skip
     splits = {f"round_{number}": _ROUND_PROMPTS for number in range(1, num_rounds + 1)} | {"fresh": _FRESH_PROMPTS}
-    return changed(config, files=files, splits=splits, max_characters=1200, max_bad_fraction=config.max_bad_fraction)
+    return changed(config, files=files, splits=splits, max_characters=1200, benchmarks=_OTHERS)
 
 
 def _pairs(config: AdoptedPairsConfig, first: int) -> AdoptedPairsConfig:
@@ -78,7 +82,7 @@ def _pairs(config: AdoptedPairsConfig, first: int) -> AdoptedPairsConfig:
         )
         for number in range(min(2, len(config.files)))
     )  # fmt: skip
-    return changed(config, files=files)
+    return changed(config, files=files, benchmarks=_OTHERS)
 
 
 def _reward(model: RewardModel, placement: TrainPlacement) -> RewardModel:

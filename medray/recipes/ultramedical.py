@@ -138,14 +138,15 @@ def _prompts() -> PromptsConfig:
             ),
         ),
         # Choices: the others are fresh; a prompt that leaves no room for an answer is not asked
-        splits={"round_1": NUM_PROMPTS, "fresh": 1_000}, max_characters=4_000, max_bad_fraction=0.01, rng_seed=42,
+        splits={"round_1": NUM_PROMPTS, "fresh": 1_000}, max_characters=4_000, max_bad_fraction=0.01,
+        benchmarks=BENCHMARKS, rules=RULES, rng_seed=42,
     )  # fmt: skip
 
 
 def _preferences(heldout_fraction: float) -> AdoptedPairsConfig:
     return AdoptedPairsConfig(
         files=tuple(pair_file(name, "MIT", "restricted") for name in PREFERENCES), heldout_fraction=heldout_fraction,
-        max_bad_fraction=0.001, rng_seed=42,
+        max_bad_fraction=0.001, benchmarks=BENCHMARKS, rules=RULES, rng_seed=42,
     )  # fmt: skip
 
 

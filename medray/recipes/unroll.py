@@ -13,7 +13,6 @@ from medray.evaluate import fresh, model, observe
 from medray.evaluate import reward as reward_evaluation
 from medray.preference import adopted, annotate, dpo, judge, pairs, prompts, reference, sample
 from medray.preference.adopted import AdoptedPairsConfig
-from medray.preference.prompts import PromptsConfig
 from medray.pretrain import train as pretrain
 from medray.recipes.recipe import Annotation, Evaluation, Recipe, Round
 from medray.report import build as report
@@ -22,6 +21,7 @@ from medray.reward import train as reward_train
 from medray.sft import instructions
 from medray.sft import train as sft
 from medray.synthesize import build as synthesize
+from medray.tables.gathered import GatherConfig
 from medray.train import trl_methods
 from medray.train.trl_methods import TRLConfig
 
@@ -73,6 +73,10 @@ def located(recipe: Recipe) -> Recipe:
     def all_moved(files: Iterable[C]) -> tuple[C, ...]:
         return tuple(file.model_copy(update={"placement": moved(file.placement)}) for file in files)
 
+    def gathered_moved(config: C) -> C:
+        files = {"files": all_moved(config.files), "benchmarks": all_moved(config.benchmarks)}
+        return config.model_copy(update=files)
+
     found: dict[str, Config] = {"base": all_moved([recipe.base])[0]}
     if adopted := recipe.sources:
         locations = tuple(map(moved, adopted.placement.locations))
@@ -81,15 +85,14 @@ def located(recipe: Recipe) -> Recipe:
     if checks := recipe.decontaminate:
         found["decontaminate"] = checks.model_copy(update={"benchmarks": all_moved(checks.benchmarks)})
     if taught := recipe.instructions:
-        files = {"files": all_moved(taught.files), "benchmarks": all_moved(taught.benchmarks)}
-        found["instructions"] = taught.model_copy(update=files)
+        found["instructions"] = gathered_moved(taught)
 
     def with_files(config: C, name: str) -> C:
         """The config with the files of its field of that name moved, where that is of files."""
         inner = getattr(config, name)
-        if not isinstance(inner, AdoptedPairsConfig | PromptsConfig):
+        if not isinstance(inner, GatherConfig):
             return config
-        return config.model_copy(update={name: inner.model_copy(update={"files": all_moved(inner.files)})})
+        return config.model_copy(update={name: gathered_moved(inner)})
 
     if model := recipe.reward:
         made_of = {"base": all_moved([model.base])[0]} if model.base else {}

@@ -16,7 +16,7 @@ from medray.preference.adopted import UNFIT, AdoptedPairsConfig
 from medray.preference.pair_rows import PairFile, pairs_row
 from medray.tables.adopted import FilePlacement
 from medray.tables.formats import BadRow
-from medray.tables.shards import Shard
+from tests.unit.reading import CLEAN, gathered_here
 
 SET = {"name": "set", "licence": "MIT", "access": "public", "format": "pairs"}
 RATED = SET | {"chosen_reward_field": "score_chosen", "rejected_reward_field": "score_rejected"}
@@ -44,13 +44,12 @@ def made(
     directory: Path, *files: PairFile, prompts: Path | None = None, **fields
 ) -> tuple[list[dict], list[dict], dict, Workspace]:
     """The pairs, the account and the counters, without Ray."""
-    given = {"heldout_fraction": 0.0, "max_bad_fraction": 1.0, "rng_seed": 1} | fields
+    given = {"heldout_fraction": 0.0, "max_bad_fraction": 1.0, "rng_seed": 1} | CLEAN | fields
     config = stage.resolve(AdoptedPairsConfig(files=files, **given))
     root = Root(str(directory))
     root.prepare()
     workspace = Workspace(root, "adopted_pairs", "0" * 32, "pairs")
-    facts = {f.name: stage.read(Shard(f"read-{f.name}", {"file": f}), config=config, workspace=workspace)
-             for f in config.files}  # fmt: skip
+    facts = gathered_here(config, stage.KIND, workspace)
     counters = stage.choose(config, facts, prompts, workspace)
     account = json.loads((workspace.data / "account.json").read_text())
     return read_table(workspace.data / "pairs.parquet", PAIR).to_pylist(), account, counters, workspace
@@ -152,8 +151,8 @@ def test_every_pair_is_accounted_for(tmp_path):
     files = (file_of(path, **RATED), file_of(again, **SET | {"name": "again"}))
     pairs, account, counters, workspace = made(tmp_path / "runs", *files, min_margin=1.0, max_length_ratio=3.0)
     assert account[0] == {
-        "file": "set", "licence": "MIT", "rows": 11, "bad": 1, "proposed": 10, **dict.fromkeys(UNFIT, 1),
-        "fresh_prompt": 0, "repeated": 1, "reversed": 1, "over_cap": 0, "not_drawn": 0, "pairs": 2,
+        "file": "set", "licence": "MIT", "in": 11, "bad": 1, "proposed": 10, **dict.fromkeys(UNFIT, 1),
+        "contaminated": 0, "repeated": 1, "reversed": 1, "fresh_prompt": 0, "over_cap": 0, "not_drawn": 0, "pairs": 2,
     }  # fmt: skip
     assert (account[1]["repeated"], account[1]["pairs"]) == (1, 1)
     assert [row["messages"][0]["content"] for row in pairs] == ["Kept?", "Kept too?", "Third?"]
@@ -208,6 +207,7 @@ def test_licences_flow_and_refusals(tmp_path):
         heldout_fraction=0,
         max_bad_fraction=0,
         rng_seed=1,
+        **CLEAN,
     )
     assert stage.terms(config) == ("restricted", ("CC BY-NC 4.0", "MIT"))
     with pytest.raises(UserError, match=r"no pair to train on of 1 in the files \(1 identical\): bring others"):

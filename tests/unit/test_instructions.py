@@ -16,8 +16,8 @@ from medray.sft.rows import InstructionFile, conversation
 from medray.tables.adopted import FilePlacement
 from medray.tables.benchmarks import BenchmarkFile, BenchmarkPlacement
 from medray.tables.formats import BadRow
-from medray.tables.shards import Shard
 from medray.text.contamination import ContaminationRules
+from tests.unit.reading import gathered_here
 
 STEM = "A 45 year old woman with a painless swelling of the neck and a history of thyroid disease asks what it is"
 TURNS = {"name": "turns", "licence": "MIT", "access": "public", "format": "messages"}
@@ -56,11 +56,7 @@ def made(config: InstructionsConfig, directory: Path) -> tuple[list[dict], list[
     root = Root(str(directory))
     root.prepare()
     workspace = Workspace(root, "instructions", "0" * 32, "instructions")
-    if config.rules:
-        instructions._build_index(Shard("index"), config=config, workspace=workspace)
-    read = {f.name: instructions._read(Shard(f"read-{f.name}", {"file": f}), config=config, workspace=workspace)
-            for f in config.files}  # fmt: skip
-    account = instructions._choose(config, read, workspace)
+    account = instructions.choose(config, gathered_here(config, instructions.KIND, workspace), workspace)
     return read_table(workspace.data / "examples.parquet", EXAMPLE).to_pylist(), account, workspace
 
 

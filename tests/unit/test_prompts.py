@@ -19,7 +19,7 @@ from medray.preference.prompts import PromptsConfig
 from medray.preference.sample import choose_prompts
 from medray.tables.adopted import FilePlacement
 from medray.tables.formats import BadRow, LeftOut
-from medray.tables.shards import Shard
+from tests.unit.reading import CLEAN, gathered_here
 
 PLAIN = {"name": "plain", "licence": "MIT", "access": "public", "format": "fields", "prompt": "{{ prompt }}"}
 CHOICE = {
@@ -44,13 +44,14 @@ def row_of(file: PromptFile, fields: dict, max_characters: int = 1000) -> dict:
 
 def made(directory: Path, *files: PromptFile, **fields) -> tuple[list[dict], list[dict], dict, Workspace]:
     """The prompts, the account and the counters, without Ray."""
-    given = {"splits": {"round_1": 1.0}, "max_characters": 1000, "max_bad_fraction": 1.0, "rng_seed": 1} | fields
+    given = (
+        {"splits": {"round_1": 1.0}, "max_characters": 1000, "max_bad_fraction": 1.0, "rng_seed": 1} | CLEAN | fields
+    )
     config = prompts.resolve(PromptsConfig(files=files, **given))
     root = Root(str(directory))
     root.prepare()
     workspace = Workspace(root, "prompts", "0" * 32, "prompts")
-    facts = {f.name: prompts.read(Shard(f"read-{f.name}", {"file": f}), config=config, workspace=workspace)
-             for f in config.files}  # fmt: skip
+    facts = gathered_here(config, prompts.KIND, workspace)
     counters = prompts.choose(config, facts, workspace)
     account = json.loads((workspace.data / "account.json").read_text())
     return read_table(workspace.data / "prompts.parquet", PROMPT).to_pylist(), account, counters, workspace
@@ -146,7 +147,7 @@ def test_every_row_is_accounted_for(tmp_path):
     found, account, counters, workspace = made(tmp_path / "runs", file_of(plain, **PLAIN), file_of(exam, **CHOICE))
     assert account[0] == {
         "file": "plain", "licence": "MIT", "in": 25, "bad": 2, "empty": 1, "too_long": 1, "no_gold": 0, "out": 20,
-        "repeated": 1, "other_split": 0, "not_drawn": 0,
+        "contaminated": 0, "repeated": 1, "other_split": 0, "not_drawn": 0,
     }  # fmt: skip
     assert (account[1]["in"], account[1]["out"], account[1]["no_gold"], account[1]["repeated"]) == (3, 1, 1, 1)
     assert counters["num_in"] == 28 and counters["num_out"] == len(found) == counters["prompts_round_1"] == 21
@@ -201,7 +202,7 @@ def test_a_file_may_be_one_split_and_keeps_its_questions_out_of_the_others(tmp_p
 def test_licences_and_access_flow():
     config = PromptsConfig(
         files=(file_of(**PLAIN), file_of(**CHOICE)), splits={"fresh": 1}, max_characters=10, max_bad_fraction=0,
-        rng_seed=1,
+        rng_seed=1, **CLEAN,
     )  # fmt: skip
     assert prompts.terms(config) == ("restricted", ("Apache-2.0", "MIT"))
 
