@@ -23,7 +23,7 @@ from medray.train.config import ForwardPlacement, TrainPlacement
 
 CHANGED = (
     "prompts.files", "prompts.splits", "prompts.max_characters", "prompts.benchmarks", "reward.base",
-    "reward.pairs.files", "reward.pairs.benchmarks",
+    "reward.pairs.files", "reward.pairs.benchmarks", "reward.pairs.heldout_fraction",
     "reward.train.max_tokens", "reward.train.optimization.global_batch", "reward.train.placement",
     "judge.serving.max_tokens", "judge.serving.placement", "judge.placement", "evaluation",
     *(
@@ -88,7 +88,8 @@ def _pairs(config: AdoptedPairsConfig, first: int) -> AdoptedPairsConfig:
 def _reward(model: RewardModel, placement: TrainPlacement) -> RewardModel:
     optimization = changed(model.train.optimization, global_batch=_BATCH)
     train = changed(model.train, optimization=optimization, max_tokens=_MAX_TOKENS, placement=placement)
-    return changed(model, base=None, pairs=_pairs(model.pairs, 0), train=train)
+    pairs = changed(_pairs(model.pairs, 0), heldout_fraction=0.25)
+    return changed(model, base=None, pairs=pairs, train=train)
 
 
 def _judge(judge: JudgeConfig) -> JudgeConfig:

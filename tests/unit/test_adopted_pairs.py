@@ -16,7 +16,7 @@ from medray.preference.adopted import UNFIT, AdoptedPairsConfig
 from medray.preference.pair_rows import PairFile, pairs_row
 from medray.tables.adopted import FilePlacement
 from medray.tables.formats import BadRow
-from tests.unit.reading import CLEAN, gathered_here
+from tests.unit.reading import CLEAN, gathered_here, judged_by
 
 SET = {"name": "set", "licence": "MIT", "access": "public", "format": "pairs"}
 RATED = SET | {"chosen_reward_field": "score_chosen", "rejected_reward_field": "score_rejected"}
@@ -197,6 +197,14 @@ def test_fresh_prompts_are_not_learnt_from(tmp_path):
         "Held?": "heldout", "Asked?": "train", "Other?": "train",
     }  # fmt: skip
     assert counters["num_fresh_prompt"] == 2
+
+
+def test_an_answer_that_holds_a_benchmark_item_is_out(tmp_path):
+    item = "A 45 year old woman with a painless swelling of the neck asks which gland has been enlarged for years"
+    exam = lines(tmp_path / "exam.jsonl", [{"id": "q1", "question": item}])
+    path = lines(tmp_path / "set.jsonl", [plain("Write a question.", rejected=f"Here: {item}?"), plain("Other?")])
+    pairs, _, counters, _ = made(tmp_path / "runs", file_of(path, **SET), **judged_by(exam))
+    assert [row["messages"][0]["content"] for row in pairs] == ["Other?"] and counters["num_contaminated"] == 1
 
 
 def test_licences_flow_and_refusals(tmp_path):

@@ -14,10 +14,8 @@ from medray.sft import instructions
 from medray.sft.instructions import InstructionsConfig
 from medray.sft.rows import InstructionFile, conversation
 from medray.tables.adopted import FilePlacement
-from medray.tables.benchmarks import BenchmarkFile, BenchmarkPlacement
 from medray.tables.formats import BadRow
-from medray.text.contamination import ContaminationRules
-from tests.unit.reading import gathered_here
+from tests.unit.reading import CLEAN, gathered_here, judged_by
 
 STEM = "A 45 year old woman with a painless swelling of the neck and a history of thyroid disease asks what it is"
 TURNS = {"name": "turns", "licence": "MIT", "access": "public", "format": "messages"}
@@ -42,13 +40,9 @@ def talk(question: str, answer: str = "Yes.") -> dict:
 
 
 def config_of(*files: InstructionFile, benchmark: Path | None = None, **fields) -> InstructionsConfig:
-    checks = () if benchmark is None else (
-        BenchmarkFile(name="exam", licence="MIT", access="public", id_field="id", text_field="question",
-                      placement=BenchmarkPlacement(path=str(benchmark))),
-    )  # fmt: skip
-    rules = ContaminationRules(ngram=13, min_alone_words=8, min_aligned_fraction=0.6) if checks else None
-    given = {"dev_fraction": 0.0, "max_bad_fraction": 0.5, "rng_seed": 1} | fields
-    return instructions.resolve(InstructionsConfig(files=files, benchmarks=checks, rules=rules, **given))
+    checks = judged_by(benchmark) if benchmark else CLEAN
+    given = {"dev_fraction": 0.0, "max_bad_fraction": 0.5, "rng_seed": 1} | checks | fields
+    return instructions.resolve(InstructionsConfig(files=files, **given))
 
 
 def made(config: InstructionsConfig, directory: Path) -> tuple[list[dict], list[dict], Workspace]:

@@ -19,7 +19,7 @@ from medray.preference.prompts import PromptsConfig
 from medray.preference.sample import choose_prompts
 from medray.tables.adopted import FilePlacement
 from medray.tables.formats import BadRow, LeftOut
-from tests.unit.reading import CLEAN, gathered_here
+from tests.unit.reading import CLEAN, gathered_here, judged_by
 
 PLAIN = {"name": "plain", "licence": "MIT", "access": "public", "format": "fields", "prompt": "{{ prompt }}"}
 CHOICE = {
@@ -197,6 +197,17 @@ def test_a_file_may_be_one_split_and_keeps_its_questions_out_of_the_others(tmp_p
     assert (account[1]["repeated"], account[1]["not_drawn"]) == (5, 1)
     in_second = {row["group"] for row in found if row["split"] == "round_2"}
     assert counters["num_other_split"] == (question_id("Question 14?") in in_second)
+
+
+def test_what_models_are_judged_by_is_asked_of_none(tmp_path):
+    stem = "A 45 year old woman with a painless swelling of the neck asks which gland has been enlarged for years"
+    plain = lines(tmp_path / "plain.jsonl", [{"prompt": f"In short, {stem.upper()}!"}, {"prompt": "Something else?"}])
+    exam = lines(tmp_path / "exam.jsonl", [{"id": "q1", "question": stem}])
+    found, account, counters, workspace = made(tmp_path / "runs", file_of(plain, **PLAIN), **judged_by(exam))
+    assert [row["messages"][0]["content"] for row in found] == ["Something else?"]
+    assert counters["num_contaminated"] == account[0]["contaminated"] == 1
+    [certificate] = json.loads((workspace.data / "certificates.json").read_text())
+    assert certificate["found_in"] == {"q1": ["plain/0/1"]} and certificate["rows_dropped"] == 1
 
 
 def test_licences_and_access_flow():
