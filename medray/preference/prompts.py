@@ -138,9 +138,8 @@ def assign(config: PromptsConfig, rows: Gathered) -> dict[str, list[str]]:
     where = _by_hash(config, sizes)
     room = {name: size for name, size in config.splits.items() if isinstance(size, int)}
     for file in config.files:
-        ids, groups = (columns[file.name][name] for name in ("id", "group"))
-        for i in sorted(_free(fates[file.name]), key=lambda i: (stable_hash("room", config.rng_seed, ids[i]), ids[i])):
-            split = where.get(groups[i], "not_drawn")
+        for i in rows.drawn(file, fates[file.name]):
+            split = where.get(columns[file.name]["group"][i], "not_drawn")
             if split in room:  # the last question may have more prompts than there is room for
                 split, room[split] = (split if room[split] else "not_drawn"), max(0, room[split] - 1)
             fates[file.name][i] = split

@@ -74,31 +74,24 @@ def located(recipe: Recipe) -> Recipe:
         return tuple(file.model_copy(update={"placement": moved(file.placement)}) for file in files)
 
     def gathered_moved(config: C) -> C:
+        if not isinstance(config, GatherConfig):
+            return config
         files = {"files": all_moved(config.files), "benchmarks": all_moved(config.benchmarks)}
         return config.model_copy(update=files)
 
-    found: dict[str, Config] = {"base": all_moved([recipe.base])[0]}
-    if adopted := recipe.sources:
-        locations = tuple(map(moved, adopted.placement.locations))
-        places = adopted.placement.model_copy(update={"locations": locations})
-        found["sources"] = adopted.model_copy(update={"placement": places})
+    found = {"base": all_moved([recipe.base])[0]}
+    found |= {name: gathered_moved(getattr(recipe, name)) for name in ("instructions", "prompts")}
+    if stated := recipe.sources:
+        locations = tuple(map(moved, stated.placement.locations))
+        places = stated.placement.model_copy(update={"locations": locations})
+        found["sources"] = stated.model_copy(update={"placement": places})
     if checks := recipe.decontaminate:
         found["decontaminate"] = checks.model_copy(update={"benchmarks": all_moved(checks.benchmarks)})
-    if taught := recipe.instructions:
-        found["instructions"] = gathered_moved(taught)
-
-    def with_files(config: C, name: str) -> C:
-        """The config with the files of its field of that name moved, where that is of files."""
-        inner = getattr(config, name)
-        if not isinstance(inner, GatherConfig):
-            return config
-        return config.model_copy(update={name: gathered_moved(inner)})
-
     if model := recipe.reward:
-        made_of = {"base": all_moved([model.base])[0]} if model.base else {}
-        found["reward"] = with_files(model.model_copy(update=made_of), "pairs")
-    found["rounds"] = tuple(with_files(config, "pairs") for config in recipe.rounds)
-    return with_files(recipe.model_copy(update=found), "prompts")
+        made_of = model.base and all_moved([model.base])[0]
+        found["reward"] = model.model_copy(update={"pairs": gathered_moved(model.pairs), "base": made_of})
+    rounds = [config.model_copy(update={"pairs": gathered_moved(config.pairs)}) for config in recipe.rounds]
+    return recipe.model_copy(update={**found, "rounds": tuple(rounds)})
 
 
 def _models(
