@@ -32,7 +32,7 @@ _FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.
 
 
 class TinyShape(Config):
-    """A random Llama of less than a million parameters; its tokenizer is trained on the documents or instructions."""
+    """A random Llama of less than a million parameters; its tokenizer is trained on what there is of texts."""
 
     vocab_size: int = Field(ge=300)
     hidden_size: int = Field(ge=16, multiple_of=4)
@@ -222,7 +222,7 @@ def _make_tiny(config: BaseConfig, inputs: dict[str, Artifact], directory: Path)
     from medray.model.base import make_tiny
 
     assert config.tiny is not None
-    texts = _documents(inputs["sources"].data) if "sources" in inputs else _answers(inputs["examples"].data)
+    texts = _documents(inputs["sources"].data) if "sources" in inputs else _said(inputs)
     make_tiny(directory, texts, **config.tiny.model_dump())
 
 
@@ -236,10 +236,12 @@ def _documents(sources: Path) -> list[str]:
     return [row.fields["text"] for row in rows if row.fields and row.is_good]
 
 
-def _answers(examples: Path) -> list[str]:
-    from medray.core.schema import EXAMPLE, read_table
+def _said(inputs: dict[str, Artifact]) -> list[str]:
+    """What is said in the instructions, or in the prompts where there are none."""
+    from medray.core.schema import EXAMPLE, PROMPT, read_table
 
-    conversations = read_table(examples / "examples.parquet", EXAMPLE).column("messages").to_pylist()
+    name, schema = ("examples", EXAMPLE) if "examples" in inputs else ("prompts", PROMPT)
+    conversations = read_table(inputs[name].data / f"{name}.parquet", schema).column("messages").to_pylist()
     return [message["content"] for messages in conversations for message in messages]
 
 

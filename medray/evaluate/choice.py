@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from medray.core.identity import content_id, stable_hash
 from medray.math import statistics
+from medray.text.options import with_options
 
 NEUTRAL_PROMPT = "Answer:"
 """The question of the prior: it asks nothing, so what remains is how common the option is."""
@@ -60,7 +61,7 @@ def cluster_of(row: Mapping[str, Any]) -> str:
 
 def question_text(question: Mapping[str, Any]) -> str:
     """The user's text: the question and its options as lines."""
-    return "\n".join([question["prompt"], *(f"- {option}" for option in question["options"])])
+    return with_options(question["prompt"], question["options"])
 
 
 def measure_choices(

@@ -19,7 +19,7 @@ from medray.core.schema import COMPLETION, PROMPT, REWARD, read_table, write_tab
 from medray.core.workspace import Workspace
 from medray.evaluate.choice import cluster_of
 from medray.math import statistics
-from medray.text.answers import extract_option
+from medray.text.options import named_option
 
 NAME = "evaluate_fresh"
 VERSION = 2
@@ -105,7 +105,7 @@ def greedy_correct(greedy: Artifact, prompts: dict[str, dict[str, Any]]) -> dict
     rows = read_table(greedy.data / "completions", COMPLETION).to_pylist()
     choices = ((row, prompts[row["prompt_id"]]) for row in rows if row["index"] == 0 and row["prompt_id"] in prompts)
     return {
-        prompt["id"]: float(extract_option(row["text"], prompt["options"]) == prompt["gold"])
+        prompt["id"]: float(named_option(row["text"], prompt) == prompt["gold"])
         for row, prompt in choices
         if prompt["gold"] >= 0
     }

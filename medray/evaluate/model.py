@@ -1,4 +1,4 @@
-"""Stage: one policy on held-out text and questions -> data/{documents,choices}.parquet, data/metrics.json.
+"""Stage: one policy on held-out text and questions, or what there is -> data/{documents,choices}.parquet, metrics.json.
 
 Every model of a run is measured on the same documents and questions, so that differences can be paired.
 """
@@ -48,23 +48,13 @@ class EvaluateConfig(Config):
 def run(config: EvaluateConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
     """Measure one policy.
 
-    inputs: model (data/model), questions (data/questions.parquet), corpus (data/heldout.parquet).
+    inputs: model (data/model), and what it is measured on, one or both: questions (data/questions.parquet), corpus
+    (data/heldout.parquet). The table of what is not there is empty.
     """
     from medray.tables.shards import run_remote
 
-    every = read_table(inputs["questions"].data / "questions.parquet", QUESTION).to_pylist()
-    of_split = [row for row in every if row["split"] == config.split]
-    if not of_split:
-        splits = ", ".join(sorted({row["split"] for row in every})) or "none"
-        raise UserError(f"evaluate.split: no questions of split {config.split!r}, expected one of {splits}: correct it")
-    questions = choice.choose_questions(of_split, config.questions_per_task, config.rng_seed)
-    documents = perplexity.choose_documents(
-        read_table(inputs["corpus"].data / "heldout.parquet", DOCUMENT).to_pylist(),
-        config.documents_per_category,
-        config.rng_seed,
-    )
-    if not documents:
-        raise UserError("evaluate: heldout.parquet is empty, expected held-out documents: hold some out in the corpus")
+    every, questions = _questions(config, inputs.get("questions"))
+    documents = _documents(config, inputs.get("corpus"))
     gpus = 1 if config.placement.use_gpu else 0
     model = inputs["model"].data / "model"
     document_rows, measured, priors = run_remote(
@@ -82,9 +72,31 @@ def run(config: EvaluateConfig, inputs: dict[str, Artifact], workspace: Workspac
     return {
         "num_documents": len(document_rows),
         "num_questions": len(choice_rows),
-        "accuracy": figures["accuracy"]["value"],
+        **({"accuracy": figures["accuracy"]["value"]} if choice_rows else {}),
         **{name.replace(".", "_"): f["value"] for name, f in figures.items() if name in _COUNTED and f["count"]},
     }
+
+
+def _questions(config: EvaluateConfig, source: Artifact | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """All questions, and those of the split that are asked."""
+    if source is None:
+        return [], []
+    every = read_table(source.data / "questions.parquet", QUESTION).to_pylist()
+    of_split = [row for row in every if row["split"] == config.split]
+    if not of_split:
+        splits = ", ".join(sorted({row["split"] for row in every})) or "none"
+        raise UserError(f"evaluate.split: no questions of split {config.split!r}, expected one of {splits}: correct it")
+    return every, choice.choose_questions(of_split, config.questions_per_task, config.rng_seed)
+
+
+def _documents(config: EvaluateConfig, source: Artifact | None) -> list[dict[str, Any]]:
+    if source is None:
+        return []
+    heldout = read_table(source.data / "heldout.parquet", DOCUMENT).to_pylist()
+    documents = perplexity.choose_documents(heldout, config.documents_per_category, config.rng_seed)
+    if not documents:
+        raise UserError("evaluate: heldout.parquet is empty, expected held-out documents: hold some out in the corpus")
+    return documents
 
 
 _COUNTED = ("perplexity.definitions", "perplexity.medical", "perplexity.general")

@@ -18,7 +18,7 @@ from medray.core.workspace import Workspace
 from medray.serve.config import RewardServing
 from medray.serve.schema import RewardEndpoint, RewardRow
 from medray.tables.shards import Shard, Step
-from medray.text.answers import extract_option
+from medray.text.options import named_option
 
 REWARDS = "rewards"
 """Prefix of the marks of shards that are judged, and the folder of their parts in scratch."""
@@ -142,7 +142,7 @@ def correctness(completion: str, prompt: dict[str, Any]) -> int:
     """1 or 0 where the prompt has a gold option and the completion names one option, else -1 (open or unparsed)."""
     if prompt["gold"] < 0:
         return -1
-    option = extract_option(completion, prompt["options"])
+    option = named_option(completion, prompt)
     return -1 if option is None else int(option == prompt["gold"])
 
 

@@ -11,8 +11,9 @@ from medray.plan.corpus import Expected, ExpectedInstructions
 from medray.recipes.files import BENCHMARKS, RULES
 from medray.recipes.recipe import Recipe
 from medray.sft.instructions import InstructionsConfig
-from medray.sft.rows import InstructionFile, InstructionPlacement
+from medray.sft.rows import InstructionFile
 from medray.sft.train import SFTConfig
+from medray.tables.adopted import FilePlacement
 from medray.train.config import Optimization, TrainPlacement
 
 NUM_EXAMPLES = 52_000  # section 1; the file has 52,002 rows in the authors' repository
@@ -45,7 +46,7 @@ def _alpacare(size: str) -> Recipe:
                 InstructionFile(
                     name="medinstruct", licence="CC BY-NC 4.0", access="restricted", format="fields", prompt=PROMPT,
                     answer="{{ output }}", empty_values=("<noinput>",),  # whole fields: trap T3
-                    placement=InstructionPlacement(path="MedInstruct-52k.json"),
+                    placement=FilePlacement(path="MedInstruct-52k.json"),
                 ),
             ),
             benchmarks=BENCHMARKS, rules=RULES,  # the paper checks nothing

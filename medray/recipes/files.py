@@ -1,12 +1,15 @@
-"""The files of the papers' recipes: of instructions, and the benchmarks kept out of training, Me-LLaMA's twelve, which
-hold the others' own."""
+"""The files of the papers' recipes: instructions, prompts and preferences, and the benchmarks kept out of training,
+Me-LLaMA's twelve, which hold the others' own."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from medray.core.access import Access
-from medray.sft.rows import InstructionFile, InstructionPlacement
+from medray.preference.pair_rows import PairFile
+from medray.preference.prompt_rows import PromptFile
+from medray.sft.rows import InstructionFile
+from medray.tables.adopted import FilePlacement
 from medray.tables.benchmarks import BenchmarkFile, BenchmarkPlacement
 from medray.text.contamination import ContaminationRules
 
@@ -41,5 +44,17 @@ def instruction_file(
     """`instructions/<name>.jsonl`, each line with its `messages` where no other format is stated."""
     return InstructionFile(
         name=name, licence=licence, access=access, format=format, max_examples=max_examples,
-        placement=InstructionPlacement(path=f"instructions/{name}.jsonl"), **reading,
+        placement=FilePlacement(path=f"instructions/{name}.jsonl"), **reading,
     )  # fmt: skip
+
+
+def prompt_file(name: str, licence: str, access: Access, path: str = "", **reading: Any) -> PromptFile:
+    """`prompts/<name>`, a file or a directory of files, where no path is stated."""
+    place = FilePlacement(path=path or f"prompts/{name}")
+    return PromptFile(name=name, licence=licence, access=access, placement=place, **reading)
+
+
+def pair_file(name: str, licence: str, access: Access, **reading: Any) -> PairFile:
+    """`preferences/<name>`, a file or a directory of files, each row with its `chosen` and `rejected`."""
+    place = FilePlacement(path=f"preferences/{name}")
+    return PairFile(name=name, licence=licence, access=access, format="pairs", placement=place, **reading)

@@ -1,9 +1,10 @@
-"""Med42-v2's supervised fine-tuning as its paper states it; the files are the user's.
+"""Med42-v2's supervised fine-tuning and its three rounds of preferences as its paper states them; the files are the
+user's.
 
 Christophe et al. 2024, "Med42-v2: A Suite of Clinical LLMs". `medray plan med42_8b` needs none of the files;
 `medray run med42_8b --set files.directory=DIRECTORY` needs `instructions/<name>.jsonl` of every row of TABLE_5, each
-line with its `messages`. What the paper leaves open is marked Choices; where its figures contradict each other,
-`claims` says so.
+line with its `messages`, and `preferences/<name>` of ROUNDS as published. What the paper leaves open is marked Choices;
+where its figures contradict each other, `claims` says so.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from __future__ import annotations
 from medray.corpus.base import BaseConfig, BaseLocation
 from medray.plan.claims import Claim, check_claims
 from medray.plan.corpus import Expected, ExpectedInstructions
-from medray.recipes.files import BENCHMARKS, RULES, instruction_file
-from medray.recipes.recipe import Recipe
+from medray.preference.adopted import AdoptedPairsConfig
+from medray.preference.dpo import DPOConfig
+from medray.preference.reference import ReferenceConfig
+from medray.recipes.files import BENCHMARKS, RULES, instruction_file, pair_file
+from medray.recipes.recipe import Recipe, Round
 from medray.sft.instructions import InstructionsConfig
 from medray.sft.train import SFTConfig
-from medray.train.config import Optimization, TrainPlacement
+from medray.train.config import ForwardPlacement, Optimization, PreferenceLoss, TrainPlacement
 
 BLOCK_TOKENS = 8192  # 2.1, Training Methodology
 NUM_MEDICAL, NUM_GENERAL = 952_942, 343_529  # Table 5
@@ -40,10 +44,26 @@ NUM_BLOCKS = 85_136
 STEPS = {"8b": (5_321, 262_144), "70b": (3_549, 393_216)}  # Table 2: steps, tokens in each
 GPUS = {"8b": 16, "70b": 48}  # Table 2
 PARAMETERS = {"8b": 8.03e9, "70b": 70.6e9}  # Grattafiori et al. 2024
+ROUNDS = (("ultrafeedback", "snorkel_1"), ("snorkel_2",), ("snorkel_3",))
+"""2.2, Training Process: the sets of each round; the Snorkel ones hold 20,000 prompts, 5 answers each ranked by PairRM,
+the top and the bottom one."""
+BETA = {"8b": 0.1, "70b": 0.01}  # Table 3
+BATCH = {"8b": 256, "70b": 128}  # Table 3, pairs
+PREFERENCE_GPUS = {"8b": 16, "70b": 32}  # Table 3
+MAX_PAIR_TOKENS = 4096  # Table 3
+_SETS = {
+    "ultrafeedback": pair_file(
+        "ultrafeedback", "MIT", "public", chosen_reward_field="score_chosen", rejected_reward_field="score_rejected"
+    ),
+    **{f"snorkel_{n}": pair_file(f"snorkel_{n}", "Apache-2.0", "public") for n in (1, 2, 3)},
+}
 
 
 def med42_8b() -> Recipe:
-    """Llama-3.1-8B-Instruct, two epochs of 85,136 blocks of 8,192 tokens. Raises UserError where figures are off."""
+    """Llama-3.1-8B-Instruct, two epochs of 85,136 blocks of 8,192 tokens, three rounds of DPO.
+
+    Raises UserError where figures are off.
+    """
     return _med42("8b")
 
 
@@ -75,6 +95,7 @@ def _med42(size: str) -> Recipe:
                 micro_batch=1, checkpoint_every_steps=200, max_failures=-1, log_every_steps=10,
             ),
         ),
+        rounds=tuple(_round(size, number) for number in range(1, len(ROUNDS) + 1)),
         expected=Expected(
             instructions=ExpectedInstructions(
                 num_examples=NUM_MEDICAL + NUM_GENERAL, num_rows=NUM_BLOCKS, row_tokens=BLOCK_TOKENS
@@ -91,6 +112,38 @@ def _optimization(size: str) -> Optimization:
         learning_rate=5e-6, schedule="cosine", warmup_fraction=0.03, min_learning_rate_fraction=0.0, optimizer="adamw",
         betas=(0.9, 0.95), weight_decay=0.01, gradient_clip=1.0, epochs=2.0, dtype="bf16", rng_seed=7,
         global_batch=STEPS[size][1] // BLOCK_TOKENS,
+    )  # fmt: skip
+
+
+def _round(size: str, number: int) -> Round:
+    """Table 3. Choices: the warm-up is a tenth, as in the Alignment Handbook that was used; clipping and RMSprop's
+    alpha are torch's and the Trainer's own; pairs of equal ratings, and those beyond 4,096 tokens, are left out.
+
+    2.2 says that the previous round's model "served as a reward model" of pairs that PairRM had ranked already: read
+    as the implicit reward of DPO, whose reference it then is.
+    """
+    placement = TrainPlacement(
+        num_workers=(PREFERENCE_GPUS[size] // 2, PREFERENCE_GPUS[size]), use_gpu=True, zero_stage=3,
+        gradient_checkpointing=True, micro_batch=1, checkpoint_every_steps=50, max_failures=-1,
+    )  # fmt: skip
+    return Round(
+        pairs=AdoptedPairsConfig(
+            files=tuple(_SETS[name] for name in ROUNDS[number - 1]), heldout_fraction=0.0, max_bad_fraction=0.001,
+            benchmarks=BENCHMARKS, rules=RULES, rng_seed=7,
+        ),
+        reference_policy="previous",
+        reference=ReferenceConfig(
+            dtype="bf16", max_tokens=MAX_PAIR_TOKENS, oversize="drop", placement=ForwardPlacement(use_gpu=True)
+        ),
+        dpo=DPOConfig(
+            loss=PreferenceLoss(name="dpo", beta=BETA[size]),
+            optimization=Optimization(
+                learning_rate=1e-6, schedule="cosine", warmup_fraction=0.1, min_learning_rate_fraction=0.0,
+                optimizer="rmsprop", betas=(0.9, 0.99), weight_decay=0.0, gradient_clip=1.0, epochs=1.0, dtype="bf16",
+                rng_seed=7, global_batch=BATCH[size],
+            ),
+            placement=placement,
+        ),
     )  # fmt: skip
 
 

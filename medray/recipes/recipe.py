@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -20,10 +21,12 @@ from medray.evaluate.model import EvaluateConfig
 from medray.evaluate.observe import ObserveConfig
 from medray.evaluate.reward import RewardEvaluationConfig
 from medray.plan.corpus import Expected
+from medray.preference.adopted import AdoptedPairsConfig
 from medray.preference.annotate import AnnotateConfig
 from medray.preference.dpo import DPOConfig
 from medray.preference.judge import JudgeConfig
 from medray.preference.pairs import PairsConfig
+from medray.preference.prompts import PromptsConfig
 from medray.preference.ratings import MAX_ANSWERS
 from medray.preference.reference import ReferenceConfig
 from medray.preference.sample import SampleConfig
@@ -49,18 +52,31 @@ class Annotation(Config):
 
 
 class RewardModel(Config):
-    """How the reward model is made: the policy's own samples, pairs of them, Bradley-Terry."""
+    """How the reward model is made: the policy's own samples, pairs of them, Bradley-Terry; or pairs of others."""
 
-    candidates: SampleConfig
-    pairs: RewardPairsConfig | Annotation
+    candidates: SampleConfig | None = None
+    """None: the pairs are adopted."""
+    pairs: RewardPairsConfig | Annotation | AdoptedPairsConfig
     train: RewardConfig
+    base: BaseConfig | None = None
+    """What it is made of; None: the model that the rounds start from."""
+
+    @model_validator(mode="after")
+    def _has_its_candidates(self) -> RewardModel:
+        if (self.candidates is None) != isinstance(self.pairs, AdoptedPairsConfig):
+            raise ValueError("candidates are what pairs are made of, and adopted pairs have none: give one of the two")
+        return self
 
 
 class Round(Config):
-    """One preference round: sample and judge, pairs, reference log-probs, DPO; or any method of TRL on the pairs."""
+    """One preference round: sample and judge, pairs, reference log-probs, DPO; or any method of TRL on the pairs.
 
-    sample: SampleConfig
-    pairs: PairsConfig
+    Or pairs of others, where nothing is sampled and judged: Med42's rounds.
+    """
+
+    sample: SampleConfig | None = None
+    """None: the pairs are adopted."""
+    pairs: PairsConfig | AdoptedPairsConfig
     reference_policy: Literal["initial", "previous"]
     """Whose log-probs DPO is measured against: the SFT model, or the policy the round starts from."""
     reference: ReferenceConfig
@@ -70,24 +86,33 @@ class Round(Config):
     """Whether the round is believed, by the evaluation's fresh prompts; None: whatever comes out is gone on from."""
 
     @model_validator(mode="after")
-    def _has_permutations(self) -> Round:
-        if not self.sample.permutations and self.pairs.follows_text:
+    def _has_its_samples(self) -> Round:
+        if (self.sample is None) != isinstance(self.pairs, AdoptedPairsConfig):
+            raise ValueError("sample is what pairs are made of, and adopted pairs have none: give one of the two")
+        if self.sample and self.pairs.follows_text and not self.sample.permutations:
             raise ValueError("rounds.pairs.follows_text: no permutations are sampled: set rounds.sample.permutations")
         return self
 
 
 class Evaluation(Config):
-    """What every model is measured with, and the fresh prompts that all policies answer."""
+    """What every model is measured with, and the fresh prompts that all policies answer. None: left out."""
 
-    models: EvaluateConfig
-    reward_model: RewardEvaluationConfig
-    fresh: SampleConfig
-    """K samples per fresh prompt, for the SFT model and every round."""
-    cool: SampleConfig
-    """The same from the SFT model at a lower temperature: is a round better, or only sharper?"""
-    greedy: SampleConfig
+    models: EvaluateConfig | None = None
+    """Of every model, on what there is of questions (`synthesize`) and held-out text (`corpus`)."""
+    reward_model: RewardEvaluationConfig | None = None
+    fresh: SampleConfig | None = None
+    """K samples per fresh prompt, for the model that the rounds start from and every round."""
+    cool: SampleConfig | None = None
+    """The same from the first of them at a lower temperature: is a round better, or only sharper?"""
+    greedy: SampleConfig | None = None
     """One greedy completion per fresh prompt: what best-of-N must beat."""
-    metrics: FreshConfig
+    metrics: FreshConfig | None = None
+
+    @model_validator(mode="after")
+    def _measures_what_is_sampled(self) -> Evaluation:
+        if bool(self.fresh) != bool(self.metrics) or ((self.cool or self.greedy) and not self.fresh):
+            raise ValueError("fresh and metrics need each other, and cool and greedy need both: give them, or none")
+        return self
 
 
 class FilesPlacement(Placement):
@@ -115,7 +140,10 @@ class Recipe(Config):
     sft: SFTConfig | None = None
     """Of the pretrained model, or of the base where there is no pretraining; on `instructions`, or else on what is
     synthesized."""
+    prompts: PromptsConfig | None = None
+    """What is asked in rounds and of fresh models; None: what is synthesized."""
     reward: RewardModel | None = None
+    """The rounds start from what is tuned, or pretrained, or else from the base."""
     judge: JudgeConfig | None = None
     rounds: tuple[Round, ...] = ()
     evaluation: Evaluation | None = None
@@ -129,11 +157,11 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _has_what_it_rests_on(self) -> Recipe:
-        for later, *earlier in _RESTS_ON:
-            if getattr(self, later) and not any(getattr(self, name) for name in earlier):
+        for later, *earlier in (*_RESTS_ON, *self._samples_rest_on()):
+            if getattr(self, later.split(".")[0]) and not any(getattr(self, name) for name in earlier):
                 wanted = " or ".join(earlier)
                 raise ValueError(f"{later} rests on {wanted}, which is left out: give {wanted}, or leave {later} out")
-        if not self.evaluation and any(round_.observe for round_ in self.rounds):
+        if any(round_.observe for round_ in self.rounds) and not (self.evaluation and self.evaluation.fresh):
             raise ValueError("rounds.observe rests on evaluation, which is left out: give it, or leave observe out")
         evidence = self.corpus and self.corpus.evidence
         formats = {source.format for source in self.sources.sources} if self.sources else set()
@@ -144,11 +172,22 @@ class Recipe(Config):
             )
         return self
 
+    def _samples_rest_on(self) -> Iterator[tuple[str, ...]]:
+        """What sampling and judging need, as in _RESTS_ON; pairs of others need none of it."""
+        if self.reward and self.reward.candidates:
+            yield "reward", "prompts", "synthesize"
+        if any(round_.observe for round_ in self.rounds):
+            yield "rounds.observe", "reward"
+        if any(round_.sample for round_ in self.rounds):
+            yield from (("rounds", "reward"), ("rounds", "judge"), ("rounds", "prompts", "synthesize"))
+        if self.evaluation and self.evaluation.fresh and self.reward:
+            yield from (("evaluation.fresh", "judge"), ("evaluation.fresh", "prompts", "synthesize"))
+
 
 _RESTS_ON = (
     ("synthesize", "sources"), ("clean", "sources"), ("deidentify", "clean"), ("dedup", "deidentify"),
     ("decontaminate", "dedup"), ("corpus", "decontaminate"), ("pretrain", "corpus"),
-    ("sft", "instructions", "synthesize"), ("reward", "sft"), ("reward", "synthesize"), ("reward", "judge"),
-    ("rounds", "reward"), ("evaluation", "synthesize"), ("evaluation", "corpus"), ("report", "evaluation"),
+    ("sft", "instructions", "synthesize"), ("evaluation", "synthesize", "prompts", "corpus", "reward"),
+    ("report", "evaluation"),
 )  # fmt: skip
 """(later, earlier ...): the first may be there only with one of the others."""

@@ -1,6 +1,6 @@
-"""The training of the four papers in small: real files, a model of less than a million parameters, minutes on a CPU.
+"""The training of the papers in small: real files, a model of less than a million parameters, minutes on a CPU.
 
-`medray run tiny_med42 --set files.directory=DIRECTORY`, with `corpus/`, `instruct/` and `eval/` in it.
+`medray run tiny_med42 --set files.directory=DIRECTORY`, with `corpus/`, `instruct/`, `preference/` and `eval/` in it.
 They are the papers' recipes but for CHANGED: base, sizes, files and placement.
 """
 
@@ -14,13 +14,17 @@ from medray.corpus.clean import CleanPlacement
 from medray.corpus.sources import SourcesConfig, places
 from medray.corpus.steps import StepPlacement
 from medray.plan.corpus import Expected, ExpectedInstructions
+from medray.recipes import tiny_preferences
 from medray.recipes.alpacare import alpacare_7b
 from medray.recipes.me_llama import SOURCES, me_llama_70b
 from medray.recipes.med42 import med42_8b
+from medray.recipes.online_rlhf import online_rlhf
 from medray.recipes.open_corpus import BENCHMARKS
 from medray.recipes.recipe import Recipe
+from medray.recipes.tiny_preferences import with_small_preferences
 from medray.recipes.ultramedical import ultramedical_8b
-from medray.sft.rows import InstructionFile, InstructionPlacement
+from medray.sft.rows import InstructionFile
+from medray.tables.adopted import FilePlacement
 from medray.train.config import TrainPlacement
 
 C = TypeVar("C", bound=Config)
@@ -30,7 +34,7 @@ CHANGED = (
     "decontaminate.benchmarks", "decontaminate.placement", "corpus.token_budget", "corpus.max_unit_tokens",
     "corpus.block_tokens", "corpus.blocks_per_file", "corpus.placement", "pretrain.optimization.global_batch",
     "pretrain.placement", "instructions.files", "instructions.benchmarks", "sft.block_tokens",
-    "sft.optimization.global_batch", "sft.placement",
+    "sft.optimization.global_batch", "sft.placement", *tiny_preferences.CHANGED,
 )  # fmt: skip
 """Fields in which a tiny recipe may differ from its paper's; tests hold it to that."""
 
@@ -44,12 +48,12 @@ _FILES = (
     InstructionFile(
         name="medquad", licence="CC BY 4.0", access="public", format="fields", prompt="{{ question }}",
         answer="{{ answer }}", id_field="id", max_examples=240,
-        placement=InstructionPlacement(path="instruct/medquad_qa.jsonl.zst"),
+        placement=FilePlacement(path="instruct/medquad_qa.jsonl.zst"),
     ),
     InstructionFile(
         name="pubmedqa", licence="MIT", access="public", format="fields", id_field="id", max_examples=80,
         prompt="{{ context }}\n\n{{ question }}", answer="{{ long_answer }}\n\nThe answer is {{ answer }}.",
-        placement=InstructionPlacement(path="instruct/pubmedqa_train.jsonl"),
+        placement=FilePlacement(path="instruct/pubmedqa_train.jsonl"),
     ),
 )  # fmt: skip
 
@@ -83,13 +87,19 @@ def tiny_alpacare() -> Recipe:
 
 
 def tiny_med42() -> Recipe:
-    """Med42: two epochs of 320 instructions in concatenated blocks."""
+    """Med42: two epochs of 320 instructions in concatenated blocks, three rounds of DPO on others' pairs."""
     return _in_small(med42_8b(), global_batch=4)
 
 
 def tiny_ultramedical() -> Recipe:
-    """UltraMedical: two epochs of 320 instructions."""
+    """UltraMedical: two epochs of 320 instructions, a reward model, a round of DPO on 5 samples of each prompt."""
     return _in_small(ultramedical_8b(), global_batch=8)
+
+
+def tiny_online_rlhf() -> Recipe:
+    """Online-RLHF: a reward model, three rounds of DPO on 8 samples of each prompt."""
+    recipe = with_small_preferences(online_rlhf(), _PLACEMENT)
+    return changed(recipe, name="tiny_online_rlhf", base=_base(recipe))
 
 
 def _in_small(recipe: Recipe, global_batch: int) -> Recipe:
@@ -99,19 +109,22 @@ def _in_small(recipe: Recipe, global_batch: int) -> Recipe:
         instructions=ExpectedInstructions(num_examples=320, num_rows=rows[0], row_tokens=rows[1]),
         num_parameters=574_000, adapter_parameters=393_000 if recipe.sft.adapter else None,
     )  # fmt: skip
-    shape = TinyShape(vocab_size=1024, hidden_size=128, num_layers=3, max_positions=_BLOCK_TOKENS, rng_seed=7)
-    base = BaseConfig(
-        format="tiny", licence="none: random weights", access="public", tiny=shape,
-        chat_template=recipe.base.chat_template,
-    )  # fmt: skip
     return changed(
-        recipe,
+        with_small_preferences(recipe, _PLACEMENT),
         name=f"tiny_{recipe.name.rpartition('_')[0]}",
-        base=base,
+        base=_base(recipe),
         instructions=changed(recipe.instructions, files=_FILES, benchmarks=BENCHMARKS),
         sft=changed(_trained(recipe.sft, global_batch), block_tokens=_BLOCK_TOKENS),
         expected=expected,
     )
+
+
+def _base(recipe: Recipe) -> BaseConfig:
+    shape = TinyShape(vocab_size=1024, hidden_size=128, num_layers=3, max_positions=_BLOCK_TOKENS, rng_seed=7)
+    return BaseConfig(
+        format="tiny", licence="none: random weights", access="public", tiny=shape,
+        chat_template=recipe.base.chat_template,
+    )  # fmt: skip
 
 
 def _trained(stage: C, global_batch: int) -> C:

@@ -11,17 +11,18 @@ from medray.core.stage import Stage
 from medray.corpus import base, build, clean, decontaminate, dedup, deidentify, sources
 from medray.evaluate import fresh, model, observe
 from medray.evaluate import reward as reward_evaluation
-from medray.preference import annotate, answer, dpo, pairs, reference, sample
+from medray.preference import adopted, annotate, answer, dpo, pairs, prompts, reference, sample
+from medray.preference.adopted import AdoptedPairsConfig
 from medray.preference.answer import AnswerConfig
 from medray.pretrain import train as pretrain
-from medray.recipes.recipe import Annotation, Recipe, Round
+from medray.recipes.recipe import Annotation, Evaluation, Recipe, Round
 from medray.report import build as report
 from medray.reward import pairs as reward_pairs
 from medray.reward import train as reward_train
-from medray.reward.pairs import RewardPairsConfig
 from medray.sft import instructions
 from medray.sft import train as sft
 from medray.synthesize import build as synthesize
+from medray.tables.gathered import GatherConfig
 from medray.train import trl_methods
 from medray.train.trl_methods import TRLConfig
 
@@ -37,11 +38,13 @@ def unroll(recipe: Recipe) -> list[Stage]:
     order = _Order()
     first = recipe.sources and order.add("sources", sources, sources.resolve(recipe.sources))
     taught = recipe.instructions and order.add("instructions", instructions, instructions.resolve(recipe.instructions))
-    texts = {"sources": first} if first else {"examples": taught}  # of a tiny base's tokenizer
+    asked = recipe.prompts and order.add("prompts", prompts, prompts.resolve(recipe.prompts))
+    # of a tiny base's tokenizer
+    texts = {"sources": first} if first else {"examples": taught} if taught else {"prompts": asked}
     start = order.add("base", base, base.resolve(recipe.base), **(texts if recipe.base.format == "tiny" else {}))
     made = recipe.synthesize and order.add("synthesize", synthesize, recipe.synthesize, sources=first)
     corpus = recipe.corpus and _corpus(order, recipe, start, first, made)
-    _models(order, recipe, _Evaluated(order, recipe, corpus, made), start, corpus, made, taught)
+    _models(order, recipe, _Evaluated(order, recipe, corpus, made, asked or made), start, corpus, taught or made)
     if recipe.report:
         order.add("report", report, recipe.report, **{stage.label: stage for stage in order.stages})
     return order.stages
@@ -71,60 +74,74 @@ def located(recipe: Recipe) -> Recipe:
     def all_moved(files: Iterable[C]) -> tuple[C, ...]:
         return tuple(file.model_copy(update={"placement": moved(file.placement)}) for file in files)
 
-    found: dict[str, Config] = {"base": all_moved([recipe.base])[0]}
-    if adopted := recipe.sources:
-        locations = tuple(map(moved, adopted.placement.locations))
-        places = adopted.placement.model_copy(update={"locations": locations})
-        found["sources"] = adopted.model_copy(update={"placement": places})
+    def gathered_moved(config: C) -> C:
+        if not isinstance(config, GatherConfig):
+            return config
+        files = {"files": all_moved(config.files), "benchmarks": all_moved(config.benchmarks)}
+        return config.model_copy(update=files)
+
+    found = {"base": all_moved([recipe.base])[0]}
+    found |= {name: gathered_moved(getattr(recipe, name)) for name in ("instructions", "prompts")}
+    if stated := recipe.sources:
+        locations = tuple(map(moved, stated.placement.locations))
+        places = stated.placement.model_copy(update={"locations": locations})
+        found["sources"] = stated.model_copy(update={"placement": places})
     if checks := recipe.decontaminate:
         found["decontaminate"] = checks.model_copy(update={"benchmarks": all_moved(checks.benchmarks)})
-    if taught := recipe.instructions:
-        files = {"files": all_moved(taught.files), "benchmarks": all_moved(taught.benchmarks)}
-        found["instructions"] = taught.model_copy(update=files)
-    return recipe.model_copy(update=found)
+    if model := recipe.reward:
+        made_of = model.base and all_moved([model.base])[0]
+        found["reward"] = model.model_copy(update={"pairs": gathered_moved(model.pairs), "base": made_of})
+    rounds = [config.model_copy(update={"pairs": gathered_moved(config.pairs)}) for config in recipe.rounds]
+    return recipe.model_copy(update={**found, "rounds": tuple(rounds)})
 
 
 def _models(
-    order: _Order, recipe: Recipe, evaluated: _Evaluated, start: Stage, corpus: Stage | None, made: Stage | None,
-    taught: Stage | None,
-) -> None:  # fmt: skip
+    order: _Order, recipe: Recipe, evaluated: _Evaluated, start: Stage, corpus: Stage | None, examples: Stage | None
+) -> None:
     """Everything that is trained, as far as the recipe goes."""
-    if not (recipe.pretrain or recipe.sft):
+    if not (recipe.pretrain or recipe.sft or recipe.reward or recipe.rounds):
         return
-    evaluated.model("base", start)
+    name = "base"
+    evaluated.model(name, start)
     if recipe.pretrain:
-        start = order.add("pretrain", pretrain, recipe.pretrain, model=start, corpus=corpus)
-        evaluated.model("pretrained", start)
+        start, name = order.add("pretrain", pretrain, recipe.pretrain, model=start, corpus=corpus), "pretrained"
+        evaluated.model(name, start)
     if recipe.sft:
-        tuned = order.add("sft", sft, recipe.sft, model=start, examples=taught or made)
-        evaluated.model("sft", tuned)
-        if recipe.reward:
-            _preferences(order, recipe, evaluated, tuned, made)
+        start, name = order.add("sft", sft, recipe.sft, model=start, examples=examples), "sft"
+        evaluated.model(name, start)
+    if recipe.reward or recipe.rounds:
+        _preferences(order, recipe, evaluated, start, name)
 
 
-def _preferences(order: _Order, recipe: Recipe, evaluated: _Evaluated, tuned: Stage, made: Stage) -> None:
-    """The reward model, and the rounds that it judges."""
-    candidates = order.add("reward.sample", sample, recipe.reward.candidates, policy=tuned, prompts=made)
-    judged = _judged(order, recipe.reward.pairs, candidates, made)
-    reward_model = order.add("reward.train", reward_train, recipe.reward.train, model=tuned, pairs=judged)
-    evaluated.reward(reward_model, judged, tuned)
-    measured, _ = evaluated.fresh("sft", tuned, reward_model)
-    evaluated.fresh("sft_cool", tuned, reward_model, cool=True)
-    policy = tuned
+def _preferences(order: _Order, recipe: Recipe, evaluated: _Evaluated, start: Stage, name: str) -> None:
+    """The reward model, and the rounds that it judges, from a model of that name on."""
+    asked, reward_model = evaluated.prompts, None
+    if config := recipe.reward:
+        made_of = order.add("reward.base", base, base.resolve(config.base)) if config.base else start
+        judged = _judged(order, recipe, start, asked)
+        reward_model = order.add("reward.train", reward_train, config.train, model=made_of, pairs=judged)
+        evaluated.reward(reward_model, judged, made_of)
+    measured, _ = evaluated.fresh(name, start, reward_model)
+    evaluated.fresh(f"{name}_cool", start, reward_model, cool=True)
+    policy = start
     for number, config in enumerate(recipe.rounds, 1):
         name, previous, before = f"round_{number}", policy, measured
-        policy = _round(order, recipe, config, name, policy, tuned, reward_model, made)
+        policy = _round(order, recipe, config, name, policy, start, reward_model, asked)
         evaluated.model(name, policy)
         measured, completions = evaluated.fresh(name, policy, reward_model)
         if config.observe:
             policy = order.add(
-                f"{name}.observe", observe, config.observe, policy=policy, previous=previous, initial=tuned,
+                f"{name}.observe", observe, config.observe, policy=policy, previous=previous, initial=start,
                 before=before, after=measured, completions=completions,
             )  # fmt: skip
 
 
-def _judged(order: _Order, config: RewardPairsConfig | Annotation, candidates: Stage, prompts: Stage) -> Stage:
-    """The pairs of the reward model: by gold answers, or by a judge of several models' completions."""
+def _judged(order: _Order, recipe: Recipe, policy: Stage, prompts: Stage | None) -> Stage:
+    """The pairs of the reward model: others', or by gold answers, or by a judge of several models' completions."""
+    config = recipe.reward.pairs
+    if isinstance(config, AdoptedPairsConfig):
+        return order.add("reward.pairs", adopted, adopted.resolve(config), prompts=prompts)
+    candidates = order.add("reward.sample", sample, recipe.reward.candidates, policy=policy, prompts=prompts)
     if not isinstance(config, Annotation):
         return order.add("reward.pairs", reward_pairs, config, completions=candidates, prompts=prompts)
     answers = {"completions_own": candidates}
@@ -152,9 +169,12 @@ def _round(
     order: _Order, recipe: Recipe, config: Round, name: str, policy: Stage, initial: Stage, reward_model: Stage,
     prompts: Stage,
 ) -> Stage:  # fmt: skip
-    how = AnswerConfig(sample=config.sample, judge=recipe.judge)
-    answers = order.add(f"{name}.answer", answer, how, policy=policy, prompts=prompts, reward_model=reward_model)
-    chosen = order.add(f"{name}.pairs", pairs, config.pairs, completions=answers, rewards=answers, prompts=prompts)
+    if isinstance(config.pairs, AdoptedPairsConfig):
+        chosen = order.add(f"{name}.pairs", adopted, adopted.resolve(config.pairs), prompts=prompts)
+    else:
+        how = AnswerConfig(sample=config.sample, judge=recipe.judge)
+        answers = order.add(f"{name}.answer", answer, how, policy=policy, prompts=prompts, reward_model=reward_model)
+        chosen = order.add(f"{name}.pairs", pairs, config.pairs, completions=answers, rewards=answers, prompts=prompts)
     if isinstance(config.dpo, TRLConfig):
         return order.add(f"{name}.dpo", trl_methods, config.dpo, model=policy, pairs=chosen)
     reference_policy = initial if config.reference_policy == "initial" else policy
@@ -165,32 +185,36 @@ def _round(
 class _Evaluated:
     """The stages that measure, added as what they measure is added; none where the recipe has no evaluation."""
 
-    def __init__(self, order: _Order, recipe: Recipe, corpus: Stage | None, made: Stage | None) -> None:
-        self.order, self.recipe, self.corpus, self.made = order, recipe, corpus, made
+    def __init__(
+        self, order: _Order, recipe: Recipe, corpus: Stage | None, made: Stage | None, prompts: Stage | None
+    ) -> None:
+        self.order, self.corpus, self.made, self.prompts = order, corpus, made, prompts
+        self.recipe, self.how = recipe, recipe.evaluation or Evaluation()
 
     def model(self, name: str, policy: Stage) -> None:
-        if evaluation := self.recipe.evaluation:
+        if self.how.models and (self.made or self.corpus):
             inputs = {"model": policy, "questions": self.made, "corpus": self.corpus}
-            self.order.add(f"evaluate.{name}", model, evaluation.models, **inputs)
+            self.order.add(f"evaluate.{name}", model, self.how.models, **inputs)
 
     def reward(self, reward_model: Stage, pairs_: Stage, policy: Stage) -> None:
-        if evaluation := self.recipe.evaluation:
+        if self.how.reward_model:
             inputs = {"reward_model": reward_model, "pairs": pairs_, "policy": policy}
-            self.order.add("evaluate.reward", reward_evaluation, evaluation.reward_model, **inputs)
+            self.order.add("evaluate.reward", reward_evaluation, self.how.reward_model, **inputs)
 
     def fresh(
-        self, name: str, policy: Stage, reward_model: Stage, cool: bool = False
+        self, name: str, policy: Stage, reward_model: Stage | None, cool: bool = False
     ) -> tuple[Stage | None, Stage | None]:  # fmt: skip
         """The figures of a policy's completions of fresh prompts, and these completions."""
-        evaluation, prompts = self.recipe.evaluation, self.made
-        if not evaluation:
+        evaluation, prompts = self.how, self.prompts
+        config = evaluation.cool if cool else evaluation.fresh
+        if not config or not reward_model:
             return None, None
-        how = AnswerConfig(sample=evaluation.cool if cool else evaluation.fresh, judge=self.recipe.judge)
+        how = AnswerConfig(sample=config, judge=self.recipe.judge)
         answers = self.order.add(
             f"fresh.{name}.answer", answer, how, policy=policy, prompts=prompts, reward_model=reward_model
         )
         measured = {"rewards": answers, "completions": answers, "prompts": prompts}
-        if not cool:
+        if evaluation.greedy and not cool:
             greedy = self.order.add(f"fresh.{name}.greedy", sample, evaluation.greedy, policy=policy, prompts=prompts)
             measured["greedy"] = greedy
         return self.order.add(f"fresh.{name}", fresh, evaluation.metrics, **measured), answers

@@ -16,7 +16,8 @@ from medray.core.config import Config, UserError
 from medray.core.identity import content_id, stable_hash
 from medray.core.schema import COMPLETION, PAIR, PROMPT, read_table, write_table
 from medray.core.workspace import Workspace
-from medray.text.answers import extract_option, normalise_words
+from medray.text.answers import normalise_words
+from medray.text.options import named_option
 
 NAME = "reward_pairs"
 VERSION = 1
@@ -143,7 +144,7 @@ def _own_candidates(
         if prompt["gold"] < 0:
             yield Candidate(text, grade(text, prompt["reference"]), True)
             continue
-        option = extract_option(text, prompt["options"])
+        option = named_option(text, prompt)
         if option is None and not config.unparsed_is_wrong:
             drops["completion_unparsed"] += 1
         else:

@@ -12,6 +12,7 @@ from medray.synthesize.config import NUM_OPTIONS, TASKS, TaskCounts
 from medray.synthesize.documents import Writer, told_phenotypes
 from medray.synthesize.families import FocusTerm
 from medray.synthesize.questions import FORMS, Quartet, questions_of
+from medray.text.options import with_options
 from medray.text.phrases import joined, sentence_start
 
 OPEN_FORMS: dict[str, tuple[str, ...]] = {
@@ -110,8 +111,7 @@ def apportion(total: int, mix: TaskCounts) -> TaskCounts:
 
 def choice_messages(question: dict, system_prompt: str) -> list[dict]:
     """System and user message of a multiple-choice question: the prompt, then one option a line."""
-    options = "\n".join(f"- {option}" for option in question["options"])
-    return _messages(system_prompt, f"{question['prompt']}\n{options}")
+    return _messages(system_prompt, with_options(question["prompt"], question["options"]))
 
 
 def examples(

@@ -32,7 +32,7 @@ HOMES = {
     "ray.serve": ("medray/serve/",),
     "typer": ("medray/cli.py",),
     "matplotlib": ("medray/page/", "medray/report/plots.py", "medray/corpus/plots.py"),
-    "jinja2": ("medray/page/", "medray/model/render.py", "medray/sft/rows.py"),
+    "jinja2": ("medray/page/", "medray/model/render.py", "medray/tables/conversations.py"),
     "pycld2": ("medray/text/language.py",),
 }
 HEAVY = ("torch", "ray", "transformers", "vllm", "deepspeed", "trl", "datasets", "matplotlib", "pandas")

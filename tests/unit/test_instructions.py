@@ -12,11 +12,10 @@ from medray.core.schema import EXAMPLE, read_table
 from medray.core.workspace import Root, Workspace
 from medray.sft import instructions
 from medray.sft.instructions import InstructionsConfig
-from medray.sft.rows import InstructionFile, InstructionPlacement, conversation
-from medray.tables.benchmarks import BenchmarkFile, BenchmarkPlacement
+from medray.sft.rows import InstructionFile, conversation
+from medray.tables.adopted import FilePlacement
 from medray.tables.formats import BadRow
-from medray.tables.shards import Shard
-from medray.text.contamination import ContaminationRules
+from tests.unit.reading import CLEAN, gathered_here, judged_by
 
 STEM = "A 45 year old woman with a painless swelling of the neck and a history of thyroid disease asks what it is"
 TURNS = {"name": "turns", "licence": "MIT", "access": "public", "format": "messages"}
@@ -28,7 +27,7 @@ ALPACA = {
 
 
 def file_of(path: Path, **fields) -> InstructionFile:
-    return InstructionFile(placement=InstructionPlacement(path=str(path)), **fields)
+    return InstructionFile(placement=FilePlacement(path=str(path)), **fields)
 
 
 def lines(path: Path, rows: list) -> Path:
@@ -41,13 +40,9 @@ def talk(question: str, answer: str = "Yes.") -> dict:
 
 
 def config_of(*files: InstructionFile, benchmark: Path | None = None, **fields) -> InstructionsConfig:
-    checks = () if benchmark is None else (
-        BenchmarkFile(name="exam", licence="MIT", access="public", id_field="id", text_field="question",
-                      placement=BenchmarkPlacement(path=str(benchmark))),
-    )  # fmt: skip
-    rules = ContaminationRules(ngram=13, min_alone_words=8, min_aligned_fraction=0.6) if checks else None
-    given = {"dev_fraction": 0.0, "max_bad_fraction": 0.5, "rng_seed": 1} | fields
-    return instructions.resolve(InstructionsConfig(files=files, benchmarks=checks, rules=rules, **given))
+    checks = judged_by(benchmark) if benchmark else CLEAN
+    given = {"dev_fraction": 0.0, "max_bad_fraction": 0.5, "rng_seed": 1} | checks | fields
+    return instructions.resolve(InstructionsConfig(files=files, **given))
 
 
 def made(config: InstructionsConfig, directory: Path) -> tuple[list[dict], list[dict], Workspace]:
@@ -55,11 +50,7 @@ def made(config: InstructionsConfig, directory: Path) -> tuple[list[dict], list[
     root = Root(str(directory))
     root.prepare()
     workspace = Workspace(root, "instructions", "0" * 32, "instructions")
-    if config.rules:
-        instructions._build_index(Shard("index"), config=config, workspace=workspace)
-    read = {f.name: instructions._read(Shard(f"read-{f.name}", {"file": f}), config=config, workspace=workspace)
-            for f in config.files}  # fmt: skip
-    account = instructions._choose(config, read, workspace)
+    account = instructions.choose(config, gathered_here(config, instructions.KIND, workspace), workspace)
     return read_table(workspace.data / "examples.parquet", EXAMPLE).to_pylist(), account, workspace
 
 
@@ -80,11 +71,10 @@ def test_sharegpt_turns_and_the_system_message(tmp_path):
     turns = [{"from": "human", "value": "Why? "}, {"from": "gpt", "value": "Because."}]
     found = conversation(file, {"id": "MedQA,1", "conversations": turns})
     assert [m["role"] for m in found["messages"]] == ["system", "user", "assistant"]
-    assert (found["id"], found["text"]) == ("MedQA,1", "Be brief.\n\nWhy?\n\nBecause.")
+    assert found["text"] == "Be brief.\n\nWhy?\n\nBecause."
     own = [{"from": "system", "value": "Mine."}, *turns]
     assert conversation(file, {"id": 2, "conversations": own})["messages"][0]["content"] == "Mine."
     for bad, reason in (
-        ({"conversations": turns}, "no field 'id'"),
         ({"id": 1, "conversations": turns[:1]}, "turns are system, user, expected user and assistant by turns"),
         ({"id": 1, "conversations": [{"from": "tool", "value": "x"}]}, "turn 0: from is 'tool'"),
         ({"id": 1, "conversations": [{"from": "human", "value": 3}]}, "value int"),
@@ -126,6 +116,13 @@ def test_what_is_drawn_does_not_depend_on_the_order_of_files_or_rows(tmp_path):
         drawn.append({(row["id"], row["split"]) for row in examples})
     assert drawn[0] == drawn[1] and len(drawn[0]) == 9
     assert {split for _, split in drawn[0]} == {"train", "dev"}
+
+
+def test_a_row_without_its_id_is_bad(tmp_path):
+    path = lines(tmp_path / "q.jsonl", [talk("One?") | {"id": "MedQA,1"}, talk("Two?"), talk("Three?") | {"id": ""}])
+    examples, account, workspace = made(config_of(file_of(path, **TURNS, id_field="id"), max_bad_fraction=1), tmp_path)
+    assert [row["id"] for row in examples] == ["turns/MedQA,1"] and account[0]["bad"] == 2
+    assert {row["reason"] for row in workspace.quarantined()} == {"no field 'id', expected its id"}
 
 
 def test_json_arrays_directories_and_torn_files(tmp_path):

@@ -1,6 +1,8 @@
-"""The recipes of the four papers: their arithmetic, and what their tiny variants may change."""
+"""The recipes of the papers: their arithmetic, and what their tiny variants may change."""
 
 from __future__ import annotations
+
+from itertools import product
 
 import pytest
 
@@ -10,10 +12,12 @@ from medray.plan.training import state_bytes
 from medray.recipes import med42 as med42_page
 from medray.recipes.load import load_recipe, recipe_names
 from medray.recipes.tiny_papers import CHANGED
+from medray.recipes.ultramedical import GRID
+from medray.recipes.unroll import unroll
 
 PAPERS = {
     "tiny_me_llama": "me_llama_70b", "tiny_alpacare": "alpacare_7b", "tiny_med42": "med42_8b",
-    "tiny_ultramedical": "ultramedical_8b",
+    "tiny_ultramedical": "ultramedical_8b", "tiny_online_rlhf": "online_rlhf",
 }  # fmt: skip
 
 
@@ -54,6 +58,68 @@ def test_the_other_papers_steps():
     assert run["sft"].flops == pytest.approx(4 * 69e9 * 3 * 214_595 * 4096)  # frozen weights have no gradient
 
 
+def test_the_preference_parts_of_the_papers():
+    """Med42 Table 3, UltraMedical appendix B, Online-RLHF's authors (SEEDS A0.2, A0.3, A8)."""
+    for size, beta, batch in (("8b", 0.1, 256), ("70b", 0.01, 128)):
+        rounds = load_recipe(f"med42_{size}").rounds
+        assert [[file.name for file in r.pairs.files] for r in rounds] == [
+            ["ultrafeedback", "snorkel_1"], ["snorkel_2"], ["snorkel_3"],
+        ]  # fmt: skip
+        for round_ in rounds:
+            how = round_.dpo.optimization
+            assert (how.optimizer, how.learning_rate, how.weight_decay, how.epochs) == ("rmsprop", 1e-6, 0.0, 1.0)
+            assert (round_.dpo.loss.beta, how.global_batch, round_.reference.max_tokens) == (beta, batch, 4096)
+            assert round_.reference_policy == "previous" and round_.sample is None
+    ultra, kto = load_recipe("ultramedical_8b"), load_recipe("ultramedical_8b_kto")
+    [online], [vanilla] = ultra.rounds, load_recipe("ultramedical_8b_vanilla").rounds
+    assert (online.sample.sampling.num_completions, online.sample.sampling.temperature) == (5, 0.8)
+    assert (online.pairs.gold, online.pairs.rule, ultra.prompts.splits["round_1"]) == ("mcq_reject", "max_min", 100_000)
+    assert kto.rounds[0].dpo.loss.name == "kto_pair" and vanilla.sample is None
+    how = ultra.reward.train.optimization
+    assert (how.learning_rate, how.warmup_fraction, how.epochs, ultra.reward.train.max_tokens) == (2e-6, 0.1, 1.0, 2048)
+    online = load_recipe("online_rlhf")
+    for number, round_ in enumerate(online.rounds, 1):
+        how, sampling = round_.dpo.optimization, round_.sample.sampling
+        assert (sampling.num_completions, sampling.temperature, sampling.max_tokens) == (8, 1.0, 2048)
+        assert (how.learning_rate, how.epochs, how.global_batch, round_.dpo.loss.beta) == (5e-7, 2.0, 128, 0.1)
+        assert (round_.pairs.rule, round_.reference_policy, round_.sample.splits) == (
+            "max_min", "initial", (f"round_{number}",),
+        )  # fmt: skip
+        assert online.prompts.files[number - 1].split == f"round_{number}"
+
+
+def test_the_grid_shares_all_that_comes_before_the_rounds_training(tmp_path):
+    """Learning rate and beta by --set: twelve trainings, one of everything else."""
+    for path in {file.placement.path for file in files_of(load_recipe("tiny_ultramedical"))}:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"{}")
+    seen: dict[str, set[str]] = {}
+    for values in product(*GRID.values()):
+        overrides = [f"{field}={value}" for field, value in zip(GRID, values, strict=True)]
+        for stage in unroll(load_recipe("tiny_ultramedical", [f"files.directory={tmp_path}", *overrides])):
+            seen.setdefault(stage.label, set()).add(stage.id)
+    num_ids = {label: len(ids) for label, ids in seen.items()}
+    own = {label for label, number in num_ids.items() if number > 1}
+    assert own == {"round_1.dpo", *(label for label in seen if label.startswith("fresh.round_1"))}
+    assert {num_ids[label] for label in own} == {12}
+    assert {
+        "round_1.sample",
+        "round_1.judge",
+        "round_1.pairs",
+        "round_1.reference",
+        "reward.train",
+    } <= seen.keys() - own
+
+
+def files_of(recipe) -> list:
+    return [
+        *recipe.instructions.files,
+        *recipe.instructions.benchmarks,
+        *recipe.prompts.files,
+        *recipe.reward.pairs.files,
+    ]
+
+
 def test_state_of_a_worker_by_hand():
     sizes = [state_bytes(10, 10, zero_stage=stage, num_workers=4) for stage in (0, 1, 2, 3)]
     assert sizes == [180, 90, 60, 45]  # 2 + 4 + 12 bytes: all whole, then optimizer, gradients, weights in four parts
@@ -67,7 +133,13 @@ def test_a_tiny_recipe_changes_only_what_it_says(tiny, paper):
     differing = {name for name in small.keys() | whole.keys() if small.get(name) != whole.get(name)}
     strays = {name for name in differing if not name.startswith(tuple(f"{field}." for field in CHANGED))} - set(CHANGED)
     assert strays == set()
-    science = identity_of(load_recipe(tiny).sft)
-    assert science["optimization"] | {"global_batch": 0} == identity_of(load_recipe(paper).sft)["optimization"] | {
-        "global_batch": 0
-    }
+    for trained in ("sft", "rounds", "reward"):
+        both = [optimizations(load_recipe(name), trained) for name in (tiny, paper)]
+        assert both[0] == both[1]
+
+
+def optimizations(recipe, trained: str) -> list[dict]:
+    """How each model of a part is trained, without the batch."""
+    rewards = [recipe.reward.train] if recipe.reward else []
+    parts = {"sft": [recipe.sft], "rounds": [round_.dpo for round_ in recipe.rounds], "reward": rewards}
+    return [identity_of(part)["optimization"] | {"global_batch": 0} for part in parts[trained] if part]
