@@ -196,13 +196,13 @@ def file(tmp_path):
 def test_prompts_and_pairs_of_files_need_no_corpus(file):
     stages = {stage.label: stage for stage in unroll(Recipe(**of_files(file)))}
     assert list(stages) == [
-        "prompts", "base", "reward.pairs", "reward.train", "evaluate.reward", "fresh.base.sample", "fresh.base.judge",
-        "fresh.base.greedy", "fresh.base", "fresh.base_cool.sample", "fresh.base_cool.judge", "fresh.base_cool",
-        "round_1.sample", "round_1.judge", "round_1.pairs", "round_1.reference", "round_1.dpo",
-        "fresh.round_1.sample", "fresh.round_1.judge", "fresh.round_1.greedy", "fresh.round_1", "round_1.observe",
+        "prompts", "base", "reward.pairs", "reward.train", "evaluate.reward", "fresh.base.answer", "fresh.base.greedy",
+        "fresh.base", "fresh.base_cool.answer", "fresh.base_cool",
+        "round_1.answer", "round_1.pairs", "round_1.reference", "round_1.dpo",
+        "fresh.round_1.answer", "fresh.round_1.greedy", "fresh.round_1", "round_1.observe",
     ]  # fmt: skip
     assert {role: source.label for role, source in stages["reward.pairs"].inputs.items()} == {"prompts": "prompts"}
-    assert stages["round_1.sample"].inputs["prompts"] is stages["prompts"] is stages["base"].inputs["prompts"]
+    assert stages["round_1.answer"].inputs["prompts"] is stages["prompts"] is stages["base"].inputs["prompts"]
     assert (stages["reward.pairs"].access, stages["reward.pairs"].licences) == ("restricted", ("CC BY 4.0",))
 
 
