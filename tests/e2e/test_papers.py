@@ -114,7 +114,7 @@ def test_prompts_and_preferences_of_files_give_a_reward_model_and_a_round(medray
     pairs = read_table(made["reward.pairs"].data / "pairs.parquet", PAIR).to_pylist()
     assert pairs and not fresh & {row["prompt_id"] for row in pairs}
     assert counters["reward.train"]["num_pairs"] == counters["reward.pairs"]["num_pairs_train"]
-    judged = counters["round_1.judge"]
+    judged = counters["round_1.answer"]
     assert (judged["num_prompts"], judged["num_completions"]) == (16, 80)
     drops = sum(value for name, value in counters["round_1.pairs"].items() if not name.startswith("num_"))
     assert drops == 16 and counters["round_1.pairs"]["num_pairs"] > 0
@@ -135,9 +135,9 @@ def test_three_online_rounds_from_the_base_have_prompts_of_their_own(medray, dir
     stages = stages_of(load_recipe("tiny_online_rlhf", setting))
     made = {stage.label: root.open(stage.kind, stage.id) for stage in stages}
     asked = [
-        {row["prompt_id"] for row in read_table(made[f"round_{n}.sample"].data / "completions", COMPLETION).to_pylist()}
+        {row["prompt_id"] for row in read_table(made[f"round_{n}.answer"].data / "completions", COMPLETION).to_pylist()}
         for n in (1, 2, 3)
     ]
     assert [len(ids) for ids in asked] == [16, 16, 16] and len(set.union(*asked)) == 48
-    counters = [made[f"round_{n}.judge"].manifest.counters for n in (1, 2, 3)]
+    counters = [made[f"round_{n}.answer"].manifest.counters for n in (1, 2, 3)]
     assert [found["num_completions"] for found in counters] == [128] * 3

@@ -103,8 +103,7 @@ def test_the_grid_shares_all_that_comes_before_the_rounds_training(tmp_path):
     assert own == {"round_1.dpo", *(label for label in seen if label.startswith("fresh.round_1"))}
     assert {num_ids[label] for label in own} == {12}
     assert {
-        "round_1.sample",
-        "round_1.judge",
+        "round_1.answer",
         "round_1.pairs",
         "round_1.reference",
         "reward.train",
