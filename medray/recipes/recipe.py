@@ -23,6 +23,7 @@ from medray.plan.corpus import Expected
 from medray.preference.annotate import AnnotateConfig
 from medray.preference.dpo import DPOConfig
 from medray.preference.judge import JudgeConfig
+from medray.preference.labels import LabelsConfig
 from medray.preference.pairs import PairsConfig
 from medray.preference.ratings import MAX_ANSWERS
 from medray.preference.reference import ReferenceConfig
@@ -35,6 +36,7 @@ from medray.session import SessionPlacement
 from medray.sft.instructions import InstructionsConfig
 from medray.sft.train import SFTConfig
 from medray.synthesize.config import SynthesizeConfig
+from medray.train.config import KTOLoss
 from medray.train.trl_methods import TRLConfig
 
 
@@ -60,7 +62,8 @@ class Round(Config):
     """One preference round: sample, judge, pairs, reference log-probs, DPO; or any method of TRL on the pairs."""
 
     sample: SampleConfig
-    pairs: PairsConfig
+    pairs: PairsConfig | LabelsConfig
+    """Labels only where KTO trains: it also takes pairs, each as a desirable completion and an undesirable one."""
     reference_policy: Literal["initial", "previous"]
     """Whose log-probs DPO is measured against: the SFT model, or the policy the round starts from."""
     reference: ReferenceConfig
@@ -68,6 +71,17 @@ class Round(Config):
     dpo: DPOConfig | TRLConfig
     observe: ObserveConfig | None = None
     """Whether the round is believed, by the evaluation's fresh prompts; None: whatever comes out is gone on from."""
+
+    @property
+    def is_unpaired(self) -> bool:
+        """Whether KTO trains, on single completions."""
+        return isinstance(self.dpo, DPOConfig) and isinstance(self.dpo.loss, KTOLoss)
+
+    @model_validator(mode="after")
+    def _labels_are_for_kto(self) -> Round:
+        if isinstance(self.pairs, LabelsConfig) and not self.is_unpaired:
+            raise ValueError("pairs: labels are for KTO alone: give a rule for pairs, or let dpo.loss be KTO's")
+        return self
 
 
 class Evaluation(Config):

@@ -11,7 +11,8 @@ from medray.core.stage import Stage
 from medray.corpus import base, build, clean, decontaminate, dedup, deidentify, sources
 from medray.evaluate import fresh, model, observe
 from medray.evaluate import reward as reward_evaluation
-from medray.preference import annotate, dpo, judge, pairs, reference, sample
+from medray.preference import annotate, dpo, judge, labels, pairs, reference, sample
+from medray.preference.labels import LabelsConfig
 from medray.pretrain import train as pretrain
 from medray.recipes.recipe import Annotation, Recipe, Round
 from medray.report import build as report
@@ -155,11 +156,17 @@ def _round(
     rewards = order.add(
         f"{name}.judge", judge, recipe.judge, completions=completions, reward_model=reward_model, prompts=prompts
     )
-    chosen = order.add(f"{name}.pairs", pairs, config.pairs, completions=completions, rewards=rewards, prompts=prompts)
+    judged = {"completions": completions, "rewards": rewards, "prompts": prompts}
+    if isinstance(config.pairs, LabelsConfig):
+        chosen, role = order.add(f"{name}.labels", labels, config.pairs, **judged), "labelled"
+    else:
+        chosen = order.add(f"{name}.pairs", pairs, config.pairs, **judged)
+        role = "unpaired" if config.is_unpaired else "pairs"
     if isinstance(config.dpo, TRLConfig):
         return order.add(f"{name}.dpo", trl_methods, config.dpo, model=policy, pairs=chosen)
     reference_policy = initial if config.reference_policy == "initial" else policy
-    ready = order.add(f"{name}.reference", reference, config.reference, reference=reference_policy, pairs=chosen)
+    sources = {"reference": reference_policy, role: chosen}
+    ready = order.add(f"{name}.reference", reference, config.reference, **sources)
     return order.add(f"{name}.dpo", dpo, config.dpo, model=policy, reference=ready)
 
 

@@ -6,11 +6,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from medray.core.config import UserError
-from medray.core.schema import EXAMPLE, PAIR, write_table
+from medray.core.schema import EXAMPLE, LABELLED, PAIR, write_table
 from medray.core.workspace import Root, Workspace
 from medray.model.base import make_tiny
 from medray.model.load import load_tokenizer
 from medray.model.render import render, render_completion
+from medray.preference.labels import unpaired
 from medray.preference.reference import ReferenceConfig, add_reference
 from medray.reward.train import RewardConfig, render_pairs
 from medray.sft.render import pack_examples, parts_of, render_part
@@ -197,7 +198,7 @@ def test_reward_store_holds_train_pairs_only(tiny_model, workspace, tmp_path):
 
 
 def test_reference_logprobs_equal_the_forward_and_survive_a_kill(tiny_model, workspace, tmp_path, monkeypatch):
-    monkeypatch.setattr("medray.preference.reference._PAIRS_PER_SHARD", 4)
+    monkeypatch.setattr("medray.preference.reference._ROWS_PER_SHARD", 4)
     write_table(tmp_path / "pairs.parquet", pairs(10), PAIR)
     config = ReferenceConfig(dtype="fp32", max_tokens=100, oversize="error")
     facts = add_reference(config, tiny_model, tmp_path / "pairs.parquet", workspace)
@@ -219,6 +220,39 @@ def test_reference_logprobs_equal_the_forward_and_survive_a_kill(tiny_model, wor
     assert add_reference(config, tiny_model, tmp_path / "pairs.parquet", workspace) == facts
     assert {path.name: path.read_bytes() for path in (workspace.data / "store").iterdir()} == before
     assert loads == [4], "only the shard without a mark is computed again"
+
+
+@pytest.mark.parametrize("role", ["unpaired", "labelled"])
+def test_labelled_store_holds_completions_and_those_of_other_prompts(tiny_model, workspace, tmp_path, role):
+    if role == "unpaired":
+        rows = unpaired(pairs(10))
+        write_table(tmp_path / "table.parquet", pairs(10) + pairs(3, "heldout"), PAIR)
+    else:
+        rows = [row for row in unpaired(pairs(10)) if row["desirable"] or row["prompt_id"] > "p5"]
+        write_table(tmp_path / "table.parquet", rows, LABELLED)
+    config = ReferenceConfig(dtype="fp32", max_tokens=100, oversize="error")
+    facts = add_reference(config, tiny_model, tmp_path / "table.parquet", workspace, role)
+    store, tokenizer = BlockStore(workspace.data / "store"), load_tokenizer(tiny_model)
+    assert store.facts["kind"] == "labelled" and len(store) == facts["num_rows"] == len(rows)
+    assert (facts["num_desirable"], facts["num_unmatched"], facts["num_oversize"]) == (10, 0, 0)
+    expected = {tuple(render_completion(tokenizer, r["messages"], r["completion"]).ids): r for r in rows}
+    found, margins = [], []
+    for row in map(store.__getitem__, range(len(store))):
+        ids, cut = row.input_ids.tolist(), int(row.lengths[0])
+        own, other = (ids[:cut], row.loss_mask[:cut]), (ids[cut:], row.loss_mask[cut:])
+        source = expected[tuple(own[0])]
+        assert row.label == source["desirable"] and own[0] not in [o for o in found]
+        found.append(own[0])
+        prompt = [token for token, flag in zip(*own, strict=True) if not flag]
+        mismatched = other[0][len(prompt) :]
+        assert other[0][: len(prompt)] == prompt and other[1].tolist() == [0] * len(prompt) + [1] * len(mismatched)
+        owners = {r["prompt_id"] for ids, r in expected.items() if list(ids[-len(mismatched) :]) == mismatched}
+        assert owners - {source["prompt_id"]}
+        wanted = ForwardRow(prompt, [own[0][len(prompt) :], mismatched])
+        [values] = sequence_logprobs(tiny_model, [wanted], dtype="fp32")
+        assert [value for value, _ in values] == pytest.approx(row.reference.tolist(), abs=1e-4)
+        margins.append(row.reference[0] - row.reference[1])
+    assert facts["reference_margin_mean"] == pytest.approx(sum(margins) / len(margins))
 
 
 def counted(calls):
