@@ -14,7 +14,7 @@ from medray.model.load import load_policy, load_tokenizer
 from medray.tables.blocks import BlockStore, BlockWriter
 from medray.train.batches import load_batch
 from medray.train.config import KTOLoss, PreferenceLoss
-from medray.train.objective import KTO, Preference
+from medray.train.objective import KTO, BradleyTerry, Preference
 
 PAIRS = {
     "prompt": ["Which organ makes bile?", "What does renal failure lead to?", "Bile?", "Which organ fails?"],
@@ -69,6 +69,45 @@ def test_kto_and_its_gradients_are_trls(tiny_model: Path, tmp_path: Path) -> Non
         for name, policy, reference in (("a", plain, _moved(plain)), ("b", _moved(plain), plain))
     )
     assert found[0] == 0 < found[1]
+
+
+@pytest.mark.parametrize(("factor", "centring"), [(0.0, 0.0), (0.7, 0.0), (0.7, 0.01)])
+def test_the_reward_models_loss_and_gradients_are_trls(
+    tiny_model: Path, tmp_path: Path, factor: float, centring: float
+) -> None:
+    from datasets import Dataset
+    from trl import RewardConfig, RewardTrainer
+
+    objective, tokenizer = BradleyTerry(margin_factor=factor, centring=centring), load_tokenizer(tiny_model)
+    torch.manual_seed(2)
+    model, leads = objective.load(tiny_model, "fp32"), [0.5, 2.0, 1.0, 3.0]
+    with torch.no_grad():
+        model.score.weight.mul_(20)  # rewards that differ
+    arguments = RewardConfig(
+        output_dir=str(tmp_path), **PLAIN, per_device_train_batch_size=len(leads), center_rewards_coefficient=centring
+    )
+    margins = {"margin": [factor * lead for lead in leads]} if factor else {}
+    trainer = RewardTrainer(
+        model, arguments, train_dataset=Dataset.from_dict(PAIRS | margins), processing_class=tokenizer
+    )  # fmt: skip
+    inputs = next(iter(trainer.get_train_dataloader()))
+    theirs = trainer.compute_loss(model, dict(inputs))
+    theirs.backward()
+    gradients = {name: weight.grad.clone() for name, weight in model.named_parameters()}
+
+    size = len(leads)
+    writer = BlockWriter(tmp_path / "store", "pairs", "digest", 0, 8)
+    for row in range(size):
+        ids = [inputs["input_ids"][i][inputs["attention_mask"][i].bool()].tolist() for i in (row, row + size)]
+        lead = inputs["margin"][row].item() / factor if factor else None
+        writer.add(sum(ids, []), [len(one) for one in ids], [1] * sum(map(len, ids)), label=lead)
+    writer.close()
+    model.zero_grad()
+    ours, _ = objective.loss(model, load_batch(BlockStore(tmp_path / "store"), range(size), torch.device("cpu")))
+    (ours / size).backward()
+    assert ours.item() / size == pytest.approx(theirs.item(), abs=1e-5)
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(weight.grad, gradients[name], atol=1e-5, rtol=1e-4, msg=name)
 
 
 def _compare_kto(policy: Any, reference: Any, tokenizer: Path, directory: Path) -> float:

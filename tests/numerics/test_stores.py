@@ -1,6 +1,8 @@
 """The token stores of SFT, reward model and DPO hold exactly what the renderer says, also after a kill."""
 
+import math
 import shutil
+from collections import Counter
 
 import pyarrow.parquet as pq
 import pytest
@@ -13,7 +15,7 @@ from medray.model.load import load_tokenizer
 from medray.model.render import render, render_completion
 from medray.preference.labels import unpaired
 from medray.preference.reference import ReferenceConfig, add_reference
-from medray.reward.train import RewardConfig, render_pairs
+from medray.reward.train import RewardConfig, mixed, render_pairs
 from medray.sft.render import pack_examples, parts_of, render_part
 from medray.sft.train import SFTConfig
 from medray.tables.blocks import BlockStore
@@ -188,13 +190,57 @@ def test_bad_examples_are_quarantined_up_to_the_fraction(tiny_model, workspace, 
 def test_reward_store_holds_train_pairs_only(tiny_model, workspace, tmp_path):
     write_table(tmp_path / "pairs.parquet", pairs(8) + pairs(3, "heldout"), PAIR)
     config = RewardConfig(optimization=OPTIMIZATION, max_tokens=100, oversize="error", num_pairs=6)
-    render_pairs(config, tiny_model, tmp_path / "pairs.parquet", workspace)
+    render_pairs(config, tiny_model, {"pairs": tmp_path / "pairs.parquet"}, workspace)
     store = BlockStore(workspace.scratch / "store")
     assert len(store) == 6 == workspace.marks()["render"]["num_pairs"]
     tokenizer = load_tokenizer(tiny_model)
     chosen = {tuple(render_completion(tokenizer, row["messages"], row["chosen"]).ids) for row in pairs(8)}
     for i in range(6):
         assert tuple(store[i].input_ids[: store[i].lengths[0]].tolist()) in chosen
+
+
+def test_reward_store_mixes_inputs_and_holds_their_margins(tiny_model, workspace, tmp_path):
+    own, other = pairs(8), pairs(30) + pairs(3, "heldout")
+    for row in other:
+        row |= {"id": f"g{row['id']}", "chosen": "General.", "chosen_reward": 5.0, "rejected_reward": 3.0}
+    other[4]["rejected_reward"] = math.nan
+    tables = {"pairs": own, "pairs_general": other}
+    for role, rows in tables.items():
+        write_table(tmp_path / f"{role}.parquet", rows, PAIR)
+    config = RewardConfig(
+        optimization=OPTIMIZATION, max_tokens=100, oversize="error", num_pairs=None, max_bad_fraction=0.1,
+        proportions={"pairs": 1.0, "pairs_general": 3.0}, margin_factor=0.5,
+    )  # fmt: skip
+    assert len(mixed(tables, config)) == 32, "8 own ones and three times as many"
+    render_pairs(config, tiny_model, {role: tmp_path / f"{role}.parquet" for role in tables}, workspace)
+    facts, store = workspace.marks()["render"], BlockStore(workspace.scratch / "store")
+    assert facts["num_pairs_own"] == 8 and len(store) == facts["num_pairs"] == 8 + facts["num_pairs_general"]
+    bad = [row["where"] for row in workspace.quarantined()]
+    assert bad in ([], ["row gtrain4"]) and facts["num_pairs_general"] == 24 - len(bad)
+    tokenizer, leads = load_tokenizer(tiny_model), {"The kidney.": 1.0, "General.": 2.0}
+    texts = {tuple(render_completion(tokenizer, question(i), t).ids): t for i in range(30) for t in leads}
+    rows = [store[i] for i in range(len(store))]
+    found = [(texts[tuple(row.input_ids[: row.lengths[0]])], row.label) for row in rows]
+    assert Counter(found) == {("The kidney.", 1.0): 8, ("General.", 2.0): facts["num_pairs_general"]}
+
+
+def test_mixtures_that_cannot_be(tmp_path):
+    config = RewardConfig(optimization=OPTIMIZATION, max_tokens=100, oversize="drop", num_pairs=None)
+    tables = {"pairs": pairs(7), "pairs_general": pairs(3) + pairs(9, "heldout")}
+    assert len(mixed(tables, config)) == 10
+    for num, parts, counts in (
+        (None, (7, 3), (7, 3)),
+        (None, (1, 2), (1, 3)),
+        (6, (1, 1), (3, 3)),
+        (5, (4, 1), (4, 1)),
+    ):
+        proportions = dict(zip(tables, map(float, parts), strict=True))
+        rows = mixed(tables, config.model_copy(update={"num_pairs": num, "proportions": proportions}))
+        assert tuple(sum(row["role"] == role for row in rows) for role in tables) == counts
+    with pytest.raises(UserError, match="reward: pairs_general: 4 rows wanted, 3 in the train split"):
+        mixed(tables, config.model_copy(update={"num_pairs": 8, "proportions": {"pairs": 1, "pairs_general": 1}}))
+    with pytest.raises(UserError, match="expected a part above 0 for each of pairs, pairs_general"):
+        mixed(tables, config.model_copy(update={"proportions": {"pairs": 1}}))
 
 
 def test_reference_logprobs_equal_the_forward_and_survive_a_kill(tiny_model, workspace, tmp_path, monkeypatch):
