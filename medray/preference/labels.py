@@ -11,9 +11,9 @@ from pydantic import Field
 
 from medray.core.artifact import Artifact
 from medray.core.config import Config, UserError
-from medray.core.schema import LABELLED, write_table
+from medray.core.schema import LABELLED, PROMPT, read_table, write_table
 from medray.core.workspace import Workspace
-from medray.preference.pairs import Candidate, judged
+from medray.preference.pairs import Candidate, judged_candidates
 
 if TYPE_CHECKING:
     from medray.model.render import Rendered
@@ -56,7 +56,10 @@ def run(config: LabelsConfig, inputs: dict[str, Artifact], workspace: Workspace)
         "policy": inputs["completions"].manifest.inputs["policy"].id,
         "reward_model": inputs["rewards"].manifest.inputs["reward_model"].id,
     }
-    candidates, prompts = judged(inputs, NAME)
+    candidates = judged_candidates(inputs["completions"], inputs["rewards"])
+    prompts = {row["id"]: row for row in read_table(inputs["prompts"].data / "prompts.parquet", PROMPT).to_pylist()}
+    if missing := sorted(candidates.keys() - prompts.keys()):
+        raise UserError(f"labels: prompt {missing[0]!r} is not among the prompts: pass those sampled from")
     rows, ledger, counts = [], [], Counter({outcome: 0 for outcome in OUTCOMES})
     for prompt_id in sorted(candidates):
         prompt = prompts[prompt_id]

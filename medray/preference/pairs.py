@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 from pydantic import Field
@@ -127,7 +127,15 @@ def run(config: PairsConfig, inputs: dict[str, Artifact], workspace: Workspace) 
         "policy": inputs["completions"].manifest.inputs["policy"].id,
         "reward_model": inputs["rewards"].manifest.inputs["reward_model"].id,
     }
-    candidates, prompts = judged(inputs, NAME)
+    candidates = judged_candidates(inputs["completions"], inputs["rewards"])
+    prompts = {
+        row["id"]: row
+        for row in read_table(inputs["prompts"].data / "prompts.parquet", PROMPT).to_pylist()
+        if row["id"] in candidates
+    }
+    missing = sorted(candidates.keys() - prompts.keys())
+    if missing:
+        raise UserError(f"preference_pairs: prompt {missing[0]!r} is not among the prompts: pass those sampled from")
     pairs, ledger, counts = [], [], Counter({outcome: 0 for outcome in OUTCOMES})
     for prompt_id in sorted(candidates):
         prompt = prompts[prompt_id]
@@ -150,29 +158,13 @@ def run(config: PairsConfig, inputs: dict[str, Artifact], workspace: Workspace) 
     return {"num_prompts": len(candidates), "num_pairs": len(pairs), **counts}
 
 
-def judged(inputs: dict[str, Artifact], stage: str) -> tuple[dict[str, list[Candidate]], dict[str, dict[str, Any]]]:
-    """Judged completions by prompt, and the prompts by id. inputs: completions, rewards, prompts.
-
-    Raises UserError unless each completion has exactly one reward, each prompt K of them, and all prompts are there.
-    """
-    candidates = _candidates(inputs["completions"], inputs["rewards"], stage)
-    prompts = {
-        row["id"]: row
-        for row in read_table(inputs["prompts"].data / "prompts.parquet", PROMPT).to_pylist()
-        if row["id"] in candidates
-    }
-    missing = sorted(candidates.keys() - prompts.keys())
-    if missing:
-        raise UserError(f"{stage}: prompt {missing[0]!r} is not among the prompts: pass those sampled from")
-    return candidates, prompts
-
-
-def _candidates(completions: Artifact, rewards: Artifact, stage: str) -> dict[str, list[Candidate]]:
+def judged_candidates(completions: Artifact, rewards: Artifact) -> dict[str, list[Candidate]]:
+    """Judged completions by prompt. Raises UserError unless each has exactly one reward and each prompt K of them."""
     judged = {row["completion_id"]: row for row in read_table(rewards.data / "rewards.parquet", REWARD).to_pylist()}
     made = read_table(completions.data / "completions", COMPLETION).to_pylist()
     if sorted(judged) != sorted(row["id"] for row in made):
         raise UserError(
-            f"{stage}: {len(judged)} rewards for {len(made)} completions with other ids, expected one each: "
+            f"preference_pairs: {len(judged)} rewards for {len(made)} completions with other ids, expected one each: "
             "pass the rewards of these completions"
         )
     by_prompt: defaultdict[str, list[Candidate]] = defaultdict(list)
@@ -187,8 +179,8 @@ def _candidates(completions: Artifact, rewards: Artifact, stage: str) -> dict[st
     for prompt_id, group in by_prompt.items():
         if sorted(c.index for c in group) != list(range(num_completions)):
             raise UserError(
-                f"{stage}: prompt {prompt_id!r} has {len(group)} completions, others {num_completions}, expected one "
-                "K: sample again"
+                f"preference_pairs: prompt {prompt_id!r} has {len(group)} completions, others {num_completions}, "
+                "expected one K: sample again"
             )
     return by_prompt
 
