@@ -22,6 +22,10 @@ _CPU_HEAD_DIMS = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)  # of vLLM'
 _kept: dict[str, Any] = {}  # handles: Ray ends a named actor when its creator holds none
 
 
+class EnginesLost(UserError):
+    """An engine died or hung at each of its tries."""
+
+
 class EngineSettings(NamedTuple):
     """What an engine cannot change without a fresh start."""
 
@@ -132,7 +136,7 @@ def call(name: str, method: str, placement: EnginePlacement, *args: Any) -> Any:
             if "Failed to look up actor" not in str(error):
                 raise
             problem = problem or "is gone, its restarts are used up"
-    raise UserError(
+    raise EnginesLost(
         f"sampling: engine {name} {problem} at each of {placement.max_restarts + 1} tries, expected completions: "
         "lower max_num_seqs or kv_cache_gib, or give it more memory"
     )

@@ -19,6 +19,7 @@ from medray.evaluate.fresh import FreshConfig
 from medray.evaluate.model import EvaluateConfig
 from medray.evaluate.observe import ObserveConfig
 from medray.evaluate.reward import RewardEvaluationConfig
+from medray.generate.config import LocalTeacher
 from medray.plan.corpus import Expected
 from medray.preference.annotate import AnnotateConfig
 from medray.preference.dpo import DPOConfig
@@ -48,6 +49,14 @@ class Annotation(Config):
     sample: SampleConfig
     """How the others answer; their first completion of a prompt counts, as the policy's does."""
     annotate: AnnotateConfig
+    judge: BaseConfig | None = None
+    """Whose judgement it is, where annotate.judge is a local model; None: an endpoint's."""
+
+    @model_validator(mode="after")
+    def _has_one_judge(self) -> Annotation:
+        if isinstance(self.annotate.judge, LocalTeacher) != bool(self.judge):
+            raise ValueError("judge: a model is for annotate.judge that is local, which needs one: give both, or none")
+        return self
 
 
 class RewardModel(Config):

@@ -133,6 +133,8 @@ def _judged(order: _Order, config: RewardPairsConfig | Annotation, candidates: S
         answers[f"completions_{name}"] = order.add(
             f"annotate.{name}.sample", sample, config.sample, policy=policy, prompts=prompts
         )
+    if config.judge:
+        answers["judge"] = order.add("annotate.judge", base, base.resolve(config.judge))
     return order.add("reward.pairs", annotate, config.annotate, prompts=prompts, **answers)
 
 

@@ -59,8 +59,11 @@ def tiny_store(directory: Path, *, kind: str = "causal_lm", num_rows: int = 40) 
             ids[lengths[0] : lengths[0] + shared] = ids[:shared]
         mask = (rng.random(len(ids)) < 0.7).astype(int)
         mask[np.cumsum(lengths) - 1] = 1
-        label = float(rng.integers(0, 2)) if kind == "labelled" else None
-        writer.add(ids, lengths, mask, rng.normal(-30, 3, 2) if has_references else (), label)
+        if kind == "labelled":  # a policy that knows nothing is better than this reference: the mean ratio is above 0
+            tokens = np.array([part.sum() for part in np.split(mask, lengths[:1])])
+            writer.add(ids, lengths, mask, rng.normal(-4.5, 0.1, 2) * tokens, float(rng.integers(0, 2)))
+        else:
+            writer.add(ids, lengths, mask, rng.normal(-30, 3, 2) if has_references else ())
     writer.close()
     return BlockStore(directory)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from medray.core.config import UserError, changed, with_overrides
-from medray.generate.config import Budget, Endpoint, EndpointPlacement
+from medray.generate.config import Budget, Endpoint, EndpointPlacement, LocalTeacher
 from medray.preference.annotate import AnnotateConfig
 from medray.preference.labels import LabelsConfig
 from medray.recipes.demo import demo
@@ -79,6 +79,24 @@ def test_a_round_of_kto_takes_pairs_apart_or_labels_completions():
     assert plain["round_1.reference"] != stages["round_1.reference"].id
     with pytest.raises(ValueError, match="labels are for KTO alone: give a rule for pairs, or let dpo.loss be KTO's"):
         changed(second, dpo=recipe.rounds[1].dpo)
+
+
+def test_a_judge_of_ones_own_is_adopted_as_a_base_is():
+    recipe = without(tiny(), "report")
+    sampling = changed(recipe.reward.candidates.sampling, num_completions=1)
+    rules = AnnotateConfig(
+        judge=LocalTeacher(sampling=sampling), reference_is_candidate=False, both_orders_fraction=0.1, max_tries=2,
+        max_unreadable_fraction=0.05, max_answer_characters=4000, rng_seed=1,
+    )  # fmt: skip
+    fields = {"models": {"other": demo().base}, "sample": recipe.reward.candidates, "annotate": rules}
+    judged = changed(recipe, reward=changed(recipe.reward, pairs=Annotation(**fields, judge=demo().base)))
+    stages = {stage.label: stage for stage in unroll(judged)}
+    assert stages["reward.pairs"].inputs["judge"] is stages["annotate.judge"]
+    assert stages["annotate.judge"].id == stages["annotate.other"].id, "one model in two roles is adopted once"
+    with pytest.raises(ValueError, match="judge: a model is for annotate.judge that is local, which needs one"):
+        Annotation(**fields)
+    with pytest.raises(ValueError, match="num_completions 2: a question has one reply: set it to 1"):
+        LocalTeacher(sampling=changed(sampling, num_completions=2))
 
 
 def test_stages_that_stay_keep_their_ids():
