@@ -6,13 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from medray.core.config import changed
 from medray.core.schema import COMPLETION, PROMPT, write_table
 from medray.core.workspace import Root, Workspace
 from medray.generate.config import EnginePlacement, LocalTeacher, Sampling
 from medray.generate.replies import Question
 
 pytest.importorskip("vllm")
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(500)
 
 SAMPLING = Sampling(
     num_completions=1, temperature=1.0, top_p=1.0, max_tokens=8, rng_seed=3, dtype="fp32", max_model_len=2048
@@ -58,7 +59,8 @@ def test_replies_are_the_models_own_and_come_again(judge, session, tmp_path):
     found = ask("a", questions(10))
     assert len(found) == 10 and len({text for text, *_ in found.values()}) > 5, "one seed for all"
     assert all(1 <= num_tokens <= 8 for *_, num_tokens in found.values())
-    assert ask("b", questions(10)[::-1], CONFIG.model_copy(update={"placement": CONFIG.placement})) == found
+    other = changed(CONFIG, placement=changed(CONFIG.placement, prompts_per_shard=3))
+    assert ask("b", questions(10)[::-1], other) == found, "another order, in other shards"
     [name] = [n for n in ray.util.list_named_actors() if n.startswith("medray-engine")]
     os.kill(ray.get(ray.get_actor(name).facts.remote(), timeout=120)["pid"], signal.SIGKILL)
     assert ask("c", questions(10)) == found, "a killed engine costs another try"

@@ -7,7 +7,7 @@ from collections import Counter
 import pyarrow.parquet as pq
 import pytest
 
-from medray.core.config import UserError
+from medray.core.config import UserError, changed
 from medray.core.schema import EXAMPLE, LABELLED, PAIR, write_table
 from medray.core.workspace import Root, Workspace
 from medray.model.base import make_tiny
@@ -21,10 +21,11 @@ from medray.sft.train import SFTConfig
 from medray.tables.blocks import BlockStore
 from medray.tables.rendered import choose_rows
 from medray.tables.shards import Shard
-from medray.train.config import Optimization, TrainPlacement
+from medray.train.config import KTOLoss, Optimization, TrainPlacement
 from medray.train.forward import ForwardRow, sequence_logprobs
 from medray.train.launch import fit
-from medray.train.objective import CausalLM
+from medray.train.objective import KTO, CausalLM
+from tests.numerics.tiny_training import run
 
 OPTIMIZATION = Optimization(
     learning_rate=1e-3, schedule="constant", warmup_fraction=0.0, min_learning_rate_fraction=0.0, optimizer="adamw",
@@ -299,6 +300,24 @@ def test_labelled_store_holds_completions_and_those_of_other_prompts(tiny_model,
         assert [value for value, _ in values] == pytest.approx(row.reference.tolist(), abs=1e-4)
         margins.append(row.reference[0] - row.reference[1])
     assert facts["reference_margin_mean"] == pytest.approx(sum(margins) / len(margins))
+
+
+def test_kto_starts_where_policy_and_reference_are_one_and_learns(tiny_model, workspace, tmp_path):
+    write_table(tmp_path / "pairs.parquet", pairs(10), PAIR)
+    config = ReferenceConfig(dtype="fp32", max_tokens=100, oversize="error")
+    add_reference(config, tiny_model, tmp_path / "pairs.parquet", workspace, "unpaired")
+    terms = KTOLoss(name="kto", beta=0.5, desirable_weight=1.0, undesirable_weight=3.0)
+    objective, told = KTO(terms=terms), []
+    run(
+        BlockStore(workspace.data / "store"), tmp_path / "checkpoints", objective=objective,
+        model=objective.load(tiny_model, "fp32"), optimization=changed(OPTIMIZATION, global_batch=20, epochs=12),
+        on_step=lambda done, num_steps, metrics: told.append(metrics),
+    )  # fmt: skip
+    first, last = told[0], told[-1]
+    assert first["loss"] == pytest.approx((1.0 + 3.0) / 2 / 2, abs=1e-4)
+    assert (first["kl"], first["reward_margin"]) == (pytest.approx(0, abs=1e-3), pytest.approx(0, abs=1e-3))
+    assert first["desirable_fraction"] == pytest.approx(0.5) and last["reward_accuracy"] == pytest.approx(1.0)
+    assert last["loss"] < 0.8 * first["loss"] and last["reward_margin"] > 0.1
 
 
 def counted(calls):
