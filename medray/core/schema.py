@@ -79,6 +79,12 @@ PAIR = _schema(
 )  # fmt: skip
 """Two completions of one prompt, the first preferred."""
 
+LABELLED = _schema(
+    id=pa.string(), prompt_id=pa.string(), source=pa.string(), messages=_MESSAGES, completion=pa.string(),
+    desirable=pa.bool_(), split=pa.string(), task=pa.string(),
+)  # fmt: skip
+"""One completion of a prompt, desirable or not."""
+
 
 def read_table(path: str | Path, schema: pa.Schema) -> pa.Table:
     """A parquet file, or all parquet files of a directory in name order, with exactly the schema's columns.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from medray.core.access import Access
 from medray.core.config import Config, Placement
@@ -44,6 +44,19 @@ class EnginePlacement(Placement):
     """Times an engine that died is started again, and a shard tried again, before the stage fails."""
     call_timeout_s: float = Field(default=1800.0, gt=0)
     """An engine that has not answered for a shard by then is taken for hung and started again."""
+
+
+class LocalTeacher(Config):
+    """A model of one's own as a teacher or judge; which one is an input of the stage that asks it."""
+
+    sampling: Sampling
+    placement: EnginePlacement = EnginePlacement()
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> LocalTeacher:
+        if self.sampling.num_completions != 1:
+            raise ValueError(f"num_completions {self.sampling.num_completions}: a question has one reply: set it to 1")
+        return self
 
 
 class EndpointPlacement(Placement):

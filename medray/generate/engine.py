@@ -23,7 +23,7 @@ from medray.generate.fleet import EngineSettings, architecture, call, ensure_eng
 from medray.generate.sampling import check_lengths, check_unique, completion_seeds, plan_shards
 from medray.tables import shards as tables
 
-__all__ = ["sample", "shutdown_engines"]
+__all__ = ["open_engines", "sample", "shutdown_engines"]
 
 _DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
 _BATCHED_TOKENS = 8192
@@ -175,6 +175,13 @@ def _new_llm(model: str, settings: EngineSettings) -> Any:
         disable_log_stats=True,
         **on_cpu,
     )
+
+
+def open_engines(model: Path, sampling: Sampling, placement: EnginePlacement) -> list[str]:
+    """Names of the engines that answer for a model; they stay up. Raises UserError for one that none can hold."""
+    assert ray.is_initialized(), "engines need Ray: start or join it first"
+    settings = EngineSettings(architecture(model, placement.use_gpu), sampling.dtype, sampling.max_model_len, placement)
+    return ensure_engines(_Engine, settings)
 
 
 def sample(

@@ -22,6 +22,10 @@ _CPU_HEAD_DIMS = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)  # of vLLM'
 _kept: dict[str, Any] = {}  # handles: Ray ends a named actor when its creator holds none
 
 
+class EnginesLost(UserError):
+    """An engine died or hung at each of its tries."""
+
+
 class EngineSettings(NamedTuple):
     """What an engine cannot change without a fresh start."""
 
@@ -117,14 +121,18 @@ def _kill(name: str) -> None:
 
 def call(name: str, method: str, placement: EnginePlacement, *args: Any) -> Any:
     """Result of one engine call; a dead or silent engine is tried again, `max_restarts` times in all."""
-    problem = ""
-    for attempt in range(placement.max_restarts + 1):
+    problem, attempt, patience = "", 0, time.monotonic() + placement.call_timeout_s
+    while attempt <= placement.max_restarts:
         time.sleep(min(attempt, 5))
+        attempt += 1
         try:
             engine = ray.get_actor(name)
             return ray.get(getattr(engine, method).remote(*args), timeout=placement.call_timeout_s)
         except RayActorError as error:
             problem = f"died ({str(error).strip().splitlines()[-1].strip()[:300]})"
+            if "is restarting" in problem and time.monotonic() < patience:  # a minute on a busy machine: no try of ours
+                attempt -= 1
+                time.sleep(1)
         except GetTimeoutError:
             problem = f"gave nothing within {placement.call_timeout_s:g} s"
             ray.kill(engine, no_restart=False)
@@ -132,7 +140,7 @@ def call(name: str, method: str, placement: EnginePlacement, *args: Any) -> Any:
             if "Failed to look up actor" not in str(error):
                 raise
             problem = problem or "is gone, its restarts are used up"
-    raise UserError(
+    raise EnginesLost(
         f"sampling: engine {name} {problem} at each of {placement.max_restarts + 1} tries, expected completions: "
         "lower max_num_seqs or kv_cache_gib, or give it more memory"
     )

@@ -1,57 +1,27 @@
-"""Teachers and judges behind an OpenAI-compatible endpoint: one row per request, kept whole, never paid for twice.
-
-Every reply is a line of a file: what was asked (by hash), which model said what under which parameters, and what it
-cost. The files are the cache, the evidence and the account of the budget; a killed run goes on from them.
-"""
+"""Teachers and judges behind an OpenAI-compatible endpoint, within a budget."""
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 from pydantic import BaseModel, Field, ValidationError
 
 from medray.core.access import Access, require_at_most
 from medray.core.config import UserError
-from medray.core.identity import content_id
 from medray.generate.config import Endpoint, EndpointPlacement
+from medray.generate.replies import Question, Replies, Reply
 
 _RETRY_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _LONGEST_BACK_OFF_S = 60.0
 _ENVELOPE_TOKENS = 16
 """What a chat format adds to a message, at most."""
-
-
-class Question(NamedTuple):
-    """One request. prompt_version names the template that made the messages."""
-
-    id: str
-    messages: Sequence[dict[str, str]]
-    prompt_version: str
-
-
-class Reply(BaseModel):
-    """One line of a file."""
-
-    key: str
-    id: str
-    model: str
-    served_model: str
-    prompt_version: str
-    parameters: dict[str, Any]
-    text: str
-    finish_reason: str
-    tokens_in: int
-    tokens_out: int
-    cost: float
-    seconds: float
 
 
 class TeacherError(RuntimeError):
@@ -78,12 +48,11 @@ class _Body(BaseModel):
     usage: _Usage
 
 
-class Teacher:
-    """Asks an endpoint, each question once. Close it, or use it as a context manager.
+class Teacher(Replies):
+    """Asks an endpoint.
 
-    replies: a directory, with a file of replies for each call of `ask`; those that lie there are read first, and count
-    for the budget. access: of the rows that the questions are made of. Raises UserError when the endpoint may not
-    receive them, or has no key.
+    replies: a directory of replies; those that lie there count for the budget. access: of the rows that the questions
+    are made of. Raises UserError when the endpoint may not receive them, or has no key.
     """
 
     def __init__(
@@ -100,7 +69,8 @@ class Teacher:
         host = httpx.URL(place.base_url).host
         if place.base_url.startswith("http:") and host not in ("127.0.0.1", "localhost", "::1"):
             raise UserError(f"endpoint {place.base_url}: plain http to another machine, expected https: use https")
-        self.endpoint, self._directory, self._sleep = endpoint, replies, sleep
+        super().__init__(replies)
+        self.endpoint, self._sleep = endpoint, sleep
         self._http = httpx.Client(
             base_url=place.base_url,
             headers=_authorization(place),
@@ -108,61 +78,45 @@ class Teacher:
             transport=transport,
             trust_env=False,  # a proxy of the environment must never see the rows
         )
-        self._known = {reply.key: reply for path in sorted(replies.glob("*.jsonl")) for reply in _read(path)}
-        self.tokens = sum(reply.tokens_in + reply.tokens_out for reply in self._known.values())
-        self.cost = sum(reply.cost for reply in self._known.values())
         self._pace, self._next_at = threading.Lock(), 0.0
 
-    def __enter__(self) -> Teacher:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
+    def close(self) -> None:
+        """Close the connections."""
         self._http.close()
 
-    def ask(self, questions: Sequence[Question]) -> list[Reply]:
-        """A reply to each question, in order; those that were answered before are not asked again.
+    @property
+    def model(self) -> str:
+        """The endpoint's name of it."""
+        return self.endpoint.model
 
-        Raises UserError when the budget does not hold the next request (what came is kept), or the endpoint refuses
-        one; TeacherError when its attempts are used up. Questions with equal messages share one reply.
-        """
-        keys = [self._key(question) for question in questions]
-        todo = {key: q for key, q in zip(keys, questions, strict=True) if key not in self._known}
-        self._directory.mkdir(parents=True, exist_ok=True)
-        path = self._directory / f"part-{len(list(self._directory.glob('*.jsonl'))):05d}.jsonl"
-        with ThreadPoolExecutor(self.endpoint.placement.concurrency) as pool, path.open("x") as file:
-            running: dict[Future[Reply], tuple[int, float]] = {}
+    def parameters(self) -> dict[str, Any]:
+        """As they are sent."""
+        found = self.endpoint
+        sent = {"temperature": found.temperature, "top_p": found.top_p, "max_tokens": found.max_tokens}
+        return sent if found.rng_seed is None else {**sent, "seed": found.rng_seed}
+
+    def answer(self, todo: Mapping[str, Question], keep: Callable[[Reply], None]) -> None:
+        """Ask `concurrency` at a time."""
+        running: dict[Future[Reply], tuple[int, float]] = {}
+        with ThreadPoolExecutor(self.endpoint.placement.concurrency) as pool:
             try:
                 for key, question in todo.items():
                     most = self._most(question)
                     while running and (
                         len(running) >= self.endpoint.placement.concurrency or not self._affords(running, most)
                     ):
-                        self._settle(running, file)
+                        _settle(running, keep)
                     if not self._affords(running, most):
                         raise UserError(self._spent(len(todo), question, most))
                     running[pool.submit(self._reply, key, question)] = most
                 while running:
-                    self._settle(running, file)
+                    _settle(running, keep)
             finally:  # what is under way is paid for: keep it, whatever happened to the others
                 for future in running:
                     future.cancel()
                 for future in wait(running).done:
                     if not future.cancelled() and future.exception() is None:
-                        self._keep(future.result(), file)
-        return [self._known[key].model_copy(update={"id": q.id}) for key, q in zip(keys, questions, strict=True)]
-
-    def _settle(self, running: dict[Future[Reply], tuple[int, float]], file: Any) -> None:
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            reply = future.result()
-            del running[future]
-            self._keep(reply, file)
-
-    def _keep(self, reply: Reply, file: Any) -> None:
-        file.write(reply.model_dump_json() + "\n")
-        file.flush()
-        self._known[reply.key] = reply
-        self.tokens += reply.tokens_in + reply.tokens_out
-        self.cost += reply.cost
+                        keep(future.result())
 
     def _most(self, question: Question) -> tuple[int, float]:
         """Tokens and cost that a request cannot exceed: a token has at least one byte."""
@@ -184,16 +138,8 @@ class Teacher:
             "run again"
         )
 
-    def _key(self, question: Question) -> str:
-        return content_id(list(question.messages), question.prompt_version, self.endpoint.model, self._parameters())
-
-    def _parameters(self) -> dict[str, Any]:
-        found = self.endpoint
-        sent = {"temperature": found.temperature, "top_p": found.top_p, "max_tokens": found.max_tokens}
-        return sent if found.rng_seed is None else {**sent, "seed": found.rng_seed}
-
     def _reply(self, key: str, question: Question) -> Reply:
-        body = {"model": self.endpoint.model, "messages": list(question.messages), **self._parameters()}
+        body = {"model": self.endpoint.model, "messages": list(question.messages), **self.parameters()}
         problem = ""
         for attempt in range(self.endpoint.placement.max_attempts):
             self._await_turn()
@@ -225,7 +171,7 @@ class Teacher:
         usage, choice = body.usage, body.choices[0]
         return Reply(
             key=key, id=question.id, model=self.endpoint.model, served_model=body.model,
-            prompt_version=question.prompt_version, parameters=self._parameters(), text=choice.message.content or "",
+            prompt_version=question.prompt_version, parameters=self.parameters(), text=choice.message.content or "",
             finish_reason=choice.finish_reason or "", tokens_in=usage.prompt_tokens, tokens_out=usage.completion_tokens,
             cost=self.endpoint.budget.cost(usage.prompt_tokens, usage.completion_tokens),
             seconds=time.monotonic() - begun,
@@ -239,6 +185,13 @@ class Teacher:
             self._next_at = turn + 60 / self.endpoint.placement.requests_per_minute
         if turn > now:
             self._sleep(turn - now)
+
+
+def _settle(running: dict[Future[Reply], tuple[int, float]], keep: Callable[[Reply], None]) -> None:
+    for future in wait(running, return_when=FIRST_COMPLETED).done:
+        reply = future.result()
+        del running[future]
+        keep(reply)
 
 
 def _authorization(place: EndpointPlacement) -> dict[str, str]:
@@ -255,21 +208,3 @@ def _asked_wait(reply: httpx.Response) -> float | None:
         return max(0.0, float(reply.headers["retry-after"]))
     except (KeyError, ValueError):
         return None
-
-
-def _read(path: Path) -> list[Reply]:
-    """The lines of a file; a last one that a kill has cut is removed. Raises UserError for any other bad one."""
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-    replies = []
-    for number, line in enumerate(whole.splitlines(), 1):
-        try:
-            replies.append(Reply.model_validate(json.loads(line)))
-        except (ValueError, ValidationError) as error:
-            raise UserError(
-                f"{path}, line {number}: not a reply ({error}), expected one row: mend or remove it"
-            ) from error
-    return replies

@@ -1,8 +1,8 @@
-"""Losses of preference pairs.   Shapes: B pairs.
+"""Losses of preference pairs, and of labelled completions.   Shapes: B pairs or completions.
 
 A ratio is log p(completion | prompt) of the policy less that of the reference (nats): sums over completion tokens,
-not means; prompt tokens do not count. All losses are per pair; the caller divides their sum by the pairs of the
-*global* batch, so that the value does not depend on placement.
+not means; prompt tokens do not count. All losses are per pair or completion; the caller divides their sum by those of
+the *global* batch, so that the value does not depend on placement.
 """
 
 from __future__ import annotations
@@ -84,6 +84,20 @@ def kto_pair(t: Terms) -> Tensor:
     chosen_B = 1 - torch.sigmoid(t.beta * (t.chosen_B - max(t.rejected_kl, 0.0)))
     rejected_B = 1 - torch.sigmoid(t.beta * (max(t.chosen_kl, 0.0) - t.rejected_B))
     return (chosen_B + rejected_B) / 2
+
+
+def kto(
+    ratio_B: Tensor, is_desirable_B: Tensor, *, kl: float, beta: float, desirable_weight: float,
+    undesirable_weight: float,
+) -> Tensor:  # fmt: skip
+    """Ethayarajh et al. 2024, eq. 8: desirable completions up and others down, each from the reference point `kl`.
+
+    kl: mean ratio of mismatched completions of the global batch (section 4.1), of which not below 0 counts.
+    Choices: 1 - v rather than lambda - lambda v, which differs by a constant (TRL's form, and the authors' code).
+    """
+    lead_B = torch.where(is_desirable_B, 1.0, -1.0) * (ratio_B - max(kl, 0.0))
+    weight_B = torch.where(is_desirable_B, desirable_weight, undesirable_weight)
+    return weight_B * (1 - torch.sigmoid(beta * lead_B))
 
 
 LOSSES: dict[str, Callable[[Terms], Tensor]] = {

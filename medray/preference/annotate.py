@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -20,8 +21,9 @@ from medray.core.config import Config, UserError
 from medray.core.identity import stable_hash
 from medray.core.schema import COMPLETION, PAIR, PROMPT, read_table, write_table
 from medray.core.workspace import Workspace
-from medray.generate.config import Endpoint
-from medray.generate.teacher import Question, Teacher
+from medray.generate.config import Endpoint, LocalTeacher
+from medray.generate.replies import Question, Replies
+from medray.generate.teacher import Teacher
 from medray.preference import ratings
 from medray.preference.ratings import Answer, Rating, Unreadable
 
@@ -49,7 +51,8 @@ _CHUNK = 256
 class AnnotateConfig(Config):
     """Who judges, and what becomes of the ratings."""
 
-    judge: Endpoint
+    judge: Endpoint | LocalTeacher
+    """An endpoint, or a model of one's own: the input `judge`."""
     reference_is_candidate: bool
     """Whether the prompt's gold answer is judged among the others (it is shown as the reference otherwise)."""
     both_orders_fraction: float = Field(ge=0, le=1)
@@ -71,7 +74,8 @@ class _Asked(NamedTuple):
 
 
 def run(config: AnnotateConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
-    """inputs: prompts, and `completions_<model>` (data/completions, one per prompt) of 2 to 8 models.
+    """inputs: prompts, `completions_<model>` (data/completions, one per prompt) of 2 to 8 models, and judge
+    (data/model) where it is a model of one's own.
 
     Counters: num_prompts, OUTCOMES, num_pairs, num_binarised, order_agreement (of the pairs judged in both orders),
     tokens and cost of the judge. Raises UserError when too many replies cannot be read.
@@ -92,8 +96,7 @@ def run(config: AnnotateConfig, inputs: dict[str, Artifact], workspace: Workspac
         else:
             first.append(prompts[prompt_id])
     again = [row for row in first if _is_drawn(config, row["id"])]
-    access = strictest(artifact.manifest.access for artifact in inputs.values())
-    with Teacher(config.judge, workspace.scratch / "replies", access) as teacher:
+    with _opened(config.judge, inputs, workspace.scratch / "replies") as teacher:
         judged = _judge(config, teacher, [(row, answers[row["id"]], False) for row in first], workspace)
         reversed_ = _judge(config, teacher, [(row, answers[row["id"]], True) for row in again], workspace)
         spent = {"judge_tokens": teacher.tokens, "judge_cost": round(teacher.cost, 6)}
@@ -114,6 +117,17 @@ def run(config: AnnotateConfig, inputs: dict[str, Artifact], workspace: Workspac
         "num_prompts": len(answers), **counts, "num_pairs": pairs["pairs"], "num_binarised": pairs["binarised"],
         "num_both_orders": len(kept), "order_agreement": agreed / total if total else 1.0, **spent,
     }  # fmt: skip
+
+
+def _opened(judge: Endpoint | LocalTeacher, inputs: dict[str, Artifact], replies: Path) -> Replies:
+    """Whoever judges. Raises UserError for an endpoint that may not see the rows, and where a model is missing."""
+    if isinstance(judge, Endpoint):
+        return Teacher(judge, replies, strictest(artifact.manifest.access for artifact in inputs.values()))
+    if "judge" not in inputs:
+        raise UserError("annotate.judge: a local model is to judge, expected it as the input `judge`: give its base")
+    from medray.generate.local import LocalModel
+
+    return LocalModel(judge, replies, inputs["judge"].data / "model", inputs["judge"].id)
 
 
 class _Judged(NamedTuple):
@@ -153,7 +167,7 @@ def _is_drawn(config: AnnotateConfig, prompt_id: str) -> bool:
 
 
 def _judge(
-    config: AnnotateConfig, teacher: Teacher, wanted: Sequence[tuple[dict[str, Any], list[Answer], bool]],
+    config: AnnotateConfig, teacher: Replies, wanted: Sequence[tuple[dict[str, Any], list[Answer], bool]],
     workspace: Workspace,
 ) -> dict[str, _Judged]:  # fmt: skip
     """Ratings by prompt, of the answers shuffled or the other way round; without those that could not be read."""

@@ -143,7 +143,7 @@ def run(config: PairsConfig, inputs: dict[str, Artifact], workspace: Workspace) 
         "policy": inputs["completions"].manifest.inputs["policy"].id,
         "reward_model": inputs["rewards"].manifest.inputs["reward_model"].id,
     }
-    candidates = _candidates(inputs["completions"], inputs["rewards"])
+    candidates = judged_candidates(inputs["completions"], inputs["rewards"])
     prompts = {
         row["id"]: row
         for row in read_table(inputs["prompts"].data / "prompts.parquet", PROMPT).to_pylist()
@@ -176,7 +176,7 @@ def run(config: PairsConfig, inputs: dict[str, Artifact], workspace: Workspace) 
     return {"num_prompts": len(candidates), "num_pairs": len(pairs), **counts}
 
 
-def _candidates(completions: Artifact, rewards: Artifact) -> dict[str, list[Candidate]]:
+def judged_candidates(completions: Artifact, rewards: Artifact) -> dict[str, list[Candidate]]:
     """Judged completions by prompt. Raises UserError unless each has exactly one reward and each prompt K of them."""
     judged = {row["completion_id"]: row for row in read_table(rewards.data / "rewards.parquet", REWARD).to_pylist()}
     made = read_table(completions.data / "completions", COMPLETION).to_pylist()

@@ -20,11 +20,13 @@ from medray.evaluate.fresh import FreshConfig
 from medray.evaluate.model import EvaluateConfig
 from medray.evaluate.observe import ObserveConfig
 from medray.evaluate.reward import RewardEvaluationConfig
+from medray.generate.config import LocalTeacher
 from medray.plan.corpus import Expected
 from medray.preference.adopted import AdoptedPairsConfig
 from medray.preference.annotate import AnnotateConfig
 from medray.preference.dpo import DPOConfig
 from medray.preference.judge import JudgeConfig
+from medray.preference.labels import LabelsConfig
 from medray.preference.pairs import PairsConfig
 from medray.preference.prompts import PromptsConfig
 from medray.preference.ratings import MAX_ANSWERS
@@ -38,6 +40,7 @@ from medray.session import SessionPlacement
 from medray.sft.instructions import InstructionsConfig
 from medray.sft.train import SFTConfig
 from medray.synthesize.config import SynthesizeConfig
+from medray.train.config import KTOLoss
 from medray.train.trl_methods import TRLConfig
 
 
@@ -49,6 +52,14 @@ class Annotation(Config):
     sample: SampleConfig
     """How the others answer; their first completion of a prompt counts, as the policy's does."""
     annotate: AnnotateConfig
+    judge: BaseConfig | None = None
+    """Whose judgement it is, where annotate.judge is a local model; None: an endpoint's."""
+
+    @model_validator(mode="after")
+    def _has_one_judge(self) -> Annotation:
+        if isinstance(self.annotate.judge, LocalTeacher) != bool(self.judge):
+            raise ValueError("judge: a model is for annotate.judge that is local, which needs one: give both, or none")
+        return self
 
 
 class RewardModel(Config):
@@ -76,7 +87,8 @@ class Round(Config):
 
     sample: SampleConfig | None = None
     """None: the pairs are adopted."""
-    pairs: PairsConfig | AdoptedPairsConfig
+    pairs: PairsConfig | LabelsConfig | AdoptedPairsConfig
+    """Labels only where KTO trains: it also takes pairs, each as a desirable completion and an undesirable one."""
     reference_policy: Literal["initial", "previous"]
     """Whose log-probs DPO is measured against: the SFT model, or the policy the round starts from."""
     reference: ReferenceConfig
@@ -85,12 +97,20 @@ class Round(Config):
     observe: ObserveConfig | None = None
     """Whether the round is believed, by the evaluation's fresh prompts; None: whatever comes out is gone on from."""
 
+    @property
+    def is_unpaired(self) -> bool:
+        """Whether KTO trains, on single completions."""
+        return isinstance(self.dpo, DPOConfig) and isinstance(self.dpo.loss, KTOLoss)
+
     @model_validator(mode="after")
     def _has_its_samples(self) -> Round:
         if (self.sample is None) != isinstance(self.pairs, AdoptedPairsConfig):
             raise ValueError("sample is what pairs are made of, and adopted pairs have none: give one of the two")
-        if self.sample and self.pairs.follows_text and not self.sample.permutations:
+        follows_text = isinstance(self.pairs, PairsConfig) and self.pairs.follows_text
+        if follows_text and not self.sample.permutations:
             raise ValueError("rounds.pairs.follows_text: no permutations are sampled: set rounds.sample.permutations")
+        if isinstance(self.pairs, LabelsConfig) and not self.is_unpaired:
+            raise ValueError("pairs: labels are for KTO alone: give a rule for pairs, or let dpo.loss be KTO's")
         return self
 
 

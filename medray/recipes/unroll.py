@@ -11,9 +11,10 @@ from medray.core.stage import Stage
 from medray.corpus import base, build, clean, decontaminate, dedup, deidentify, sources
 from medray.evaluate import fresh, model, observe
 from medray.evaluate import reward as reward_evaluation
-from medray.preference import adopted, annotate, answer, dpo, pairs, prompts, reference, sample
+from medray.preference import adopted, annotate, answer, dpo, labels, pairs, prompts, reference, sample
 from medray.preference.adopted import AdoptedPairsConfig
 from medray.preference.answer import AnswerConfig
+from medray.preference.labels import LabelsConfig
 from medray.pretrain import train as pretrain
 from medray.recipes.recipe import Annotation, Evaluation, Recipe, Round
 from medray.report import build as report
@@ -150,6 +151,8 @@ def _judged(order: _Order, recipe: Recipe, policy: Stage, prompts: Stage | None)
         answers[f"completions_{name}"] = order.add(
             f"annotate.{name}.sample", sample, config.sample, policy=policy, prompts=prompts
         )
+    if config.judge:
+        answers["judge"] = order.add("annotate.judge", base, base.resolve(config.judge))
     return order.add("reward.pairs", annotate, config.annotate, prompts=prompts, **answers)
 
 
@@ -169,16 +172,22 @@ def _round(
     order: _Order, recipe: Recipe, config: Round, name: str, policy: Stage, initial: Stage, reward_model: Stage,
     prompts: Stage,
 ) -> Stage:  # fmt: skip
+    role = "unpaired" if config.is_unpaired else "pairs"
     if isinstance(config.pairs, AdoptedPairsConfig):
         chosen = order.add(f"{name}.pairs", adopted, adopted.resolve(config.pairs), prompts=prompts)
     else:
         how = AnswerConfig(sample=config.sample, judge=recipe.judge)
         answers = order.add(f"{name}.answer", answer, how, policy=policy, prompts=prompts, reward_model=reward_model)
-        chosen = order.add(f"{name}.pairs", pairs, config.pairs, completions=answers, rewards=answers, prompts=prompts)
+        judged = {"completions": answers, "rewards": answers, "prompts": prompts}
+        if isinstance(config.pairs, LabelsConfig):
+            chosen, role = order.add(f"{name}.labels", labels, config.pairs, **judged), "labelled"
+        else:
+            chosen = order.add(f"{name}.pairs", pairs, config.pairs, **judged)
     if isinstance(config.dpo, TRLConfig):
         return order.add(f"{name}.dpo", trl_methods, config.dpo, model=policy, pairs=chosen)
     reference_policy = initial if config.reference_policy == "initial" else policy
-    ready = order.add(f"{name}.reference", reference, config.reference, reference=reference_policy, pairs=chosen)
+    sources = {"reference": reference_policy, role: chosen}
+    ready = order.add(f"{name}.reference", reference, config.reference, **sources)
     return order.add(f"{name}.dpo", dpo, config.dpo, model=policy, reference=ready)
 
 

@@ -1,7 +1,9 @@
 """The token store: training rows as memory-mapped Arrow IPC shards, here or on an object store.
 
 A row is one training unit: `input_ids` of one or several consecutive sequences (`lengths`) that do not see each other,
-a `loss_mask` that is 1 where a token is a target, and for DPO the `reference` log-probability (nats) of each sequence.
+a `loss_mask` that is 1 where a token is a target, for DPO the `reference` log-probability (nats) of each sequence, and
+where it is wanted a `label`: of a pair by how much chosen is rated above rejected, of a labelled row 1 for a desirable
+completion and 0 for another; the second sequence of a labelled row is a completion of another prompt behind its own.
 `store.json`, with the size and SHA-256 of every shard, is written last: a directory without it is not a store.
 """
 
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import bisect
 import json
+import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +25,7 @@ from medray.core.files import written_whole
 from medray.core.identity import digest_file
 from medray.tables.shard_cache import ShardCache
 
-KINDS = ("causal_lm", "sft", "pairs")
+KINDS = ("causal_lm", "sft", "pairs", "labelled")
 _SCHEMA = pa.schema(
     [
         pa.field("input_ids", pa.list_(pa.int32())),
@@ -32,6 +35,7 @@ _SCHEMA = pa.schema(
         pa.field("num_loss_tokens", pa.int32()),
     ]
 )
+_LABEL = pa.field("label", pa.float64())
 _MAX_OPEN = 64
 """Shards mapped at a time: each takes a file descriptor."""
 _FACTS = ("tokenizer", "block_tokens", "num_rows", "num_tokens", "num_loss_tokens", "kind", "shards")
@@ -44,16 +48,21 @@ class Row(NamedTuple):
     lengths: np.ndarray
     loss_mask: np.ndarray
     reference: np.ndarray
+    label: float = math.nan
+
+
+_VIEWS = Row._fields[:-1]
 
 
 def write_shard(directory: Path, number: int, columns: Mapping[str, Any]) -> dict[str, Any]:
     """Write rows, given by column as arrays or lists, as one shard, whole or not at all; its facts."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"part-{number:05d}.arrow"
-    arrays = [pa.array(columns[field.name], type=field.type) for field in _SCHEMA]
+    schema = _SCHEMA.append(_LABEL) if _LABEL.name in columns else _SCHEMA
+    arrays = [pa.array(columns[field.name], type=field.type) for field in schema]
     with written_whole(path) as partial:
-        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
-            writer.write_batch(pa.record_batch(arrays, schema=_SCHEMA))
+        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
         facts = {"num_rows": len(arrays[0]), "num_bytes": partial.stat().st_size, "sha256": digest_file(partial)}
     return {"name": path.name, **facts}
 
@@ -116,6 +125,7 @@ class BlockWriter:
         lengths: Sequence[int],
         loss_mask: Sequence[int],
         reference: Sequence[float] = (),
+        label: float | None = None,
     ) -> None:
         """Append one row. The first token of a sequence has nothing before it: its loss_mask is stored as 0."""
         lengths_S = np.asarray(lengths, np.int32)
@@ -123,13 +133,16 @@ class BlockWriter:
         size, block_tokens = len(input_ids), self._block_tokens
         assert size == lengths_S.sum() == len(mask_T) and size > 0 and lengths_S.min() > 0, "row: lengths do not add up"
         assert not block_tokens or size <= block_tokens, f"row of {size} tokens in blocks of {block_tokens}"
-        assert self._kind != "pairs" or len(lengths_S) == 2, "a pair is two sequences: chosen, rejected"
+        assert self._kind not in ("pairs", "labelled") or len(lengths_S) == 2, f"{self._kind}: two sequences a row"
+        assert self._kind != "labelled" or label in (0, 1), f"label {label}: 1 is desirable, 0 is not"
         assert len(reference) in (0, len(lengths_S)), "reference: one value per sequence, or none"
         mask_T[np.cumsum(lengths_S) - lengths_S] = 0
         num_loss_tokens = int(np.count_nonzero(mask_T))
         row = (np.asarray(input_ids, np.int32), lengths_S, mask_T, np.asarray(reference, np.float64), num_loss_tokens)
-        for column, value in zip(self._columns.values(), row, strict=True):
-            column.append(value)
+        for name, value in zip(_SCHEMA.names, row, strict=True):
+            self._columns[name].append(value)
+        if label is not None:
+            self._columns.setdefault(_LABEL.name, []).append(label)
         self._num_tokens += size
         self._num_loss_tokens += num_loss_tokens
         if len(self._columns["lengths"]) == self._rows_per_shard:
@@ -204,7 +217,8 @@ class BlockStore:
 
     def __getitem__(self, index: int) -> Row:
         columns, i = self._locate(index)
-        return Row(*(columns[name][1][columns[name][0][i] : columns[name][0][i + 1]] for name in Row._fields))
+        views = (columns[name][1][columns[name][0][i] : columns[name][0][i + 1]] for name in _VIEWS)
+        return Row(*views, float(columns["label"][i]) if "label" in columns else math.nan)
 
     def num_loss_tokens(self, index: int) -> int:
         """Targets in a row, without reading the row."""
@@ -242,13 +256,13 @@ def _check_size(path: Path, shard: dict[str, Any]) -> None:
 
 
 def _map_shard(path: Path) -> dict[str, Any]:
-    """Offsets and values of each list column, and num_loss_tokens, as views into the mapped file."""
+    """Offsets and values of each list column, and the plain columns, as views into the mapped file."""
     try:
         batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
     except pa.ArrowInvalid as error:
         raise UserError(f"{path}: not a shard ({error}): the store is damaged, write it again") from error
     columns: dict[str, Any] = {
-        name: (batch.column(name).offsets.to_numpy(), batch.column(name).values.to_numpy()) for name in Row._fields
+        name: (batch.column(name).offsets.to_numpy(), batch.column(name).values.to_numpy()) for name in _VIEWS
     }
-    columns["num_loss_tokens"] = batch.column("num_loss_tokens").to_numpy()
-    return columns
+    plain = [name for name in ("num_loss_tokens", _LABEL.name) if name in batch.schema.names]
+    return columns | {name: batch.column(name).to_numpy() for name in plain}

@@ -1,6 +1,7 @@
 """Rows of a table, chosen and rendered, as the token store that SFT, the reward model and DPO train on.
 
-A unit is what becomes one row of the store: the sequences of one block, or the chosen and the rejected side of a pair.
+A unit is what becomes one row of the store: the sequences of one block, the chosen and the rejected side of a pair, or
+a labelled completion and a mismatched one.
 """
 
 from __future__ import annotations
@@ -123,20 +124,24 @@ def write_store(
     *,
     block_tokens: int = 0,
     references: Sequence[Sequence[float]] | None = None,
+    labels: Sequence[float] | None = None,
 ) -> dict[str, Any]:
     """Write units rendered with the tokenizer of `model` as a token store; returns its facts.
 
-    references: for each unit one log-probability (nats) for each of its sequences.
+    references: for each unit one log-probability (nats) for each of its sequences. labels: for each unit one, as the
+    token store defines them.
     """
     from medray.model.tokenizer import tokenizer_digest
     from medray.tables.blocks import BlockWriter
 
     writer = BlockWriter(directory, kind, tokenizer_digest(model), block_tokens, _ROWS_PER_SHARD)
-    for unit, reference in zip(units, references or [()] * len(units), strict=True):
+    none = [None] * len(units)
+    for unit, reference, label in zip(units, references or [()] * len(units), labels or none, strict=True):
         writer.add(
             [token for sequence in unit for token in sequence.ids],
             [len(sequence.ids) for sequence in unit],
             [flag for sequence in unit for flag in sequence.loss_mask],
             reference,
+            label,
         )
     return writer.close()

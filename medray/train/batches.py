@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from medray.model.tree import TokenTree
-from medray.tables.blocks import BlockStore
+from medray.tables.blocks import BlockStore, Row
 from medray.tables.row_order import row_order
 from medray.train.config import Optimization
 from medray.train.ranks import Ranks
@@ -36,7 +36,9 @@ class Batch:
     sequence_N: Tensor  # the sequence of each target
     last_S: Tensor  # index in T of the last token of each sequence
     reference_S: Tensor  # reference log-probability (nats) of each sequence, fp64; empty if the store has none
+    label_B: Tensor  # of each row, fp64, as the token store defines it; nan if the store has none
     rows: tuple[int, ...]
+    mismatched: Batch | None = None  # of labelled rows: completions of other prompts, which only the means are taken of
     means: Mapping[str, float] = field(default_factory=dict)  # over the global batch, of what the objective asks for
     weight: float = 1.0  # 0: computed only to keep step with the other ranks
 
@@ -117,6 +119,24 @@ def _dealt_to(index: int, world_size: int) -> int:
 def load_batch(store: BlockStore, rows: Sequence[int], device: torch.device, *, idle_row: int = 0) -> Batch:
     """Rows as one batch on a device; for no rows, `idle_row` with weight 0."""
     units = [store[row] for row in (rows or [idle_row])]
+    weight, mismatched = 1.0 if rows else 0.0, None
+    if store.facts["kind"] == "labelled":
+        mismatched = _laid_out([_sequence_of(unit, 1) for unit in units], rows, device, weight)
+        units = [_sequence_of(unit, 0) for unit in units]
+    batch = _laid_out(units, rows, device, weight, shares_prompts=store.facts["kind"] == "pairs")
+    return replace(batch, mismatched=mismatched)
+
+
+def _sequence_of(unit: Row, index: int) -> Row:
+    """One of a row's sequences as a row."""
+    begin = int(unit.lengths[:index].sum())
+    part, one = slice(begin, begin + int(unit.lengths[index])), slice(index, index + 1)
+    return Row(unit.input_ids[part], unit.lengths[one], unit.loss_mask[part], unit.reference[one], unit.label)
+
+
+def _laid_out(
+    units: Sequence[Row], rows: Sequence[int], device: torch.device, weight: float, *, shares_prompts: bool = False
+) -> Batch:
     ids_L = np.concatenate([unit.input_ids for unit in units]).astype(np.int64)
     lengths_S = np.concatenate([unit.lengths for unit in units]).astype(np.int64)
     ends_S = np.cumsum(lengths_S)
@@ -124,7 +144,7 @@ def load_batch(store: BlockStore, rows: Sequence[int], device: torch.device, *, 
     target_L = np.flatnonzero(np.concatenate([unit.loss_mask for unit in units]))
     at_L, visible_TT, longest = np.arange(len(ids_L)), None, int(lengths_S.max())
     ids_T, position_T = ids_L, at_L - np.repeat(ends_S - lengths_S, lengths_S)
-    if store.facts["kind"] == "pairs":
+    if shares_prompts:
         tree = TokenTree()
         spots = [found for pair in _pairs(ids_L, ends_S) for found in tree.add_siblings(pair)]
         at_L = np.concatenate([np.asarray(found, dtype=np.int64) for found in spots])
@@ -139,11 +159,10 @@ def load_batch(store: BlockStore, rows: Sequence[int], device: torch.device, *, 
         "sequence_N": np.searchsorted(ends_S, target_L, side="right"),
         "last_S": at_L[ends_S - 1],
         "reference_S": np.concatenate([unit.reference for unit in units]),
+        "label_B": np.array([unit.label for unit in units]),
     }
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()}
-    return Batch(
-        **tensors, visible_TT=visible_TT, longest=longest, rows=tuple(rows), weight=1.0 if rows else 0.0
-    )  # fmt: skip
+    return Batch(**tensors, visible_TT=visible_TT, longest=longest, rows=tuple(rows), weight=weight)
 
 
 def _pairs(ids_L: np.ndarray, ends_S: np.ndarray) -> Iterator[list[list[int]]]:

@@ -64,6 +64,17 @@ class PreferenceLoss(Config):
         return self
 
 
+class KTOLoss(Config):
+    """What a labelled completion costs: Ethayarajh et al. 2024, eq. 8 (math/preference.py)."""
+
+    name: Literal["kto"]
+    beta: float = Field(gt=0)
+    """Strength of the pull to the reference, the inverse of aversion to risk."""
+    desirable_weight: float = Field(gt=0)
+    """lambda_D; times the desirable ones it should be 1 to 4/3 of lambda_U times the others (section 4.2)."""
+    undesirable_weight: float = Field(gt=0)
+
+
 class Optimization(Config):
     """The optimizer, its schedule and the order of data: identity of a training stage."""
 

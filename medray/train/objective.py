@@ -1,4 +1,4 @@
-"""Objectives: a batch to the sum of its loss, and sums of what is logged.   Shapes: S sequences, B = S/2 pairs.
+"""Objectives: a batch to the sum of its loss, and sums of what is logged.   Shapes: S sequences, B rows (pairs: S/2).
 
 An objective is a config (it is identity); it loads its model, says what its loss is divided by, and computes the loss.
 torch is imported inside, so that recipes can name an objective without it.
@@ -6,14 +6,17 @@ torch is imported inside, so that recipes can name an objective without it.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from medray.core.config import Config, UserError
 from medray.model.adapter import Adapter
-from medray.train.config import PreferenceLoss
+from medray.train.config import KTOLoss, PreferenceLoss
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,6 +95,10 @@ class BradleyTerry(Objective):
 
     from_policy: bool = True
     """start from a policy's directory with a new reward head; False: go on from a reward model's directory"""
+    margin_factor: float = Field(default=0.0, ge=0)
+    """the margin by which chosen must lead: so many times the pair's label, nothing where that is below 0"""
+    centring: float = Field(default=0.0, ge=0)
+    """weight of the squared sum of a pair's rewards"""
 
     def load(self, model: Path, dtype: str) -> Any:
         """The sequence classifier with one output."""
@@ -106,16 +113,23 @@ class BradleyTerry(Objective):
         return 1
 
     def check_store(self, store: BlockStore) -> None:
-        """Pairs only."""
+        """Pairs only; with labels where there is a margin (the first row is looked at)."""
         _expect_kind(store, "BradleyTerry", ("pairs",))
+        if self.margin_factor and math.isnan(store[0].label):
+            raise UserError(
+                "train.BradleyTerry: the pairs hold no labels, expected by how much chosen is better, for the margin: "
+                "write the store with labels, or set margin_factor to 0"
+            )
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Sums]:
-        """Sum over pairs of -log sigmoid(chosen - rejected)."""
+        """Sum over pairs of -log sigmoid(chosen - rejected - margin), and of the centring term."""
         from medray.math.bradley_terry import bradley_terry_loss
 
         reward_S = model.score(hidden_states(model, batch)[batch.last_S]).squeeze(-1)
         chosen_B, rejected_B = reward_S.view(-1, 2).unbind(1)
-        return bradley_terry_loss(chosen_B, rejected_B).sum(), _pair_sums(chosen_B, rejected_B)
+        margin_B = self.margin_factor * batch.label_B.clamp(min=0).to(chosen_B.dtype) if self.margin_factor else 0.0
+        loss_B = bradley_terry_loss(chosen_B, rejected_B, margin_B, centring=self.centring)
+        return loss_B.sum(), _pair_sums(chosen_B, rejected_B)
 
 
 class Preference(Objective):
@@ -130,11 +144,8 @@ class Preference(Objective):
     def check_store(self, store: BlockStore) -> None:
         """Pairs only, with reference log-probabilities (the first row is looked at)."""
         _expect_kind(store, "Preference", ("pairs",))
-        if self.terms.name != "simpo" and len(store[0].reference) != 2:
-            raise UserError(
-                "train.Preference: the pairs hold no reference log-probabilities, expected one for each side: "
-                "train on the store of the reference stage"
-            )
+        if self.terms.name != "simpo":
+            _expect_references(store, "Preference")
 
     @property
     def needs_means(self) -> bool:
@@ -143,14 +154,14 @@ class Preference(Objective):
 
     def means(self, model: Any, batch: Batch) -> Sums:
         """Sums of the ratios of both sides."""
-        chosen_B, rejected_B = self._ratios(self._logprobs(model, batch), batch).unbind(1)
+        chosen_B, rejected_B = self._ratios(_completion_logprobs(model, batch).view(-1, 2), batch).unbind(1)
         return {"chosen_kl": chosen_B.sum(), "rejected_kl": rejected_B.sum()}
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Sums]:
         """Sum over pairs of the loss, and of nll_weight times the mean -log p of chosen's tokens."""
         from medray.math.preference import LOSSES, Terms
 
-        policy_B2 = self._logprobs(model, batch)
+        policy_B2 = _completion_logprobs(model, batch).view(-1, 2)
         ratio_B2 = self._ratios(policy_B2, batch)
         tokens_B2 = batch.sequence_N.bincount(minlength=len(batch.last_S)).view(-1, 2).to(policy_B2.dtype)
         terms = Terms(
@@ -165,21 +176,70 @@ class Preference(Objective):
                  "chosen_nll": nll_B.detach().sum()}  # fmt: skip
         return (loss_B + self.terms.nll_weight * nll_B).sum(), sums
 
-    def _logprobs(self, model: Any, batch: Batch) -> Tensor:
-        """Of the completions of each pair, nats: [B, 2]."""
-        from medray.math.logprob import sequence_logprobs, token_logprobs
-
-        hidden_ND = hidden_states(model, batch)[batch.predictor_N]
-        # references were taken with an fp32 head (train/forward.py); bf16 logits would differ by 0.3 nats a completion
-        head = partial(_fp32_linear, model.get_output_embeddings())
-        logprob_N = token_logprobs(hidden_ND, head, batch.target_N)
-        return sequence_logprobs(logprob_N, batch.sequence_N, len(batch.last_S)).view(-1, 2)
-
     def _ratios(self, policy_B2: Tensor, batch: Batch) -> Tensor:
-        if self.terms.name == "simpo":
-            return policy_B2
-        assert len(batch.reference_S) == policy_B2.numel(), f"rows {batch.rows}: some have no reference log-probability"
-        return policy_B2 - batch.reference_S.to(policy_B2.dtype).view(-1, 2)
+        return policy_B2 if self.terms.name == "simpo" else _less_reference(policy_B2.view(-1), batch).view(-1, 2)
+
+
+class KTO(Objective):
+    """Alignment on single completions, desirable or not, against the mean ratio of completions of other prompts."""
+
+    terms: KTOLoss
+
+    def num_units(self, store: BlockStore, row: int) -> int:
+        """One completion."""
+        return 1
+
+    def check_store(self, store: BlockStore) -> None:
+        """Labelled completions only, with reference log-probabilities (the first row is looked at)."""
+        _expect_kind(store, "KTO", ("labelled",))
+        _expect_references(store, "KTO")
+
+    @property
+    def needs_means(self) -> bool:
+        """The reference point is a mean over the global batch."""
+        return True
+
+    def means(self, model: Any, batch: Batch) -> Sums:
+        """Sum of the ratios of the mismatched completions."""
+        return {"kl": _less_reference(_completion_logprobs(model, batch.mismatched), batch.mismatched).sum()}
+
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Sums]:
+        """Sum over completions of the loss. A completion counts as right on its side of the reference point."""
+        import torch
+
+        from medray.math.preference import kto
+
+        ratio_B, is_desirable_B = _less_reference(_completion_logprobs(model, batch), batch), batch.label_B > 0
+        loss_B = kto(ratio_B, is_desirable_B, **batch.means, **self.terms.model_dump(exclude={"name"}))
+        reward_B, point = self.terms.beta * ratio_B.detach(), self.terms.beta * max(batch.means["kl"], 0.0)
+        better_B = torch.where(is_desirable_B, reward_B, torch.full_like(reward_B, point))
+        worse_B = torch.where(is_desirable_B, torch.full_like(reward_B, point), reward_B)
+        sums = {name: _pair_sums(better_B, worse_B)[name] for name in ("reward_accuracy", "reward_margin")}
+        kl, desirable = torch.full_like(ratio_B, batch.means["kl"]), is_desirable_B.double()
+        return loss_B.sum(), sums | {"kl": kl.detach().sum(), "desirable_fraction": desirable.sum()}
+
+
+def _completion_logprobs(model: Any, batch: Batch) -> Tensor:
+    """Of each sequence's completion, nats: [S]."""
+    from medray.math.logprob import sequence_logprobs, token_logprobs
+
+    hidden_ND = hidden_states(model, batch)[batch.predictor_N]
+    # references were taken with an fp32 head (train/forward.py); bf16 logits would differ by 0.3 nats a completion
+    head = partial(_fp32_linear, model.get_output_embeddings())
+    return sequence_logprobs(token_logprobs(hidden_ND, head, batch.target_N), batch.sequence_N, len(batch.last_S))
+
+
+def _less_reference(policy_S: Tensor, batch: Batch) -> Tensor:
+    assert len(batch.reference_S) == len(policy_S), f"rows {batch.rows}: some have no reference log-probability"
+    return policy_S - batch.reference_S.to(policy_S.dtype)
+
+
+def _expect_references(store: BlockStore, objective: str) -> None:
+    if len(store[0].reference) != 2:
+        raise UserError(
+            f"train.{objective}: the {store.facts['kind']} hold no reference log-probabilities, expected one for each "
+            "side: train on the store of the reference stage"
+        )
 
 
 def _fp32_linear(head: Any, hidden_SD: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,16 +16,17 @@ from medray.tables.blocks import BlockStore, BlockWriter
 from medray.train import launch, worker, zero
 from medray.train.batches import StepLoader, load_batch, rank_rows, step_rows
 from medray.train.checkpoint import CheckpointReader, newest_whole
-from medray.train.config import PreferenceLoss, TrainPlacement
+from medray.train.config import KTOLoss, PreferenceLoss, TrainPlacement
 from medray.train.loop import NonFiniteLoss
 from medray.train.marker import step_directory
 from medray.train.micro_batch import MicroBatch
-from medray.train.objective import BradleyTerry, CausalLM, Preference
+from medray.train.objective import KTO, BradleyTerry, CausalLM, Preference
 from medray.train.ranks import Ranks
 from tests.numerics.tiny_training import OPTIMIZATION, PLACEMENT, parameters, run, run_ranks, tiny_model, tiny_store
 
 CPU = torch.device("cpu")
 DPO = Preference(terms=PreferenceLoss(name="dpo", beta=0.1))
+UNPAIRED = KTO(terms=KTOLoss(name="kto", beta=0.3, desirable_weight=1.0, undesirable_weight=1.5))
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> BlockStore:
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> BlockStore:
     return tiny_store(tmp_path_factory.mktemp("pairs"), kind="pairs")
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> BlockStore:
+    return tiny_store(tmp_path_factory.mktemp("labelled"), kind="labelled")
 
 
 def _separate_logprobs(model: torch.nn.Module, store: BlockStore, rows: list[int]) -> torch.Tensor:
@@ -95,6 +102,26 @@ def test_pairs_share_a_prompt_and_nothing_else(pairs: BlockStore) -> None:
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
     for one, other in zip(found[0][1], found[1][1], strict=True):
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_kto_takes_one_sequence_of_a_row_for_the_loss_and_the_other_for_the_mean(labelled: BlockStore) -> None:
+    rows, model = list(range(8)), tiny_model().train()
+    batch = load_batch(labelled, rows, CPU)
+    with torch.no_grad():
+        kl = UNPAIRED.means(model, batch)["kl"].item() / len(rows)
+    loss, sums = UNPAIRED.loss(model, replace(batch, means={"kl": kl}))
+    loss.backward()
+    other = tiny_model().train()
+    references = torch.tensor([labelled[row].reference.tolist() for row in rows])
+    ratio_B, mismatched_B = (_separate_logprobs(other, labelled, rows).view(-1, 2) - references).unbind(1)
+    assert 0.1 < kl == pytest.approx(mismatched_B.mean().item(), rel=1e-5)
+    sign_B = torch.tensor([2 * labelled[row].label - 1 for row in rows])
+    assert sums["desirable_fraction"].item() == (sign_B > 0).sum() and 0 < (sign_B > 0).sum() < len(rows)
+    expected = torch.where(sign_B > 0, 1.0, 1.5) * (1 - torch.sigmoid(0.3 * sign_B * (ratio_B - max(kl, 0.0))))
+    expected.sum().backward()
+    assert loss.item() == pytest.approx(expected.sum().item(), rel=1e-6)
+    for one, two in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.allclose(one.grad, two.grad, rtol=1e-4, atol=1e-5)
 
 
 def test_dpo_starts_at_log_2(pairs: BlockStore) -> None:
@@ -196,17 +223,19 @@ def test_fp16_repeats_a_step_that_overflows_and_skips_no_rows(
 
 
 @pytest.mark.parametrize(
-    "objective", ["kto_pair", *(pytest.param(n, marks=pytest.mark.full) for n in ("dpo", "bradley_terry"))]
+    "objective", ["kto_pair", "kto", *(pytest.param(n, marks=pytest.mark.full) for n in ("dpo", "bradley_terry"))]
 )
-def test_three_uneven_workers_take_the_same_steps(pairs: BlockStore, tmp_path: Path, objective: str) -> None:
-    """8 pairs on 3 workers are 3 + 3 + 2: one worker idles in a micro-step that still communicates.
+def test_three_uneven_workers_take_the_same_steps(
+    pairs: BlockStore, labelled: BlockStore, tmp_path: Path, objective: str
+) -> None:
+    """8 rows on 3 workers are 3 + 3 + 2: one worker idles in a micro-step that still communicates.
 
-    kto_pair needs means over the global batch, whichever ranks and micro-steps its pairs are in.
+    kto_pair and kto need means over the global batch, whichever ranks and micro-steps its rows are in.
     """
+    pairs = labelled if objective == "kto" else pairs
+    found = {"bradley_terry": BradleyTerry(), "kto": UNPAIRED}
     arguments = {
-        "objective": BradleyTerry()
-        if objective == "bradley_terry"
-        else Preference(terms=PreferenceLoss(name=objective, beta=0.3)),
+        "objective": found.get(objective) or Preference(terms=PreferenceLoss(name=objective, beta=0.3)),
         "optimization": OPTIMIZATION.model_copy(update={"epochs": 0.7}),  # 28 rows: the last step has 4
         "placement": PLACEMENT.model_copy(update={"zero_stage": 2}),
     }
@@ -351,6 +380,10 @@ def test_pairs_without_references_are_refused(tmp_path: Path) -> None:
     writer.close()
     with pytest.raises(UserError, match="pairs hold no reference log-prob.*expected one for each side"):
         run(BlockStore(tmp_path / "store"), tmp_path / "c", objective=DPO)
+    with pytest.raises(UserError, match="train.KTO: got a token store of kind 'pairs', expected labelled"):
+        run(BlockStore(tmp_path / "store"), tmp_path / "c", objective=UNPAIRED)
+    with pytest.raises(UserError, match="train.BradleyTerry: the pairs hold no labels.*or set margin_factor to 0"):
+        run(BlockStore(tmp_path / "store"), tmp_path / "c", objective=BradleyTerry(margin_factor=1.0))
     simpo = Preference(terms=PreferenceLoss(name="simpo", beta=2.0))  # it needs none
     assert run(BlockStore(tmp_path / "store"), tmp_path / "s", objective=simpo)
 

@@ -12,7 +12,7 @@ from medray.math import logprob
 from medray.math.bradley_terry import bradley_terry_loss
 from medray.math.cross_entropy import cross_entropy_sum
 from medray.math.logprob import sequence_logprobs, token_logprobs
-from medray.math.preference import LOSSES, Terms
+from medray.math.preference import LOSSES, Terms, kto
 from medray.math.schedule import learning_rate
 from medray.train.config import PreferenceLoss
 
@@ -75,6 +75,22 @@ def test_losses_agree_with_finite_differences(name: str) -> None:
     assert torch.autograd.gradcheck(lambda *values: _loss(name, list(values), **terms), _four(2))
 
 
+def test_kto_by_hand() -> None:
+    """Ratios 1 and -0.5 against the reference point 0.4, and against one below 0, which counts as 0."""
+    ratio = torch.tensor([1.0, 1.0, -0.5], dtype=torch.float64, requires_grad=True)
+    terms = {"beta": 0.5, "desirable_weight": 1.5, "undesirable_weight": 0.5}
+    desirable = torch.tensor([True, False, False])
+    for kl, point in ((0.4, 0.4), (-0.3, 0.0)):
+        expected = [
+            w / (1 + math.exp(0.5 * lead)) for w, lead in ((1.5, 1 - point), (0.5, point - 1), (0.5, point + 0.5))
+        ]
+        assert kto(ratio, desirable, kl=kl, **terms).tolist() == pytest.approx(expected, abs=1e-12)
+    assert torch.autograd.gradcheck(lambda values: kto(values, desirable, kl=0.4, **terms), (ratio,))
+    far = torch.tensor([-1e6, 1e6, 1e6], requires_grad=True)
+    kto(far, desirable, kl=0.0, **terms).sum().backward()
+    assert torch.isfinite(far.grad).all()
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_extreme_margins_stay_finite(name: str) -> None:
     far = torch.tensor([-1e6, 1e6], dtype=torch.float32, requires_grad=True)
@@ -106,6 +122,10 @@ def test_bradley_terry() -> None:
     assert torch.autograd.gradcheck(bradley_terry_loss, (chosen, rejected))
     # only differences matter
     assert torch.allclose(loss, bradley_terry_loss(chosen + 7, rejected + 7))
+    margin = torch.tensor([0.0, 1.0, 2.5, 0.5, 3.0], dtype=torch.float64)
+    assert torch.allclose(bradley_terry_loss(chosen, rejected, margin), bradley_terry_loss(chosen - margin, rejected))
+    centred = bradley_terry_loss(chosen, rejected, centring=0.01)
+    assert torch.allclose(centred - loss, 0.01 * (chosen + rejected) ** 2)
 
 
 def test_cross_entropy_is_a_sum_and_agrees_with_finite_differences() -> None:

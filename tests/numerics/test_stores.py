@@ -1,27 +1,31 @@
 """The token stores of SFT, reward model and DPO hold exactly what the renderer says, also after a kill."""
 
+import math
 import shutil
+from collections import Counter
 
 import pyarrow.parquet as pq
 import pytest
 
-from medray.core.config import UserError
-from medray.core.schema import EXAMPLE, PAIR, write_table
+from medray.core.config import UserError, changed
+from medray.core.schema import EXAMPLE, LABELLED, PAIR, write_table
 from medray.core.workspace import Root, Workspace
 from medray.model.base import make_tiny
 from medray.model.load import load_tokenizer
 from medray.model.render import render, render_completion
+from medray.preference.labels import unpaired
 from medray.preference.reference import ReferenceConfig, add_reference
-from medray.reward.train import RewardConfig, render_pairs
+from medray.reward.train import RewardConfig, mixed, render_pairs
 from medray.sft.render import pack_examples, parts_of, render_part
 from medray.sft.train import SFTConfig
 from medray.tables.blocks import BlockStore
 from medray.tables.rendered import choose_rows
 from medray.tables.shards import Shard
-from medray.train.config import Optimization, TrainPlacement
+from medray.train.config import KTOLoss, Optimization, TrainPlacement
 from medray.train.forward import ForwardRow, sequence_logprobs
 from medray.train.launch import fit
-from medray.train.objective import CausalLM
+from medray.train.objective import KTO, CausalLM
+from tests.numerics.tiny_training import run
 
 OPTIMIZATION = Optimization(
     learning_rate=1e-3, schedule="constant", warmup_fraction=0.0, min_learning_rate_fraction=0.0, optimizer="adamw",
@@ -187,7 +191,7 @@ def test_bad_examples_are_quarantined_up_to_the_fraction(tiny_model, workspace, 
 def test_reward_store_holds_train_pairs_only(tiny_model, workspace, tmp_path):
     write_table(tmp_path / "pairs.parquet", pairs(8) + pairs(3, "heldout"), PAIR)
     config = RewardConfig(optimization=OPTIMIZATION, max_tokens=100, oversize="error", num_pairs=6)
-    render_pairs(config, tiny_model, tmp_path / "pairs.parquet", workspace)
+    render_pairs(config, tiny_model, {"pairs": tmp_path / "pairs.parquet"}, workspace)
     store = BlockStore(workspace.scratch / "store")
     assert len(store) == 6 == workspace.marks()["render"]["num_pairs"]
     tokenizer = load_tokenizer(tiny_model)
@@ -196,8 +200,52 @@ def test_reward_store_holds_train_pairs_only(tiny_model, workspace, tmp_path):
         assert tuple(store[i].input_ids[: store[i].lengths[0]].tolist()) in chosen
 
 
+def test_reward_store_mixes_inputs_and_holds_their_margins(tiny_model, workspace, tmp_path):
+    own, other = pairs(8), pairs(30) + pairs(3, "heldout")
+    for row in other:
+        row |= {"id": f"g{row['id']}", "chosen": "General.", "chosen_reward": 5.0, "rejected_reward": 3.0}
+    other[4]["rejected_reward"] = math.nan
+    tables = {"pairs": own, "pairs_general": other}
+    for role, rows in tables.items():
+        write_table(tmp_path / f"{role}.parquet", rows, PAIR)
+    config = RewardConfig(
+        optimization=OPTIMIZATION, max_tokens=100, oversize="error", num_pairs=None, max_bad_fraction=0.1,
+        proportions={"pairs": 1.0, "pairs_general": 3.0}, margin_factor=0.5,
+    )  # fmt: skip
+    assert len(mixed(tables, config)) == 32, "8 own ones and three times as many"
+    render_pairs(config, tiny_model, {role: tmp_path / f"{role}.parquet" for role in tables}, workspace)
+    facts, store = workspace.marks()["render"], BlockStore(workspace.scratch / "store")
+    assert facts["num_pairs_own"] == 8 and len(store) == facts["num_pairs"] == 8 + facts["num_pairs_general"]
+    bad = [row["where"] for row in workspace.quarantined()]
+    assert bad in ([], ["row gtrain4"]) and facts["num_pairs_general"] == 24 - len(bad)
+    tokenizer, leads = load_tokenizer(tiny_model), {"The kidney.": 1.0, "General.": 2.0}
+    texts = {tuple(render_completion(tokenizer, question(i), t).ids): t for i in range(30) for t in leads}
+    rows = [store[i] for i in range(len(store))]
+    found = [(texts[tuple(row.input_ids[: row.lengths[0]])], row.label) for row in rows]
+    assert Counter(found) == {("The kidney.", 1.0): 8, ("General.", 2.0): facts["num_pairs_general"]}
+
+
+def test_mixtures_that_cannot_be(tmp_path):
+    config = RewardConfig(optimization=OPTIMIZATION, max_tokens=100, oversize="drop", num_pairs=None)
+    tables = {"pairs": pairs(7), "pairs_general": pairs(3) + pairs(9, "heldout")}
+    assert len(mixed(tables, config)) == 10
+    for num, parts, counts in (
+        (None, (7, 3), (7, 3)),
+        (None, (1, 2), (1, 3)),
+        (6, (1, 1), (3, 3)),
+        (5, (4, 1), (4, 1)),
+    ):
+        proportions = dict(zip(tables, map(float, parts), strict=True))
+        rows = mixed(tables, config.model_copy(update={"num_pairs": num, "proportions": proportions}))
+        assert tuple(sum(row["role"] == role for row in rows) for role in tables) == counts
+    with pytest.raises(UserError, match="reward: pairs_general: 4 rows wanted, 3 in the train split"):
+        mixed(tables, config.model_copy(update={"num_pairs": 8, "proportions": {"pairs": 1, "pairs_general": 1}}))
+    with pytest.raises(UserError, match="expected a part above 0 for each of pairs, pairs_general"):
+        mixed(tables, config.model_copy(update={"proportions": {"pairs": 1}}))
+
+
 def test_reference_logprobs_equal_the_forward_and_survive_a_kill(tiny_model, workspace, tmp_path, monkeypatch):
-    monkeypatch.setattr("medray.preference.reference._PAIRS_PER_SHARD", 4)
+    monkeypatch.setattr("medray.preference.reference._ROWS_PER_SHARD", 4)
     write_table(tmp_path / "pairs.parquet", pairs(10), PAIR)
     config = ReferenceConfig(dtype="fp32", max_tokens=100, oversize="error")
     facts = add_reference(config, tiny_model, tmp_path / "pairs.parquet", workspace)
@@ -219,6 +267,57 @@ def test_reference_logprobs_equal_the_forward_and_survive_a_kill(tiny_model, wor
     assert add_reference(config, tiny_model, tmp_path / "pairs.parquet", workspace) == facts
     assert {path.name: path.read_bytes() for path in (workspace.data / "store").iterdir()} == before
     assert loads == [4], "only the shard without a mark is computed again"
+
+
+@pytest.mark.parametrize("role", ["unpaired", "labelled"])
+def test_labelled_store_holds_completions_and_those_of_other_prompts(tiny_model, workspace, tmp_path, role):
+    if role == "unpaired":
+        rows = unpaired(pairs(10))
+        write_table(tmp_path / "table.parquet", pairs(10) + pairs(3, "heldout"), PAIR)
+    else:
+        rows = [row for row in unpaired(pairs(10)) if row["desirable"] or row["prompt_id"] > "p5"]
+        write_table(tmp_path / "table.parquet", rows, LABELLED)
+    config = ReferenceConfig(dtype="fp32", max_tokens=100, oversize="error")
+    facts = add_reference(config, tiny_model, tmp_path / "table.parquet", workspace, role)
+    store, tokenizer = BlockStore(workspace.data / "store"), load_tokenizer(tiny_model)
+    assert store.facts["kind"] == "labelled" and len(store) == facts["num_rows"] == len(rows)
+    assert (facts["num_desirable"], facts["num_unmatched"], facts["num_oversize"]) == (10, 0, 0)
+    expected = {tuple(render_completion(tokenizer, r["messages"], r["completion"]).ids): r for r in rows}
+    found, margins = [], []
+    for row in map(store.__getitem__, range(len(store))):
+        ids, cut = row.input_ids.tolist(), int(row.lengths[0])
+        own, other = (ids[:cut], row.loss_mask[:cut]), (ids[cut:], row.loss_mask[cut:])
+        source = expected[tuple(own[0])]
+        assert row.label == source["desirable"] and own[0] not in [o for o in found]
+        found.append(own[0])
+        prompt = [token for token, flag in zip(*own, strict=True) if not flag]
+        mismatched = other[0][len(prompt) :]
+        assert other[0][: len(prompt)] == prompt and other[1].tolist() == [0] * len(prompt) + [1] * len(mismatched)
+        owners = {r["prompt_id"] for ids, r in expected.items() if list(ids[-len(mismatched) :]) == mismatched}
+        assert owners - {source["prompt_id"]}
+        wanted = ForwardRow(prompt, [own[0][len(prompt) :], mismatched])
+        [values] = sequence_logprobs(tiny_model, [wanted], dtype="fp32")
+        assert [value for value, _ in values] == pytest.approx(row.reference.tolist(), abs=1e-4)
+        margins.append(row.reference[0] - row.reference[1])
+    assert facts["reference_margin_mean"] == pytest.approx(sum(margins) / len(margins))
+
+
+def test_kto_starts_where_policy_and_reference_are_one_and_learns(tiny_model, workspace, tmp_path):
+    write_table(tmp_path / "pairs.parquet", pairs(10), PAIR)
+    config = ReferenceConfig(dtype="fp32", max_tokens=100, oversize="error")
+    add_reference(config, tiny_model, tmp_path / "pairs.parquet", workspace, "unpaired")
+    terms = KTOLoss(name="kto", beta=0.5, desirable_weight=1.0, undesirable_weight=3.0)
+    objective, told = KTO(terms=terms), []
+    run(
+        BlockStore(workspace.data / "store"), tmp_path / "checkpoints", objective=objective,
+        model=objective.load(tiny_model, "fp32"), optimization=changed(OPTIMIZATION, global_batch=20, epochs=12),
+        on_step=lambda done, num_steps, metrics: told.append(metrics),
+    )  # fmt: skip
+    first, last = told[0], told[-1]
+    assert first["loss"] == pytest.approx((1.0 + 3.0) / 2 / 2, abs=1e-4)
+    assert (first["kl"], first["reward_margin"]) == (pytest.approx(0, abs=1e-3), pytest.approx(0, abs=1e-3))
+    assert first["desirable_fraction"] == pytest.approx(0.5) and last["reward_accuracy"] == pytest.approx(1.0)
+    assert last["loss"] < 0.8 * first["loss"] and last["reward_margin"] > 0.1
 
 
 def counted(calls):

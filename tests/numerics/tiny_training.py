@@ -46,18 +46,24 @@ def tiny_model(*, dtype: str = "fp32", num_layers: int = 2) -> Any:
 
 
 def tiny_store(directory: Path, *, kind: str = "causal_lm", num_rows: int = 40) -> BlockStore:
-    """Rows of learnable tokens: packed pairs of documents of uneven length, or preference pairs with references."""
+    """Rows of learnable tokens: packed pairs of documents of uneven length, or preference pairs or labelled
+    completions with references."""
     rng = np.random.default_rng(0)
     writer = BlockWriter(directory, kind, "digest", 0, 16)
     for _ in range(num_rows):
         lengths = rng.integers(2, 24, 2).tolist()
         ids = np.concatenate([np.cumsum(rng.integers(0, 3, n)) + rng.integers(0, 67) for n in lengths]) % 67
-        if kind == "pairs":  # both begin alike, up to all of the shorter one
+        has_references = kind in ("pairs", "labelled")
+        if has_references:  # both begin alike, up to all of the shorter one
             shared = rng.integers(0, min(lengths) + 1)
             ids[lengths[0] : lengths[0] + shared] = ids[:shared]
         mask = (rng.random(len(ids)) < 0.7).astype(int)
         mask[np.cumsum(lengths) - 1] = 1
-        writer.add(ids, lengths, mask, rng.normal(-30, 3, 2) if kind == "pairs" else ())
+        if kind == "labelled":  # a policy that knows nothing is better than this reference: the mean ratio is above 0
+            tokens = np.array([part.sum() for part in np.split(mask, lengths[:1])])
+            writer.add(ids, lengths, mask, rng.normal(-4.5, 0.1, 2) * tokens, float(rng.integers(0, 2)))
+        else:
+            writer.add(ids, lengths, mask, rng.normal(-30, 3, 2) if has_references else ())
     writer.close()
     return BlockStore(directory)
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -55,6 +56,21 @@ def test_pairs_carry_references(tmp_path: Path) -> None:
     writer.add([1, 2, 3, 1, 4], [3, 2], [0, 1, 1, 0, 1], [-1.25, -1e-9])
     writer.close()
     assert BlockStore(tmp_path)[0].reference.tolist() == [-1.25, -1e-9]
+
+
+def test_labels_come_back_and_without_them_nothing_changes(tmp_path: Path) -> None:
+    for kind in ("labelled", "pairs"):
+        writer = BlockWriter(tmp_path / kind, kind, "digest", 0, 2)
+        for label in (1.0, 0.0, 1.0):
+            writer.add([1, 2, 3, 1, 4], [3, 2], [0, 1, 1, 0, 1], label=label)
+        writer.close()
+        assert [BlockStore(tmp_path / kind)[i].label for i in range(3)] == [1.0, 0.0, 1.0]
+    with pytest.raises(AssertionError, match="label None: 1 is desirable"):
+        BlockWriter(tmp_path / "none", "labelled", "digest", 0, 2).add([1, 2], [1, 1], [0, 0])
+    _write(tmp_path / "plain")
+    assert np.isnan(BlockStore(tmp_path / "plain")[0].label)
+    with pa.memory_map(str(tmp_path / "plain" / "part-00000.arrow")) as file:
+        assert "label" not in pa.ipc.open_file(file).schema.names
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:

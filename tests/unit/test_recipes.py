@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from medray.core.config import UserError, with_overrides
-from medray.generate.config import Budget, Endpoint, EndpointPlacement
+from medray.core.config import UserError, changed, with_overrides
+from medray.generate.config import Budget, Endpoint, EndpointPlacement, LocalTeacher
 from medray.preference.adopted import AdoptedPairsConfig
 from medray.preference.annotate import AnnotateConfig
+from medray.preference.labels import LabelsConfig
 from medray.preference.pair_rows import PairFile
 from medray.preference.prompt_rows import PromptFile
 from medray.preference.prompts import PromptsConfig
@@ -19,6 +20,7 @@ from medray.recipes.recipe import Annotation, Evaluation, FilesPlacement, Recipe
 from medray.recipes.tiny import tiny
 from medray.recipes.unroll import located, unroll
 from medray.tables.adopted import FilePlacement
+from medray.train.config import KTOLoss
 from medray.train.trl_methods import TRLConfig
 
 CORPUS = ["sources", "base", "clean", "decontaminate", "deidentify", "dedup", "corpus"]
@@ -66,6 +68,42 @@ def test_a_round_may_be_trained_by_a_method_of_trl():
         "model": "sft", "pairs": "round_1.pairs",
     }  # fmt: skip
     assert stages["round_1.observe"].inputs["policy"] is trained
+
+
+def test_a_round_of_kto_takes_pairs_apart_or_labels_completions():
+    recipe = without(tiny(), "report")
+    loss = KTOLoss(name="kto", beta=0.1, desirable_weight=1.0, undesirable_weight=1.0)
+    first, second = (round_.model_copy(update={"dpo": changed(round_.dpo, loss=loss)}) for round_ in recipe.rounds)
+    second = changed(second, pairs=LabelsConfig(unparsed_is_wrong=False, source="round_2"))
+    stages = {stage.label: stage for stage in unroll(changed(recipe, rounds=(first, second)))}
+    sources = [{role: s.label for role, s in stages[f"round_{i}.reference"].inputs.items()} for i in (1, 2)]
+    assert [{k: v for k, v in found.items() if k != "reference"} for found in sources] == [
+        {"unpaired": "round_1.pairs"}, {"labelled": "round_2.labels"},
+    ]  # fmt: skip
+    assert stages["round_2.labels"].inputs.keys() == {"completions", "rewards", "prompts"}
+    plain = {stage.label: stage.id for stage in unroll(recipe)}
+    assert plain["round_1.pairs"] == stages["round_1.pairs"].id
+    assert plain["round_1.reference"] != stages["round_1.reference"].id
+    with pytest.raises(ValueError, match="labels are for KTO alone: give a rule for pairs, or let dpo.loss be KTO's"):
+        changed(second, dpo=recipe.rounds[1].dpo)
+
+
+def test_a_judge_of_ones_own_is_adopted_as_a_base_is():
+    recipe = without(tiny(), "report")
+    sampling = changed(recipe.reward.candidates.sampling, num_completions=1)
+    rules = AnnotateConfig(
+        judge=LocalTeacher(sampling=sampling), reference_is_candidate=False, both_orders_fraction=0.1, max_tries=2,
+        max_unreadable_fraction=0.05, max_answer_characters=4000, rng_seed=1,
+    )  # fmt: skip
+    fields = {"models": {"other": demo().base}, "sample": recipe.reward.candidates, "annotate": rules}
+    judged = changed(recipe, reward=changed(recipe.reward, pairs=Annotation(**fields, judge=demo().base)))
+    stages = {stage.label: stage for stage in unroll(judged)}
+    assert stages["reward.pairs"].inputs["judge"] is stages["annotate.judge"]
+    assert stages["annotate.judge"].id == stages["annotate.other"].id, "one model in two roles is adopted once"
+    with pytest.raises(ValueError, match="judge: a model is for annotate.judge that is local, which needs one"):
+        Annotation(**fields)
+    with pytest.raises(ValueError, match="num_completions 2: a question has one reply: set it to 1"):
+        LocalTeacher(sampling=changed(sampling, num_completions=2))
 
 
 def test_stages_that_stay_keep_their_ids():

@@ -8,7 +8,8 @@ import pytest
 
 from medray.core.config import UserError
 from medray.generate.config import Budget, Endpoint, EndpointPlacement
-from medray.generate.teacher import Question, Teacher, TeacherError
+from medray.generate.replies import Question
+from medray.generate.teacher import Teacher, TeacherError
 
 BUDGET = Budget(max_tokens=1_000_000, max_cost=10.0, price_per_million_in=1.0, price_per_million_out=2.0)
 
