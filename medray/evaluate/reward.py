@@ -24,11 +24,15 @@ from medray.text.answers import normalise_words
 from medray.train.config import ForwardPlacement
 
 NAME = "evaluate_reward"
-VERSION = 2
+VERSION = 3
 
 BASELINES = ("longer", "shorter", "bag_of_words", "policy_sum", "policy_mean")
 """longer, shorter: completion in words; bag_of_words: logistic regression on word counts, fitted on the train pairs;
 policy_sum, policy_mean: the policy's log-likelihood of the completion, whole and per token."""
+
+GROUPINGS = ("kind", "source", "length")
+"""What accuracy is told apart by: the pair's task; who wrote its sides; which side has more words."""
+_ALIKE = 0.1  # Choices: sides whose lengths in words differ by at most a tenth of the longer are about equal
 
 _BATCH = 8  # pairs in one forward pass of the reward model
 
@@ -83,7 +87,7 @@ def run(config: RewardEvaluationConfig, inputs: dict[str, Artifact], workspace: 
     ]
     write_table(workspace.data / "pairs.parquet", table, WON)
     prompts = [pair["prompt_id"] for pair in heldout]
-    figures = summarise(won, [kind_of(pair) for pair in heldout], prompts, config.rng_seed)
+    figures = summarise(won, groupings(heldout), prompts, config.rng_seed)
     (workspace.data / "metrics.json").write_text(json.dumps(figures, indent=1, sort_keys=True))
     return {
         "num_pairs": len(heldout),
@@ -92,9 +96,21 @@ def run(config: RewardEvaluationConfig, inputs: dict[str, Artifact], workspace: 
     }
 
 
-def kind_of(pair: Mapping[str, Any]) -> str:
-    """The kind of a pair: its task."""
-    return pair["task"]
+def groupings(pairs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The group of each pair in every one of GROUPINGS."""
+    return {
+        "kind": [pair["task"] for pair in pairs],
+        "source": [pair["source"] for pair in pairs],
+        "length": [length_group(pair["chosen"], pair["rejected"]) for pair in pairs],
+    }
+
+
+def length_group(chosen: str, rejected: str) -> str:
+    """Which side has more words: "chosen longer", "chosen shorter" or "about equal" (within a tenth of the longer)."""
+    ours, theirs = len(normalise_words(chosen)), len(normalise_words(rejected))
+    if abs(ours - theirs) <= _ALIKE * max(ours, theirs):
+        return "about equal"
+    return "chosen longer" if ours > theirs else "chosen shorter"
 
 
 def wins(margins: Sequence[float]) -> np.ndarray:
@@ -180,14 +196,14 @@ def measure(
 
 
 def summarise(
-    won: Mapping[str, np.ndarray], kinds: Sequence[str], prompts: Sequence[str], rng_seed: int
+    won: Mapping[str, np.ndarray], groups: Mapping[str, Sequence[str]], prompts: Sequence[str], rng_seed: int
 ) -> dict[str, Any]:
-    """{metrics: accuracy of each judge, by_kind, differences: reward model minus baseline, verdict, not_above}.
+    """{metrics: accuracy of each judge, by_<grouping>, differences: reward model minus baseline, verdict, not_above}.
 
-    Pairs of one prompt go together in every interval.
+    groups: of each grouping, every pair's group. Pairs of one prompt go together in every interval.
     verdict: "above" when the reward model is above every baseline, each paired interval clear of 0; else "not above".
     """
-    values, kinds_N, prompts_N = dict(won), np.array(kinds), np.array(prompts)
+    values, prompts_N = dict(won), np.array(prompts)
     ordered = ["reward_model", *(name for name in BASELINES if name in values)]
     differences = []
     for name in ordered[1:]:
@@ -201,8 +217,8 @@ def summarise(
         return {name: estimate.row() for name, estimate in won_by.items()}
 
     return {
-        "metrics": accuracies(np.full(len(kinds), True)),
-        "by_kind": {kind: accuracies(kinds_N == kind) for kind in sorted(set(kinds))},
+        "metrics": accuracies(np.full(len(prompts_N), True)),
+        **{f"by_{name}": {g: accuracies(np.array(of) == g) for g in sorted(set(of))} for name, of in groups.items()},
         "differences": differences,
         "verdict": "not above" if not_above else "above",
         "not_above": not_above,

@@ -114,9 +114,11 @@ def add_reward(fabricator):
     won = {name: (rng.random(160) < p).astype(float) for name, p in
            (("reward_model", 0.86), ("longer", 0.55), ("shorter", 0.45), ("bag_of_words", 0.7),
             ("policy_sum", 0.72), ("policy_mean", 0.78))}  # fmt: skip
-    kinds = [("term_to_system", "describe")[n % 2] for n in range(160)]
+    groups = {"kind": [("term_to_system", "describe")[n % 2] for n in range(160)],
+              "source": [("own", "reference")[n % 3 == 0] for n in range(160)],
+              "length": [("chosen longer", "chosen shorter", "about equal")[n % 3] for n in range(160)]}  # fmt: skip
     (artifact.data / "metrics.json").write_text(
-        json.dumps(reward.summarise(won, kinds, [f"p{n // 4}" for n in range(160)], 0))
+        json.dumps(reward.summarise(won, groups, [f"p{n // 4}" for n in range(160)], 0))
     )
 
 
