@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,24 @@ from medray.core.artifact import Artifact
 from medray.core.config import Config, Placement, UserError
 from medray.core.schema import COMPLETION, PROMPT, REWARD, read_table, write_table
 from medray.core.workspace import Workspace
+from medray.math.ensemble import EnsembleRule, combined, members
 from medray.serve.config import RewardServing
 from medray.serve.schema import RewardEndpoint, RewardRow
 from medray.text.answers import extract_option
 
 NAME = "judge"
 VERSION = 1
+
+MEMBERS = pa.schema(
+    [
+        pa.field("completion_id", pa.string(), nullable=False),
+        pa.field("rewards", pa.list_(pa.struct([("model", pa.string()), ("reward", pa.float64())])), nullable=False),
+        pa.field("disagreement", pa.float64(), nullable=False),
+    ]
+)
+"""Of an ensemble: what each model (by artifact id) gave, and their standard deviation."""
+
+_MEMBERS = "members"  # beside the directory of the rewards
 
 
 class JudgePlacement(Placement):
@@ -36,11 +48,14 @@ class JudgeConfig(Config):
     """How completions are judged."""
 
     serving: RewardServing
+    ensemble: EnsembleRule | None = None
+    """How several reward models are one; None: there is one."""
     placement: JudgePlacement = JudgePlacement()
 
 
 def run(config: JudgeConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
-    """inputs: completions (data/completions), reward_model (data/model), prompts (data/prompts.parquet).
+    """inputs: completions (data/completions), reward_model (or several, reward_model_<name>: data/model), prompts
+    (data/prompts.parquet). Of several, data/members.parquet (MEMBERS) keeps what each gave.
 
     One shard per file of completions, each marked when judged. Counters: num_completions, num_prompts,
     reward_mean, num_correct, num_incorrect, num_unparsed (gold prompts only), num_truncated.
@@ -58,12 +73,15 @@ def run(config: JudgeConfig, inputs: dict[str, Artifact], workspace: Workspace) 
     if all(workspace.is_done(shard.key) for shard in shards):
         facts = {shard.key: workspace.marks()[shard.key] for shard in shards}
     else:
-        model = inputs["reward_model"]
-        endpoint = ensure_reward_app(model.data / "model", model.id, config.serving)
+        models = members(inputs).values()
+        if bool(config.ensemble) != (len(models) > 1):
+            raise UserError(f"judge.ensemble: {len(models)} reward models, expected a rule for several, none for one")
+        ids = [model.id for model in models]
+        endpoints = [ensure_reward_app(model.data / "model", model.id, config.serving, beside=ids) for model in models]
 
         def judge_shard(shard: Shard) -> dict[str, Any]:
             part = parts[0].parent / shard.payload["part"]
-            return judge_part(part, prompts_path, directory / part.name, endpoint, config)
+            return judge_part(part, prompts_path, directory / part.name, endpoints, config)
 
         facts = run_shards(
             workspace, shards, judge_shard, num_cpus=0.1, concurrency=config.placement.num_workers, unit="files"
@@ -71,6 +89,11 @@ def run(config: JudgeConfig, inputs: dict[str, Artifact], workspace: Workspace) 
     rewards = read_table(directory, REWARD)
     _check_complete(rewards, pa.concat_tables([read_table(part, COMPLETION) for part in parts]))
     write_table(workspace.data / "rewards.parquet", rewards, REWARD)
+    disagreement = {}
+    if config.ensemble:
+        each = read_table(directory.with_name(_MEMBERS), MEMBERS)
+        write_table(workspace.data / "members.parquet", each, MEMBERS)
+        disagreement = {"disagreement_mean": math.fsum(each.column("disagreement").to_pylist()) / len(each)}
     totals = Counter({name: 0 for name in ("num_correct", "num_incorrect", "num_unparsed", "num_truncated")})
     for fact in facts.values():
         totals.update({name: fact[name] for name in totals})
@@ -79,16 +102,15 @@ def run(config: JudgeConfig, inputs: dict[str, Artifact], workspace: Workspace) 
         "num_completions": len(values),
         "num_prompts": len(set(rewards.column("prompt_id").to_pylist())),
         "reward_mean": math.fsum(values) / len(values),
+        **disagreement,
         **totals,
     }
 
 
 def judge_part(
-    part: Path, prompts_path: Path, target: Path, endpoint: RewardEndpoint, config: JudgeConfig
+    part: Path, prompts_path: Path, target: Path, endpoints: Sequence[RewardEndpoint], config: JudgeConfig
 ) -> dict[str, int]:
     """Judge one file of completions over HTTP and write its rewards; returns the shard's counts."""
-    from medray.generate.scoring import RewardClient
-
     completions = read_table(part, COMPLETION).to_pylist()
     wanted = {row["prompt_id"] for row in completions}
     prompts = {row["id"]: row for row in read_table(prompts_path, PROMPT).to_pylist() if row["id"] in wanted}
@@ -104,19 +126,20 @@ def judge_part(
         RewardRow.model_validate({"messages": prompts[prompt_id]["messages"], "completion": text})
         for prompt_id, text in distinct
     ]
-    request_timeout_s = config.serving.placement.request_timeout_s
-    with RewardClient(
-        endpoint, deadline_s=config.placement.deadline_s, request_timeout_s=request_timeout_s
-    ) as client:  # fmt: skip
-        reward_of = dict(zip(distinct, client.rewards(rows), strict=True))
-        num_truncated = client.num_truncated
+    given, cut = zip(*(_ask(endpoint, rows, config) for endpoint in endpoints), strict=True)
+    reward_of, num_truncated = dict(zip(distinct, zip(*given, strict=True), strict=True)), max(cut)
+    judged = {c["id"]: reward_of[c["prompt_id"], c["text"]] for c in completions}
+    one = {id: each[0] for id, each in judged.items()}
+    if config.ensemble:
+        one, each = _together(completions, judged, endpoints, config.ensemble)
+        write_table(target.parent.with_name(_MEMBERS) / target.name, each, MEMBERS)
     correct = [correctness(c["text"], prompts[c["prompt_id"]]) for c in completions]
     table = [
         {
             "completion_id": c["id"],
             "prompt_id": c["prompt_id"],
             "index": c["index"],
-            "reward": reward_of[c["prompt_id"], c["text"]],
+            "reward": one[c["id"]],
             "correct": value,
             "num_tokens": len(c["token_ids"]),
         }
@@ -130,6 +153,33 @@ def judge_part(
         "num_unparsed": sum(gold and value < 0 for gold, value in zip(has_gold, correct, strict=True)),
         "num_truncated": num_truncated,
     }
+
+
+def _ask(endpoint: RewardEndpoint, rows: Sequence[RewardRow], config: JudgeConfig) -> tuple[list[float], int]:
+    """One model's rewards of the rows, and how many of these lost the end of their prompt."""
+    from medray.generate.scoring import RewardClient
+
+    timeout_s, deadline_s = config.serving.placement.request_timeout_s, config.placement.deadline_s
+    with RewardClient(endpoint, deadline_s=deadline_s, request_timeout_s=timeout_s) as client:
+        return client.rewards(rows), client.num_truncated
+
+
+def _together(
+    completions: Sequence[dict[str, Any]], judged: dict[str, tuple[float, ...]], endpoints: Sequence[RewardEndpoint],
+    rule: EnsembleRule,
+) -> tuple[dict[str, float], list[dict[str, Any]]]:  # fmt: skip
+    """The rule's reward of each completion, and rows of MEMBERS; a prompt's completions are all in one part."""
+    by_prompt: dict[str, list[str]] = defaultdict(list)
+    for row in completions:
+        by_prompt[row["prompt_id"]].append(row["id"])
+    one, rows = {}, []
+    for ids in by_prompt.values():
+        reward_N, std_N = combined([*zip(*(judged[id] for id in ids), strict=True)], rule)
+        for id, reward, std in zip(ids, reward_N, std_N, strict=True):
+            one[id] = float(reward)
+            each = [{"model": e.model_id, "reward": r} for e, r in zip(endpoints, judged[id], strict=True)]
+            rows.append({"completion_id": id, "rewards": each, "disagreement": float(std)})
+    return one, rows
 
 
 def correctness(completion: str, prompt: dict[str, Any]) -> int:

@@ -19,6 +19,7 @@ from medray.evaluate.fresh import FreshConfig
 from medray.evaluate.model import EvaluateConfig
 from medray.evaluate.observe import ObserveConfig
 from medray.evaluate.reward import RewardEvaluationConfig
+from medray.evaluate.reward_bench import RewardBenchConfig
 from medray.plan.corpus import Expected
 from medray.preference.annotate import AnnotateConfig
 from medray.preference.dpo import DPOConfig
@@ -26,6 +27,7 @@ from medray.preference.judge import JudgeConfig
 from medray.preference.pairs import PairsConfig
 from medray.preference.ratings import MAX_ANSWERS
 from medray.preference.reference import ReferenceConfig
+from medray.preference.reward_bench import BenchRules
 from medray.preference.sample import SampleConfig
 from medray.pretrain.train import PretrainConfig
 from medray.report.build import ReportConfig
@@ -46,6 +48,16 @@ class Annotation(Config):
     sample: SampleConfig
     """How the others answer; their first completion of a prompt counts, as the policy's does."""
     annotate: AnnotateConfig
+    bench: BenchRules | None = None
+    """A benchmark of reward models, of the held-out prompts."""
+
+
+class Ensemble(Config):
+    """Several reward models, which the judge takes together by its rule."""
+
+    num_models: int = Field(ge=2, le=8)
+    is_disjoint: bool
+    """Each is trained on a part of the prompts of its own; else all on the same pairs, in another order each."""
 
 
 class RewardModel(Config):
@@ -54,6 +66,8 @@ class RewardModel(Config):
     candidates: SampleConfig
     pairs: RewardPairsConfig | Annotation
     train: RewardConfig
+    ensemble: Ensemble | None = None
+    """None: one reward model."""
 
 
 class Round(Config):
@@ -75,6 +89,8 @@ class Evaluation(Config):
 
     models: EvaluateConfig
     reward_model: RewardEvaluationConfig
+    reward_bench: RewardBenchConfig | None = None
+    """Benchmarks of reward models: files, and what the annotation has built."""
     fresh: SampleConfig
     """K samples per fresh prompt, for the SFT model and every round."""
     cool: SampleConfig
@@ -129,6 +145,8 @@ class Recipe(Config):
                 raise ValueError(f"{later} rests on {wanted}, which is left out: give {wanted}, or leave {later} out")
         if not self.evaluation and any(round_.observe for round_ in self.rounds):
             raise ValueError("rounds.observe rests on evaluation, which is left out: give it, or leave observe out")
+        if self.judge and self.reward and bool(self.judge.ensemble) != bool(self.reward.ensemble):
+            raise ValueError("reward.ensemble and judge.ensemble, its rule, need each other: set both or neither")
         evidence = self.corpus and self.corpus.evidence
         formats = {source.format for source in self.sources.sources} if self.sources else set()
         if evidence and evidence.citations and CITATIONS not in formats:

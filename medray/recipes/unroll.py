@@ -9,15 +9,17 @@ from typing import TypeVar
 from medray.core.config import Config
 from medray.core.stage import Stage
 from medray.corpus import base, build, clean, decontaminate, dedup, deidentify, sources
-from medray.evaluate import fresh, model, observe
+from medray.evaluate import fresh, model, observe, reward_bench
 from medray.evaluate import reward as reward_evaluation
 from medray.preference import annotate, dpo, judge, pairs, reference, sample
+from medray.preference import reward_bench as bench_build
 from medray.pretrain import train as pretrain
-from medray.recipes.recipe import Annotation, Recipe, Round
+from medray.recipes.recipe import Annotation, Recipe, RewardModel, Round
 from medray.report import build as report
 from medray.reward import pairs as reward_pairs
 from medray.reward import train as reward_train
 from medray.reward.pairs import RewardPairsConfig
+from medray.reward.train import DataPart
 from medray.sft import instructions
 from medray.sft import train as sft
 from medray.synthesize import build as synthesize
@@ -25,6 +27,8 @@ from medray.train import trl_methods
 from medray.train.trl_methods import TRLConfig
 
 C = TypeVar("C", bound=Config)
+Members = dict[str, Stage]
+"""The reward model by its role, or those of an ensemble."""
 
 
 def unroll(recipe: Recipe) -> list[Stage]:
@@ -80,6 +84,14 @@ def located(recipe: Recipe) -> Recipe:
     if taught := recipe.instructions:
         files = {"files": all_moved(taught.files), "benchmarks": all_moved(taught.benchmarks)}
         found["instructions"] = taught.model_copy(update=files)
+    if recipe.evaluation and (benches := recipe.evaluation.reward_bench):
+        benches = benches.model_copy(update={"files": all_moved(benches.files)})
+        found["evaluation"] = recipe.evaluation.model_copy(update={"reward_bench": benches})
+    rules = recipe.reward and getattr(recipe.reward.pairs, "bench", None)
+    if rules and rules.votes:
+        rules = rules.model_copy(update={"votes": all_moved([rules.votes])[0]})
+        judged = recipe.reward.pairs.model_copy(update={"bench": rules})
+        found["reward"] = recipe.reward.model_copy(update={"pairs": judged})
     return recipe.model_copy(update=found)
 
 
@@ -105,8 +117,9 @@ def _preferences(order: _Order, recipe: Recipe, evaluated: _Evaluated, tuned: St
     """The reward model, and the rounds that it judges."""
     candidates = order.add("reward.sample", sample, recipe.reward.candidates, policy=tuned, prompts=made)
     judged = _judged(order, recipe.reward.pairs, candidates, made)
-    reward_model = order.add("reward.train", reward_train, recipe.reward.train, model=tuned, pairs=judged)
+    reward_model = _trained(order, recipe.reward, tuned, judged)
     evaluated.reward(reward_model, judged, tuned)
+    evaluated.bench(reward_model, judged)
     measured, _ = evaluated.fresh("sft", tuned, reward_model)
     evaluated.fresh("sft_cool", tuned, reward_model, cool=True)
     policy = tuned
@@ -120,6 +133,19 @@ def _preferences(order: _Order, recipe: Recipe, evaluated: _Evaluated, tuned: St
                 f"{name}.observe", observe, config.observe, policy=policy, previous=previous, initial=tuned,
                 before=before, after=measured, completions=completions,
             )  # fmt: skip
+
+
+def _trained(order: _Order, config: RewardModel, policy: Stage, judged: Stage) -> Members:
+    if not config.ensemble:
+        return {"reward_model": order.add("reward.train", reward_train, config.train, model=policy, pairs=judged)}
+    found, seed, num = {}, config.train.optimization.rng_seed, config.ensemble.num_models
+    for number in range(1, num + 1):
+        part = DataPart(index=number, of=num) if config.ensemble.is_disjoint else None
+        optimization = config.train.optimization.model_copy(update={"rng_seed": seed + number - 1})
+        train = config.train.model_copy(update={"optimization": optimization, "part": part})
+        member = order.add(f"reward.train.{number}", reward_train, train, model=policy, pairs=judged)
+        found[f"reward_model_{number}"] = member
+    return found
 
 
 def _judged(order: _Order, config: RewardPairsConfig | Annotation, candidates: Stage, prompts: Stage) -> Stage:
@@ -148,13 +174,11 @@ class _Order:
 
 
 def _round(
-    order: _Order, recipe: Recipe, config: Round, name: str, policy: Stage, initial: Stage, reward_model: Stage,
+    order: _Order, recipe: Recipe, config: Round, name: str, policy: Stage, initial: Stage, reward_model: Members,
     prompts: Stage,
 ) -> Stage:  # fmt: skip
     completions = order.add(f"{name}.sample", sample, config.sample, policy=policy, prompts=prompts)
-    rewards = order.add(
-        f"{name}.judge", judge, recipe.judge, completions=completions, reward_model=reward_model, prompts=prompts
-    )
+    rewards = order.add(f"{name}.judge", judge, recipe.judge, completions=completions, **reward_model, prompts=prompts)
     chosen = order.add(f"{name}.pairs", pairs, config.pairs, completions=completions, rewards=rewards, prompts=prompts)
     if isinstance(config.dpo, TRLConfig):
         return order.add(f"{name}.dpo", trl_methods, config.dpo, model=policy, pairs=chosen)
@@ -174,13 +198,23 @@ class _Evaluated:
             inputs = {"model": policy, "questions": self.made, "corpus": self.corpus}
             self.order.add(f"evaluate.{name}", model, evaluation.models, **inputs)
 
-    def reward(self, reward_model: Stage, pairs_: Stage, policy: Stage) -> None:
+    def reward(self, reward_model: Members, pairs_: Stage, policy: Stage) -> None:
         if evaluation := self.recipe.evaluation:
-            inputs = {"reward_model": reward_model, "pairs": pairs_, "policy": policy}
-            self.order.add("evaluate.reward", reward_evaluation, evaluation.reward_model, **inputs)
+            config = evaluation.reward_model.model_copy(update={"ensemble": self.recipe.judge.ensemble})
+            self.order.add("evaluate.reward", reward_evaluation, config, **reward_model, pairs=pairs_, policy=policy)
+
+    def bench(self, reward_model: Members, ratings: Stage) -> None:
+        """Benchmarks of the reward model; the recipe's own is built without an evaluation too."""
+        rules = getattr(self.recipe.reward.pairs, "bench", None)
+        built = rules and self.order.add(
+            "reward.bench", bench_build, bench_build.resolve(rules), ratings=ratings, prompts=self.made
+        )
+        if self.recipe.evaluation and (benches := self.recipe.evaluation.reward_bench):
+            config = reward_bench.resolve(benches.model_copy(update={"ensemble": self.recipe.judge.ensemble}))
+            self.order.add("evaluate.reward_bench", reward_bench, config, **reward_model, built=built)
 
     def fresh(
-        self, name: str, policy: Stage, reward_model: Stage, cool: bool = False
+        self, name: str, policy: Stage, reward_model: Members, cool: bool = False
     ) -> tuple[Stage | None, Stage | None]:  # fmt: skip
         """The figures of a policy's completions of fresh prompts, and these completions."""
         evaluation, prompts = self.recipe.evaluation, self.made
@@ -190,7 +224,7 @@ class _Evaluated:
         completions = self.order.add(f"fresh.{name}.sample", sample, config, policy=policy, prompts=prompts)
         rewards = self.order.add(
             f"fresh.{name}.judge", judge, self.recipe.judge,
-            completions=completions, reward_model=reward_model, prompts=prompts,
+            completions=completions, **reward_model, prompts=prompts,
         )  # fmt: skip
         measured = {"rewards": rewards, "completions": completions, "prompts": prompts}
         if not cool:

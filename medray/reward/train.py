@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import Field
 
 from medray.core.artifact import Artifact
+from medray.core.config import Config
+from medray.core.identity import stable_hash
 from medray.core.schema import PAIR, read_table
 from medray.core.workspace import Workspace
 from medray.tables.rendered import RenderConfig, choose_rows, render_rows, write_store
@@ -18,6 +20,17 @@ VERSION = 1
 EQUALITY = "numeric"
 
 
+class DataPart(Config):
+    """One of several parts of the pairs, told apart by their prompts' hash."""
+
+    index: int = Field(ge=1)
+    of: int = Field(ge=1)
+
+    def holds(self, prompt_id: str) -> bool:
+        """Whether the pairs of this prompt are of this part."""
+        return stable_hash("part", prompt_id) % self.of == self.index - 1
+
+
 class RewardConfig(RenderConfig):
     """What is trained on, and how. One row of the store is one pair: optimization.global_batch counts pairs."""
 
@@ -26,6 +39,8 @@ class RewardConfig(RenderConfig):
     """Of a prompt with its completion."""
     num_pairs: int | None
     """Taken from the train split in hash order; None: all."""
+    part: DataPart | None = None
+    """What is taken from: None: all pairs; else one member's of an ensemble on disjoint data."""
     placement: TrainPlacement = TrainPlacement()
 
 
@@ -58,7 +73,9 @@ def render_pairs(config: RewardConfig, model: Path, pairs_path: Path, workspace:
     from medray.model.render import render_pair
 
     tokenizer = load_tokenizer(model)
-    rows = choose_rows(read_table(pairs_path, PAIR).to_pylist(), config.num_pairs, config.optimization.rng_seed, NAME)
+    pairs = read_table(pairs_path, PAIR).to_pylist()
+    pairs = [row for row in pairs if config.part is None or config.part.holds(row["prompt_id"])]
+    rows = choose_rows(pairs, config.num_pairs, config.optimization.rng_seed, NAME)
     usable, counts = render_rows(rows, lambda row: render_pair(tokenizer, row), config, config.max_tokens, workspace)
     pairs = [pair for _, pair in usable]
     write_store(workspace.scratch / "store", "pairs", model, pairs)
