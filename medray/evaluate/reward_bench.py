@@ -140,15 +140,13 @@ def measure(
         rewarder, num_cut = Rewarder(model, serving), 0
         for index, pair in enumerate(pairs):
             journal.progress(number * len(pairs) + index, len(models) * len(pairs), "pairs")
+            texts = list(dict.fromkeys((pair.chosen, pair.rejected)))  # equal ones are asked once, and tie exactly
             try:
-                rows = [
-                    RewardRow.model_validate({"messages": pair.messages, "completion": side})
-                    for side in (pair.chosen, pair.rejected)
-                ]
-                (chosen, rejected), cut = rewarder.rewards(rows)
+                rows = [RewardRow.model_validate({"messages": pair.messages, "completion": text}) for text in texts]
+                rewards, cut = rewarder.rewards(rows)
             except (UserError, ValidationError) as error:
                 found[index].append(str(error).splitlines()[0])
                 continue
-            found[index].append((chosen, rejected))
+            found[index].append((rewards[0], rewards[-1]))
             num_cut += bool(cut)
     return found, num_cut

@@ -131,8 +131,9 @@ def _preferences(order: _Order, recipe: Recipe, evaluated: _Evaluated, tuned: St
         if config.observe:
             policy = order.add(
                 f"{name}.observe", observe, config.observe, policy=policy, previous=previous, initial=tuned,
-                before=before, after=measured, completions=completions,
+                before=before, after=measured, completions=completions, pairs=order.named(f"{name}.pairs"),
             )  # fmt: skip
+            measured = policy  # its figures are those of what it hands on: an undone round's are not
 
 
 def _trained(order: _Order, config: RewardModel, policy: Stage, judged: Stage) -> Members:
@@ -171,6 +172,10 @@ class _Order:
         stage = Stage.of(label, module, config, **{role: source for role, source in inputs.items() if source})
         self.stages.append(stage)
         return stage
+
+    def named(self, label: str) -> Stage | None:
+        """The stage of a label, if there is one."""
+        return next((stage for stage in self.stages if stage.label == label), None)
 
 
 def _round(

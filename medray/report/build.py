@@ -44,7 +44,9 @@ def run(config: ReportConfig, inputs: dict[str, Artifact], workspace: Workspace)
 
     from medray.report.page import render_page  # matplotlib and jinja2 are needed here only
 
-    page = render_page(report, timings, lineage.loss_curves(artifacts), commit=_commit(artifacts))
+    page = render_page(
+        report, timings, lineage.loss_curves(artifacts), lineage.drift_curves(artifacts), commit=_commit(artifacts)
+    )
     (workspace.local / "report.html").write_text(page, encoding="utf-8")
     counts = [finding["verdict"] for finding in report["findings"]]
     return {

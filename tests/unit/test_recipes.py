@@ -153,11 +153,11 @@ def test_a_round_goes_on_from_the_policy_that_was_accepted():
     seen = stages["round_1.observe"]
     assert {role: source.label for role, source in seen.inputs.items()} == {
         "policy": "round_1.dpo", "previous": "sft", "initial": "sft", "before": "fresh.sft", "after": "fresh.round_1",
-        "completions": "fresh.round_1.sample",
+        "completions": "fresh.round_1.sample", "pairs": "round_1.pairs",
     }  # fmt: skip
     assert stages["round_2.sample"].inputs["policy"] is seen is stages["round_2.dpo"].inputs["model"]
     second = {role: source.label for role, source in stages["round_2.observe"].inputs.items()}
-    assert (second["previous"], second["initial"], second["before"]) == ("round_1.observe", "sft", "fresh.round_1")
+    assert (second["previous"], second["initial"], second["before"]) == ("round_1.observe", "sft", "round_1.observe")
     with pytest.raises(ValueError, match="rounds.observe rests on evaluation, which is left out"):
         without(tiny(), "report", "evaluation")
 
