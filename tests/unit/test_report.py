@@ -12,7 +12,8 @@ import pytest
 from medray.core.artifact import Artifact, Input, Manifest
 from medray.core.journal import Journal
 from medray.core.workspace import Root, Workspace
-from medray.evaluate import fresh, observe, perplexity
+from medray.evaluate import fresh, observe, pair_benchmarks, perplexity
+from medray.evaluate.pair_benchmarks import BenchPair
 from medray.math import statistics
 from medray.report import build, figures, findings, observatory
 
@@ -117,9 +118,23 @@ def add_reward(fabricator):
     groups = {"kind": [("term_to_system", "describe")[n % 2] for n in range(160)],
               "source": [("own", "reference")[n % 3 == 0] for n in range(160)],
               "length": [("chosen longer", "chosen shorter", "about equal")[n % 3] for n in range(160)]}  # fmt: skip
-    (artifact.data / "metrics.json").write_text(
-        json.dumps(reward.summarise(won, groups, [f"p{n // 4}" for n in range(160)], 0))
+    found = reward.summarise(won, groups, [f"p{n // 4}" for n in range(160)], 0)
+    found["members"] = {f"reward_model_{n}": found["metrics"]["reward_model"] for n in (1, 2)}
+    (artifact.data / "metrics.json").write_text(json.dumps(found))
+
+
+def add_bench(fabricator):
+    artifact = fabricator.artifact(
+        "evaluate_bench", "evaluate_reward_bench", "evaluate.reward_bench", inputs=["reward"]
     )
+    sizes, rng = {"easy": 60, "hard": 40, "length": 30, "human": 20}, np.random.default_rng(2)
+    pairs = [BenchPair(f"{c}{n}", f"{c}{n}", c, [], "", "") for c, size in sizes.items() for n in range(size)]
+    won_N = (rng.random(len(pairs)) < 0.8).astype(float)
+    outcomes = {"won": int(won_N.sum()), "tied": 1, "lost": int(150 - won_N.sum() - 1), "left_out": 3}
+    found = {
+        "built": {"layout": "medical", "outcomes": outcomes, **pair_benchmarks.figures(won_N, pairs, "medical", 0)}
+    }
+    (artifact.data / "metrics.json").write_text(json.dumps(found))
 
 
 def add_observation(fabricator, name, before, source, *, accepted=True, alarm=None):
@@ -172,6 +187,7 @@ def fabricate(root):
     ):  # fmt: skip
         add_fresh(made, name, value, correct, length, role)
     add_reward(made)
+    add_bench(made)
     add_observation(made, "round_1", "fresh.sft", "round_1.dpo")
     add_observation(made, "round_2", "fresh.round_1", "round_2.dpo", accepted=False, alarm="only_longer")
     return made
@@ -253,9 +269,10 @@ def test_the_page_is_self_contained(demo):
     assert page.addresses == []
     assert not re.search(r"@import|url\((?!#)", text)
     assert len(page.ids) == len(set(page.ids))
-    for words in ("For research only", "Lineage", "Samples side by side", "US government work", "Reward model"):
+    for words in ("For research only", "Lineage", "Samples side by side", "US government work", "Reward model",
+                  "Reward benchmarks", "Members of the ensemble", "3 left out", "By length of the sides"):  # fmt: skip
         assert words in text
-    assert text.count("<svg") == 5
+    assert text.count("<svg") == 7
     assert len(text) < 1_000_000
 
 
