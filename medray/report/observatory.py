@@ -85,8 +85,8 @@ def _draw(axis: Axes, panel: Panel, names: Sequence[str], accepted: Sequence[boo
     if not any(cell and cell["value"] is not None for cells in panel.lines.values() for cell in cells):
         axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center", va="center", color=MUTED)
         axis.set_yticks([])
-    shown = [f"{name_text(n)}{'' if kept else ' (undone)'}" for n, kept in zip(names, accepted, strict=True)]
-    axis.set_xticks(range(len(names) + 1), [text.replace(" ", "\n") for text in ("start", *shown)], fontsize=9)
+    shown = [name_text(n) + ("" if kept else "\n(undone)") for n, kept in zip(names, accepted, strict=True)]
+    axis.set_xticks(range(len(names) + 1), ["start", *shown], fontsize=9)
     axis.set_xlim(-0.5, len(names) + 0.5)
     axis.grid(axis="x", visible=False)
     axis.margins(y=0.15)
