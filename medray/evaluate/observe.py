@@ -76,7 +76,8 @@ def run(config: ObserveConfig, inputs: dict[str, Artifact], workspace: Workspace
     (figures of `evaluate_fresh` on the same prompts), completions (of `after`, data/completions), pairs (what the round
     was trained on, data/pairs.parquet; left out where it was not trained on pairs).
 
-    Counters: kl, accepted (1, or 0 where the round is undone), alarm_<name>. Raises UserError where a rule stops the
+    Counters: kl, accepted (1, or 0 where the round is undone), alarm_<name>, num_pairs and num_pairs_left_out (of those
+    whose drift is taken). Raises UserError where a rule stops the
     run, and for figures of different prompts.
     """
     from medray.tables.shards import run_remote
@@ -90,7 +91,8 @@ def run(config: ObserveConfig, inputs: dict[str, Artifact], workspace: Workspace
     rows = read_table(inputs["completions"].data / "completions", COMPLETION).to_pylist()
     models = {role: inputs[role].data / "model" for role in ("policy", "previous", "initial")}
     gpus = 1 if config.placement.use_gpu else 0
-    ratios, moved = run_remote(log_ratios, models, rows, _pairs(inputs, config), config, num_gpus=gpus)
+    pairs = _pairs(inputs, config)
+    ratios, moved = run_remote(log_ratios, models, rows, pairs, config, num_gpus=gpus)
     samples = {
         role: read_table(inputs[role].data / "samples.parquet", SAMPLES).to_pylist() for role in ("before", "after")
     }
@@ -112,7 +114,10 @@ def run(config: ObserveConfig, inputs: dict[str, Artifact], workspace: Workspace
     if any(alarms.values()):
         workspace.journal.event("alarm", what=_said(observation), accepted=observation["accepted"])
     counts = {f"alarm_{name}": int(is_raised) for name, is_raised in alarms.items()}
-    return {"kl": observation["kl"]["value"], "accepted": int(observation["accepted"]), **counts}
+    return {"kl": observation["kl"]["value"], "accepted": int(observation["accepted"]), **counts} | {
+        "num_pairs": len(moved),
+        "num_pairs_left_out": len(pairs) - len(moved),
+    }
 
 
 def observe(
@@ -177,11 +182,10 @@ def log_ratios(
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """(mean over each prompt's completions of log p(policy) - log p(initial), the pairs with how they moved), nats.
 
-    models: policy, previous, initial; rows: COMPLETION; pairs: PAIR. A pair that moved is {prompt_id, since_previous,
-    since_initial}, each the gain of log p(chosen) and of log p(rejected).
+    models: policy, previous, initial; rows: COMPLETION; pairs: PAIR, of which those that no model can read are left
+    out. A pair that moved is {prompt_id, since_previous, since_initial}, each the gain of log p(chosen) and of log
+    p(rejected).
     """
-    from medray.model.load import load_tokenizer
-    from medray.model.render import render_pair
     from medray.train.forward import Forward, ForwardRow
 
     by_prompt: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -189,14 +193,12 @@ def log_ratios(
         if row["token_ids"]:
             by_prompt[row["prompt_id"]].append(row)
     asked = [ForwardRow(some[0]["prompt_token_ids"], [row["token_ids"] for row in some]) for some in by_prompt.values()]
-    tokenizer = load_tokenizer(models["policy"])
-    rendered = [render_pair(tokenizer, pair) for pair in pairs]
-    sides = [ForwardRow(chosen.prompt, [chosen.completion, rejected.completion]) for chosen, rejected in rendered]
     found: dict[Path, list[np.ndarray]] = {}
-    for role, model in models.items():
-        if model in found or (role == "previous" and not sides):
-            continue
-        taken = Forward.placed(model, config.dtype, config.placement).sequence_logprobs(asked + sides)
+    read: list[tuple[dict[str, Any], ForwardRow]] | None = None
+    for model in dict.fromkeys(models.values()):
+        forward = Forward.placed(model, config.dtype, config.placement)
+        read = _read(models["policy"], pairs, forward.max_positions) if read is None else read
+        taken = forward.sequence_logprobs(asked + [sides for _, sides in read])
         found[model] = [np.array([value for value, _ in each]) for each in taken]
     policy, initial = found[models["policy"]], found[models["initial"]]
     ratios = {name: float(new.mean() - old.mean()) for name, new, old in zip(by_prompt, policy, initial, strict=False)}
@@ -205,9 +207,26 @@ def log_ratios(
             f"since_{role}": (policy[len(asked) + i] - found[models[role]][len(asked) + i]).tolist()
             for role in ("previous", "initial")
         }
-        for i, pair in enumerate(pairs)
+        for i, (pair, _) in enumerate(read or [])
     ]  # fmt: skip
     return ratios, moved
+
+
+def _read(model: Path, pairs: Sequence[dict[str, Any]], max_positions: int) -> list[tuple[dict[str, Any], Any]]:
+    """The pairs with their ids, without those that were no rows of training either: too long, or not to be rendered."""
+    from medray.model.load import load_tokenizer
+    from medray.model.render import render_pair
+    from medray.train.forward import ForwardRow
+
+    tokenizer, found = load_tokenizer(model), []
+    for pair in pairs:
+        try:
+            chosen, rejected = render_pair(tokenizer, pair)
+        except UserError:
+            continue
+        if max(len(chosen.ids), len(rejected.ids)) <= max_positions:
+            found.append((pair, ForwardRow(chosen.prompt, [chosen.completion, rejected.completion])))
+    return found
 
 
 def drift(moved: Sequence[dict[str, Any]], rng_seed: int) -> dict[str, Any]:

@@ -153,6 +153,8 @@ def test_one_round_of_a_lover_of_length_is_undone(policy, tmp_path, monkeypatch)
     pairs = paired(*sampled(policy, tmp_path / "round", 1), tmp_path / "pairs")
     assert len(pairs) > NUM_PROMPTS // 2 and all(len(p["chosen"]) > len(p["rejected"]) for p in pairs)
     tuned(policy, pairs, tmp_path / "dpo")
+    unread = [pairs[0] | {"id": "long", "chosen": "heart " * 3000}, pairs[0] | {"id": "token", "chosen": "<|im_end|>"}]
+    write_table(tmp_path / "pairs" / "pairs.parquet", pairs + unread, PAIR)
     root = Root(str(tmp_path / "root"))
     root.prepare()
     sampled(policy, tmp_path / "before", 2)
@@ -176,5 +178,6 @@ def test_one_round_of_a_lover_of_length_is_undone(policy, tmp_path, monkeypatch)
     moved = seen["drift"]["since_previous"]
     assert moved == seen["drift"]["since_initial"], "the round starts from the initial policy"
     assert moved["chosen"]["value"] > moved["rejected"]["value"] and moved["chosen"]["count"] == len(pairs)
+    assert (counters["num_pairs"], counters["num_pairs_left_out"]) == (len(pairs), 2)
     assert counters["kl"] > 0 and math.isfinite(counters["kl"])
     assert len(read_table(workspace.data / "samples.parquet", fresh.SAMPLES)) == NUM_PROMPTS * K

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from medray.core.config import UserError
-from medray.core.schema import PAIR, PROMPT, write_table
+from medray.core.schema import PAIR, PROMPT, read_table, write_table
 from medray.core.workspace import Root, Workspace
-from medray.evaluate import pair_benchmarks, reward_bench
+from medray.evaluate import pair_benchmarks, reward, reward_bench
 from medray.evaluate.pair_benchmarks import SECTIONS, BenchFile, BenchPair, BenchPlacement
 from medray.math.ensemble import EnsembleRule
 from medray.preference import ratings
@@ -277,3 +277,80 @@ def test_models_read_what_fits_and_say_why_not(reward_models, tmp_path):
     own = pooled_rewards(load_reward_model(reward_models[1], "fp32"), [[side.ids for side in rendered]])
     assert found[0][1] == pytest.approx(own.tolist(), abs=1e-5)
     assert found[0][0] != found[0][1]
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Work that goes to a Ray task runs in this process."""
+    from medray.tables import shards
+
+    monkeypatch.setattr(shards, "run_remote", lambda fn, *a, num_gpus=0: fn(*a))
+
+
+def workspace_of(directory, kind):
+    root = Root(str(directory / "root"))
+    root.prepare()
+    return Workspace(root, kind, "0" * 32, kind)
+
+
+def both_models(reward_models, directory):
+    """Artifacts of two reward models."""
+    for name, model in zip("ab", reward_models, strict=True):
+        (directory / name).mkdir()
+        (directory / name / "model").symlink_to(model)
+    return {f"reward_model_{name}": SimpleNamespace(data=directory / name) for name in "ab"}
+
+
+def test_a_built_benchmark_is_measured_with_every_pair_accounted_for(reward_models, tmp_path, here):
+    made = rated(tmp_path, {f"p{n}": TABLE["easy"] for n in range(4)} | {"q": {"gpt4": (5, 400), "gpt35": (1, 5)}})
+    _, _, data = built(tmp_path, made)
+    inputs = both_models(reward_models, tmp_path) | {"built": SimpleNamespace(data=data)}
+    config = reward_bench.RewardBenchConfig(
+        files=(), dtype="fp32", max_tokens=256, ensemble=EnsembleRule(rule="mean"), rng_seed=0
+    )
+    workspace = workspace_of(tmp_path, reward_bench.NAME)
+    counters = reward_bench.run(config, inputs, workspace)
+    assert counters["num_pairs"] == 5 == sum(counters[f"num_{outcome}"] for outcome in reward_bench.OUTCOMES)
+    assert counters["num_left_out"] == 1 and "overall_built" not in counters
+    rows = read_table(workspace.data / "pairs.parquet", reward_bench.OUTCOME).to_pylist()
+    assert {row["outcome"] for row in rows if row["id"].startswith("q/")} == {"left_out"}
+    found = json.loads((workspace.data / "metrics.json").read_text())["built"]
+    assert found["columns"]["easy"]["count"] == 4 and found["overall"] is None
+    with pytest.raises(UserError, match="no benchmark, expected files or one that is built"):
+        reward_bench.run(config, both_models(reward_models, tmp_path / "ratings"), workspace)
+
+
+def test_an_ensemble_is_measured_on_heldout_pairs_and_so_is_each_member(reward_models, tmp_path, here):
+    texts = [("the heart " * (1 + n % 3), "the kidney " * (1 + n % 2)) for n in range(12)]
+    pairs = [
+        {"id": f"p{n}", "prompt_id": f"p{n // 2}", "source": "own", "messages": [{"role": "user", "content": "Why?"}],
+         "chosen": chosen, "rejected": rejected, "chosen_reward": 1.0, "rejected_reward": 0.0,
+         "split": "train" if n < 4 else "heldout", "task": "t"} for n, (chosen, rejected) in enumerate(texts)
+    ]  # fmt: skip
+    write_table(tmp_path / "pairs" / "pairs.parquet", pairs, PAIR)
+    inputs = both_models(reward_models, tmp_path) | {"pairs": SimpleNamespace(data=tmp_path / "pairs")}
+    (tmp_path / "policy").mkdir()
+    (tmp_path / "policy" / "model").symlink_to(reward_models[0].with_name("policy"))
+    inputs["policy"] = SimpleNamespace(data=tmp_path / "policy")
+    fields = {"dtype": "fp32", "bag_of_words_l2": 0.01, "rng_seed": 0}
+    margins = {}
+    for name, given, rule in (
+        ("both", inputs, EnsembleRule(rule="mean")),
+        *((m, {"reward_model": inputs[f"reward_model_{m}"], **inputs}, None) for m in "ab"),
+    ):
+        if rule is None:
+            given = {role: artifact for role, artifact in given.items() if not role.startswith("reward_model_")}
+        (tmp_path / f"run_{name}").mkdir()
+        workspace = workspace_of(tmp_path / f"run_{name}", reward.NAME)
+        counters = reward.run(reward.RewardEvaluationConfig(**fields, ensemble=rule), given, workspace)
+        rows = read_table(workspace.data / "pairs.parquet", reward.WON).to_pylist()
+        assert counters["num_pairs"] == len(rows) == 8
+        margins[name] = np.array([row["margin"] for row in rows])
+        found = json.loads((workspace.data / "metrics.json").read_text())
+        assert sum(cells["reward_model"]["count"] for cells in found["by_length"].values()) == 8
+        if rule:
+            assert list(found["members"]) == ["reward_model_a", "reward_model_b"]
+            members = {m: found["members"][f"reward_model_{m}"]["value"] for m in "ab"}
+        else:
+            assert found["metrics"]["reward_model"]["value"] == members[name]
+    assert np.allclose(margins["both"], (margins["a"] + margins["b"]) / 2, atol=1e-5)
