@@ -20,15 +20,20 @@ from medray.core.journal import Journal
 from medray.core.schema import PAIR, read_table, write_table
 from medray.core.workspace import Workspace
 from medray.math import statistics
+from medray.math.ensemble import EnsembleRule, combined, members
 from medray.text.answers import normalise_words
 from medray.train.config import ForwardPlacement
 
 NAME = "evaluate_reward"
-VERSION = 2
+VERSION = 3
 
 BASELINES = ("longer", "shorter", "bag_of_words", "policy_sum", "policy_mean")
 """longer, shorter: completion in words; bag_of_words: logistic regression on word counts, fitted on the train pairs;
 policy_sum, policy_mean: the policy's log-likelihood of the completion, whole and per token."""
+
+GROUPINGS = ("kind", "source", "length")
+"""What accuracy is told apart by: the pair's task; who wrote its sides; which side has more words."""
+_ALIKE = 0.1  # Choices: sides whose lengths in words differ by at most a tenth of the longer are about equal
 
 _BATCH = 8  # pairs in one forward pass of the reward model
 
@@ -47,6 +52,8 @@ class RewardEvaluationConfig(Config):
     dtype: Literal["bf16", "fp32"]
     bag_of_words_l2: float = Field(gt=0)
     """L2 penalty of the bag of words, per train pair."""
+    ensemble: EnsembleRule | None = None
+    """The judge's rule, where there are several reward models."""
     rng_seed: int
     """Seed of the bootstrap."""
     placement: ForwardPlacement = ForwardPlacement()
@@ -55,7 +62,8 @@ class RewardEvaluationConfig(Config):
 def run(config: RewardEvaluationConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, Any]:
     """Measure the reward model on the held-out pairs.
 
-    inputs: reward_model (data/model), pairs (data/pairs.parquet), policy (data/model) that the pairs were sampled from.
+    inputs: reward_model (or several, reward_model_<name>: data/model), pairs (data/pairs.parquet), policy (data/model)
+    that the pairs were sampled from. The figures of several are of their ensemble; `members` has each one's accuracy.
     """
     from medray.tables.shards import run_remote
 
@@ -64,9 +72,16 @@ def run(config: RewardEvaluationConfig, inputs: dict[str, Artifact], workspace: 
     train = sorted((row for row in pairs if row["split"] == "train"), key=lambda row: row["id"])
     if not heldout:
         raise UserError("evaluate_reward: no pairs of split 'heldout' in pairs.parquet: hold some out")
-    models = inputs["reward_model"].data / "model", inputs["policy"].data / "model"
-    gpus = 1 if config.placement.use_gpu else 0
-    margins, likelihoods = run_remote(measure, *models, heldout, config, workspace.journal, num_gpus=gpus)
+    models = {role: artifact.data / "model" for role, artifact in members(inputs).items()}
+    arguments = list(models.values()), inputs["policy"].data / "model", heldout, config, workspace.journal
+    rewards, likelihoods = run_remote(measure, *arguments, num_gpus=1 if config.placement.use_gpu else 0)
+    if len(models) > 1:
+        one_N2 = np.array(
+            [combined([row_N2[i] for row_N2 in rewards], config.ensemble)[0] for i in range(len(heldout))]
+        )
+    else:
+        one_N2 = np.array(rewards[0])
+    margins = [float(margin) for margin in one_N2[:, 0] - one_N2[:, 1]]
     won = {
         "reward_model": wins(margins),
         **length_wins(heldout),
@@ -83,7 +98,12 @@ def run(config: RewardEvaluationConfig, inputs: dict[str, Artifact], workspace: 
     ]
     write_table(workspace.data / "pairs.parquet", table, WON)
     prompts = [pair["prompt_id"] for pair in heldout]
-    figures = summarise(won, [kind_of(pair) for pair in heldout], prompts, config.rng_seed)
+    figures = summarise(won, groupings(heldout), prompts, config.rng_seed)
+    if len(models) > 1:
+        alone = {role: wins([c - r for c, r in row_N2]) for role, row_N2 in zip(models, rewards, strict=True)}
+        figures["members"] = {
+            role: statistics.mean(won_N, prompts, rng_seed=config.rng_seed).row() for role, won_N in alone.items()
+        }
     (workspace.data / "metrics.json").write_text(json.dumps(figures, indent=1, sort_keys=True))
     return {
         "num_pairs": len(heldout),
@@ -92,9 +112,21 @@ def run(config: RewardEvaluationConfig, inputs: dict[str, Artifact], workspace: 
     }
 
 
-def kind_of(pair: Mapping[str, Any]) -> str:
-    """The kind of a pair: its task."""
-    return pair["task"]
+def groupings(pairs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The group of each pair in every one of GROUPINGS."""
+    return {
+        "kind": [pair["task"] for pair in pairs],
+        "source": [pair["source"] for pair in pairs],
+        "length": [length_group(pair["chosen"], pair["rejected"]) for pair in pairs],
+    }
+
+
+def length_group(chosen: str, rejected: str) -> str:
+    """Which side has more words: "chosen longer", "chosen shorter" or "about equal" (within a tenth of the longer)."""
+    ours, theirs = len(normalise_words(chosen)), len(normalise_words(rejected))
+    if abs(ours - theirs) <= _ALIKE * max(ours, theirs):
+        return "about equal"
+    return "chosen longer" if ours > theirs else "chosen shorter"
 
 
 def wins(margins: Sequence[float]) -> np.ndarray:
@@ -144,50 +176,61 @@ def bag_of_words_margins(
 
 
 def measure(
-    reward_model: Path, policy: Path, pairs: list[dict[str, Any]], config: RewardEvaluationConfig, journal: Journal
-) -> tuple[list[float], dict[str, list[float]]]:
-    """Chosen minus rejected of each pair: the reward, and the policy's log-likelihood ("sum" and "mean", nats)."""
+    models: Sequence[Path], policy: Path, pairs: list[dict[str, Any]], config: RewardEvaluationConfig, journal: Journal
+) -> tuple[list[list[tuple[float, float]]], dict[str, list[float]]]:
+    """Each reward model's (chosen, rejected) reward of every pair; and chosen minus rejected of the policy's
+    log-likelihood of each pair ("sum" and "mean", nats)."""
     import torch
 
-    from medray.model.load import load_reward_model, load_tokenizer, pooled_rewards
+    from medray.model.load import load_tokenizer
     from medray.model.render import render_pair
     from medray.train.forward import Forward, ForwardRow
 
     torch.set_num_threads(config.placement.threads)
-    device = "cuda" if config.placement.use_gpu else "cpu"
-    tokenizer = load_tokenizer(reward_model)
+    tokenizer = load_tokenizer(models[0])
     rendered = [side for pair in pairs for side in render_pair(tokenizer, pair)]
-    model = load_reward_model(reward_model, config.dtype).to(device)
     both = list(zip(rendered[::2], rendered[1::2], strict=True))
-    by_length = sorted(range(len(both)), key=lambda i: sum(len(side.ids) for side in both[i]))
-    rewards = np.zeros((len(both), 2))
-    with torch.inference_mode():
-        for start in range(0, len(by_length), _BATCH):
-            journal.progress(2 * start, 2 * len(rendered), "completions", "reward model")
-            chosen = by_length[start : start + _BATCH]
-            found = pooled_rewards(model, [[side.ids for side in both[i]] for i in chosen]).cpu().numpy()
-            rewards[chosen] = found.reshape(-1, 2)
-    del model
-    journal.progress(len(rendered), 2 * len(rendered), "completions", "policy")
+    rewards = [rewards_of(model, both, config, journal) for model in models]
+    journal.progress(0, len(rendered), "completions", "policy")
     forward = Forward.placed(policy, config.dtype, config.placement)
     rows = [ForwardRow(first.prompt, [first.completion, second.completion]) for first, second in both]
     logprobs = forward.sequence_logprobs(rows)
-    journal.progress(2 * len(rendered), 2 * len(rendered), "completions")
-    return [float(margin) for margin in rewards[:, 0] - rewards[:, 1]], {
+    journal.progress(len(rendered), len(rendered), "completions")
+    return rewards, {
         "sum": [first[0] - second[0] for first, second in logprobs],
         "mean": [first[0] / first[1] - second[0] / second[1] for first, second in logprobs],
     }
 
 
-def summarise(
-    won: Mapping[str, np.ndarray], kinds: Sequence[str], prompts: Sequence[str], rng_seed: int
-) -> dict[str, Any]:
-    """{metrics: accuracy of each judge, by_kind, differences: reward model minus baseline, verdict, not_above}.
+def rewards_of(
+    model: Path, both: Sequence[tuple[Any, Any]], config: RewardEvaluationConfig, journal: Journal
+) -> list[tuple[float, float]]:
+    """One reward model's (chosen, rejected) reward of every rendered pair; batches are of like length."""
+    import torch
 
-    Pairs of one prompt go together in every interval.
+    from medray.model.load import load_reward_model, pooled_rewards
+
+    loaded = load_reward_model(model, config.dtype).to("cuda" if config.placement.use_gpu else "cpu")
+    by_length = sorted(range(len(both)), key=lambda i: sum(len(side.ids) for side in both[i]))
+    rewards = np.zeros((len(both), 2))
+    with torch.inference_mode():
+        for start in range(0, len(by_length), _BATCH):
+            journal.progress(start, len(both), "pairs", "reward model")
+            chosen = by_length[start : start + _BATCH]
+            found = pooled_rewards(loaded, [[side.ids for side in both[i]] for i in chosen]).cpu().numpy()
+            rewards[chosen] = found.reshape(-1, 2)
+    return [(float(chosen), float(rejected)) for chosen, rejected in rewards]
+
+
+def summarise(
+    won: Mapping[str, np.ndarray], groups: Mapping[str, Sequence[str]], prompts: Sequence[str], rng_seed: int
+) -> dict[str, Any]:
+    """{metrics: accuracy of each judge, by_<grouping>, differences: reward model minus baseline, verdict, not_above}.
+
+    groups: of each grouping, every pair's group. Pairs of one prompt go together in every interval.
     verdict: "above" when the reward model is above every baseline, each paired interval clear of 0; else "not above".
     """
-    values, kinds_N, prompts_N = dict(won), np.array(kinds), np.array(prompts)
+    values, prompts_N = dict(won), np.array(prompts)
     ordered = ["reward_model", *(name for name in BASELINES if name in values)]
     differences = []
     for name in ordered[1:]:
@@ -201,8 +244,8 @@ def summarise(
         return {name: estimate.row() for name, estimate in won_by.items()}
 
     return {
-        "metrics": accuracies(np.full(len(kinds), True)),
-        "by_kind": {kind: accuracies(kinds_N == kind) for kind in sorted(set(kinds))},
+        "metrics": accuracies(np.full(len(prompts_N), True)),
+        **{f"by_{name}": {g: accuracies(np.array(of) == g) for g in sorted(set(of))} for name, of in groups.items()},
         "differences": differences,
         "verdict": "not above" if not_above else "above",
         "not_above": not_above,

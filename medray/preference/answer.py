@@ -1,5 +1,5 @@
 """Stage: K completions of each prompt, judged while more are sampled -> data/completions (COMPLETION) and
-data/rewards.parquet (REWARD).
+data/rewards.parquet (REWARD); of several reward models also data/members.parquet (MEMBERS).
 
 Two pools work at once, vLLM's engines and the served reward model: a shard of completions is judged as soon as it is
 written, and either pool starts while the other does.
@@ -27,9 +27,10 @@ class AnswerConfig(Config):
 
 
 def run(config: AnswerConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
-    """inputs: policy (data/model), reward_model (data/model), prompts (data/prompts.parquet).
+    """inputs: policy (data/model), reward_model (or several, reward_model_<name>: data/model), prompts
+    (data/prompts.parquet).
 
     Resumes by shard, sampled and judged each for itself. Counters: those of sampling and of judging.
     """
     step = partial(judging, config.judge, inputs, workspace)
-    return {**draw(config.sample, inputs, workspace, then=step), **gather(workspace)}
+    return {**draw(config.sample, inputs, workspace, then=step), **gather(config.judge, workspace)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from medray.core.artifact import Artifact
 from medray.core.config import Config, Placement, UserError
 from medray.core.schema import COMPLETION, PROMPT, REWARD, read_table, write_table
 from medray.core.workspace import Workspace
+from medray.math.ensemble import EnsembleRule, combined, members
 from medray.serve.config import RewardServing
 from medray.serve.schema import RewardEndpoint, RewardRow
 from medray.tables.shards import Shard, Step
@@ -22,6 +23,17 @@ from medray.text.options import named_option
 
 REWARDS = "rewards"
 """Prefix of the marks of shards that are judged, and the folder of their parts in scratch."""
+
+MEMBERS = pa.schema(
+    [
+        pa.field("completion_id", pa.string(), nullable=False),
+        pa.field("rewards", pa.list_(pa.struct([("model", pa.string()), ("reward", pa.float64())])), nullable=False),
+        pa.field("disagreement", pa.float64(), nullable=False),
+    ]
+)
+"""Of an ensemble: what each model (by artifact id) gave, and their standard deviation."""
+
+_MEMBERS = "members"  # folder of their parts, beside that of the rewards
 
 
 class JudgePlacement(Placement):
@@ -37,38 +49,53 @@ class JudgeConfig(Config):
     """How completions are judged."""
 
     serving: RewardServing
+    ensemble: EnsembleRule | None = None
+    """How several reward models are one; None: there is one."""
     placement: JudgePlacement = JudgePlacement()
 
 
 def judging(config: JudgeConfig, inputs: dict[str, Artifact], workspace: Workspace) -> Step:
-    """The step that judges a shard of completions; its service starts now, and the first shards wait for it.
+    """The step that judges a shard of completions; its services start now, and the first shards wait for them.
 
-    inputs: reward_model (data/model), prompts (data/prompts.parquet).
+    inputs: reward_model (or several, reward_model_<name>: data/model), prompts (data/prompts.parquet). Raises UserError
+    unless there is a rule for several, and none for one.
     """
     from medray.serve.reward_app import ensure_reward_app
 
-    model, prompts_path = inputs["reward_model"], inputs["prompts"].data / "prompts.parquet"
-    endpoint = ensure_reward_app(model.data / "model", model.id, config.serving, wait=False)
+    models, prompts_path = list(members(inputs).values()), inputs["prompts"].data / "prompts.parquet"
+    if bool(config.ensemble) != (len(models) > 1):
+        raise UserError(f"judge.ensemble: {len(models)} reward models, expected a rule for several, none for one")
+    ids = [model.id for model in models]
+    endpoints = [
+        ensure_reward_app(model.data / "model", model.id, config.serving, beside=ids, wait=False) for model in models
+    ]
 
     def judge_shard(shard: Shard) -> dict[str, int]:
         name = shard.payload["shard"].file_name
         workspace.fetch(f"data/completions/{name}")
         part = workspace.data / "completions" / name
-        return judge_part(part, prompts_path, workspace.scratch / REWARDS / name, endpoint, config)
+        return judge_part(part, prompts_path, workspace.scratch / REWARDS / name, endpoints, config)
 
     return Step(judge_shard, num_cpus=0.1, concurrency=config.placement.num_workers, prefix=f"{REWARDS}-")
 
 
-def gather(workspace: Workspace) -> dict[str, int | float | str]:
+def gather(config: JudgeConfig, workspace: Workspace) -> dict[str, int | float | str]:
     """The rewards of all shards as one table, data/rewards.parquet; once each of them has been judged.
 
-    Counters: num_completions, num_prompts, reward_mean, num_correct, num_incorrect, num_unparsed (gold prompts only),
-    num_truncated.
+    Of several reward models, data/members.parquet (MEMBERS) keeps what each gave. Counters: num_completions,
+    num_prompts, reward_mean, num_correct, num_incorrect, num_unparsed (gold prompts only), num_truncated; of several
+    models also disagreement_mean.
     """
     workspace.fetch(f"scratch/{REWARDS}/*")
     rewards = read_table(workspace.scratch / REWARDS, REWARD)
     _check_complete(rewards, read_table(workspace.data / "completions", COMPLETION))
     write_table(workspace.data / "rewards.parquet", rewards, REWARD)
+    disagreement = {}
+    if config.ensemble:
+        workspace.fetch(f"scratch/{_MEMBERS}/*")
+        each = read_table(workspace.scratch / _MEMBERS, MEMBERS)
+        write_table(workspace.data / "members.parquet", each, MEMBERS)
+        disagreement = {"disagreement_mean": math.fsum(each.column("disagreement").to_pylist()) / len(each)}
     totals = Counter({name: 0 for name in ("num_correct", "num_incorrect", "num_unparsed", "num_truncated")})
     for mark, fact in workspace.marks().items():
         if mark.startswith(f"{REWARDS}-"):
@@ -78,12 +105,13 @@ def gather(workspace: Workspace) -> dict[str, int | float | str]:
         "num_completions": len(values),
         "num_prompts": len(set(rewards.column("prompt_id").to_pylist())),
         "reward_mean": math.fsum(values) / len(values),
+        **disagreement,
         **totals,
     }
 
 
 def judge_part(
-    part: Path, prompts_path: Path, target: Path, endpoint: RewardEndpoint, config: JudgeConfig
+    part: Path, prompts_path: Path, target: Path, endpoints: Sequence[RewardEndpoint], config: JudgeConfig
 ) -> dict[str, int]:
     """Judge one file of completions over HTTP and write its rewards; returns the shard's counts."""
     completions = read_table(part, COMPLETION).to_pylist()
@@ -101,15 +129,20 @@ def judge_part(
         RewardRow.model_validate({"messages": prompts[prompt_id]["messages"], "completion": text})
         for prompt_id, text in distinct
     ]
-    rewards, num_truncated = _ask(endpoint, rows, config)
-    reward_of = dict(zip(distinct, rewards, strict=True))
+    given, cut = zip(*(_ask(endpoint, rows, config) for endpoint in endpoints), strict=True)
+    reward_of, num_truncated = dict(zip(distinct, zip(*given, strict=True), strict=True)), max(cut)
+    judged = {c["id"]: reward_of[c["prompt_id"], c["text"]] for c in completions}
+    one = {id: each[0] for id, each in judged.items()}
+    if config.ensemble:
+        one, each = _together(completions, judged, endpoints, config.ensemble)
+        write_table(target.parent.with_name(_MEMBERS) / target.name, each, MEMBERS)
     correct = [correctness(c["text"], prompts[c["prompt_id"]]) for c in completions]
     table = [
         {
             "completion_id": c["id"],
             "prompt_id": c["prompt_id"],
             "index": c["index"],
-            "reward": reward_of[c["prompt_id"], c["text"]],
+            "reward": one[c["id"]],
             "correct": value,
             "num_tokens": len(c["token_ids"]),
         }
@@ -136,6 +169,24 @@ def _ask(endpoint: RewardEndpoint, rows: Sequence[RewardRow], config: JudgeConfi
 
             await_reward_app(endpoint, config.serving)
         return client.rewards(rows), client.num_truncated
+
+
+def _together(
+    completions: Sequence[dict[str, Any]], judged: dict[str, tuple[float, ...]], endpoints: Sequence[RewardEndpoint],
+    rule: EnsembleRule,
+) -> tuple[dict[str, float], list[dict[str, Any]]]:  # fmt: skip
+    """The rule's reward of each completion, and rows of MEMBERS; a prompt's completions are all in one part."""
+    by_prompt: dict[str, list[str]] = defaultdict(list)
+    for row in completions:
+        by_prompt[row["prompt_id"]].append(row["id"])
+    one, rows = {}, []
+    for ids in by_prompt.values():
+        reward_N, std_N = combined([*zip(*(judged[id] for id in ids), strict=True)], rule)
+        for id, reward, std in zip(ids, reward_N, std_N, strict=True):
+            one[id] = float(reward)
+            each = [{"model": e.model_id, "reward": r} for e, r in zip(endpoints, judged[id], strict=True)]
+            rows.append({"completion_id": id, "rewards": each, "disagreement": float(std)})
+    return one, rows
 
 
 def correctness(completion: str, prompt: dict[str, Any]) -> int:

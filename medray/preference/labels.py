@@ -13,6 +13,7 @@ from medray.core.artifact import Artifact
 from medray.core.config import Config, UserError
 from medray.core.schema import LABELLED, PROMPT, read_table, write_table
 from medray.core.workspace import Workspace
+from medray.math.ensemble import members
 from medray.preference.pairs import Candidate, judged_candidates
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def run(config: LabelsConfig, inputs: dict[str, Artifact], workspace: Workspace)
     made_by = {
         "round": config.source,
         "policy": inputs["completions"].manifest.inputs["policy"].id,
-        "reward_model": inputs["rewards"].manifest.inputs["reward_model"].id,
+        "reward_model": "+".join(model.id for model in members(inputs["rewards"].manifest.inputs).values()),
     }
     candidates = judged_candidates(inputs["completions"], inputs["rewards"])
     prompts = {row["id"]: row for row in read_table(inputs["prompts"].data / "prompts.parquet", PROMPT).to_pylist()}

@@ -14,7 +14,8 @@ from medray.core.config import Config, UserError
 from medray.core.identity import stable_hash
 from medray.core.schema import COMPLETION, PAIR, PROMPT, REWARD, read_table, write_table
 from medray.core.workspace import Workspace
-from medray.preference.judge import correctness
+from medray.math.ensemble import members
+from medray.preference.judge import MEMBERS, correctness
 
 NAME = "preference_pairs"
 VERSION = 2
@@ -24,7 +25,7 @@ _LEAST_MARGIN = 5e-324
 
 OUTCOMES = (
     "pair_gold", "pair_open", "dropped_no_correct", "dropped_no_incorrect", "dropped_tie", "dropped_margin",
-    "dropped_length", "dropped_identical", "dropped_blank", "dropped_inconsistent",
+    "dropped_length", "dropped_identical", "dropped_blank", "dropped_inconsistent", "dropped_disagreement",
 )  # fmt: skip
 """What can become of a prompt; the counters of these sum to the number of prompts."""
 
@@ -54,6 +55,8 @@ class PairsConfig(Config):
     """Smallest reward difference that counts as a preference, where reward decides; equal rewards never do."""
     max_length_ratio: float | None = Field(default=None, ge=1)
     """Most tokens of the longer side to one of the shorter, else they are no pair: length is not to be learnt."""
+    members_agree: bool = False
+    """Whether a pair, where reward decides, needs every reward model of an ensemble to prefer its chosen side."""
     unparsed_is_wrong: bool
     """Whether a completion that names no option, or several, may be rejected; it is never chosen."""
     follows_text: bool = False
@@ -81,6 +84,8 @@ class Candidate(NamedTuple):
     num_tokens: int = 1
     id: str = ""
     seed: int = 0
+    members: tuple[float, ...] = ()
+    """What each reward model of an ensemble gave."""
 
 
 class Choice(NamedTuple):
@@ -120,6 +125,9 @@ def choose_pairs(
         found = [(c, r) for c, r in found if c.reward - r.reward >= max(config.min_margin, _LEAST_MARGIN)]
         if not found:
             return Choice("dropped_tie" if widest == 0 else "dropped_margin")
+        found = [(c, r) for c, r in found if not config.members_agree or _all_prefer(c, r)]
+        if not found:
+            return Choice("dropped_disagreement")
     found = [(c, r) for c, r in found if _are_alike_long(c, r, config.max_length_ratio)]
     if not found:
         return Choice("dropped_length")
@@ -141,9 +149,13 @@ def run(config: PairsConfig, inputs: dict[str, Artifact], workspace: Workspace) 
     made_by = {
         "round": config.source,
         "policy": inputs["completions"].manifest.inputs["policy"].id,
-        "reward_model": inputs["rewards"].manifest.inputs["reward_model"].id,
+        "reward_model": "+".join(model.id for model in members(inputs["rewards"].manifest.inputs).values()),
     }
     candidates = judged_candidates(inputs["completions"], inputs["rewards"])
+    if config.members_agree and not all(c.members for found in candidates.values() for c in found):
+        raise UserError(
+            "preference_pairs.members_agree: one reward model has judged, expected several: set reward.ensemble"
+        )
     prompts = {
         row["id"]: row
         for row in read_table(inputs["prompts"].data / "prompts.parquet", PROMPT).to_pylist()
@@ -179,6 +191,9 @@ def run(config: PairsConfig, inputs: dict[str, Artifact], workspace: Workspace) 
 def judged_candidates(completions: Artifact, rewards: Artifact) -> dict[str, list[Candidate]]:
     """Judged completions by prompt. Raises UserError unless each has exactly one reward and each prompt K of them."""
     judged = {row["completion_id"]: row for row in read_table(rewards.data / "rewards.parquet", REWARD).to_pylist()}
+    each = rewards.data / "members.parquet"
+    gave = {r["completion_id"]: tuple(m["reward"] for m in r["rewards"]) for r in
+            (read_table(each, MEMBERS).to_pylist() if each.exists() else ())}  # fmt: skip
     made = read_table(completions.data / "completions", COMPLETION).to_pylist()
     if sorted(judged) != sorted(row["id"] for row in made):
         raise UserError(
@@ -191,7 +206,7 @@ def judged_candidates(completions: Artifact, rewards: Artifact) -> dict[str, lis
         is_cut = row["finish_reason"] == "length"
         by_prompt[row["prompt_id"]].append(
             Candidate(row["index"], row["text"], found["reward"], found["correct"], is_cut, len(row["token_ids"]),
-                      row["id"], row["seed"])
+                      row["id"], row["seed"], gave.get(row["id"], ()))
         )  # fmt: skip
     num_completions = max(map(len, by_prompt.values()), default=0)
     for prompt_id, group in by_prompt.items():
@@ -217,6 +232,10 @@ def _consistent(completions: Artifact) -> set[str]:
     for variant_id in variants:
         follows[variant_id.rpartition("#")[0]].append(votes[variant_id][1] > votes[variant_id][0])
     return {prompt_id for prompt_id, each in follows.items() if all(each)}
+
+
+def _all_prefer(chosen: Candidate, rejected: Candidate) -> bool:
+    return all(c > r for c, r in zip(chosen.members, rejected.members, strict=True))
 
 
 def _draw(config: PairsConfig, prompt_id: str, candidate: Candidate) -> int:

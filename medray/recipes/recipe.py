@@ -20,6 +20,7 @@ from medray.evaluate.fresh import FreshConfig
 from medray.evaluate.model import EvaluateConfig
 from medray.evaluate.observe import ObserveConfig
 from medray.evaluate.reward import RewardEvaluationConfig
+from medray.evaluate.reward_bench import RewardBenchConfig
 from medray.generate.config import LocalTeacher
 from medray.plan.corpus import Expected
 from medray.preference.adopted import AdoptedPairsConfig
@@ -31,6 +32,7 @@ from medray.preference.pairs import PairsConfig
 from medray.preference.prompts import PromptsConfig
 from medray.preference.ratings import MAX_ANSWERS
 from medray.preference.reference import ReferenceConfig
+from medray.preference.reward_bench import BenchRules
 from medray.preference.sample import SampleConfig
 from medray.pretrain.train import PretrainConfig
 from medray.report.build import ReportConfig
@@ -54,12 +56,22 @@ class Annotation(Config):
     annotate: AnnotateConfig
     judge: BaseConfig | None = None
     """Whose judgement it is, where annotate.judge is a local model; None: an endpoint's."""
+    bench: BenchRules | None = None
+    """A benchmark of reward models, of the held-out prompts."""
 
     @model_validator(mode="after")
     def _has_one_judge(self) -> Annotation:
         if isinstance(self.annotate.judge, LocalTeacher) != bool(self.judge):
             raise ValueError("judge: a model is for annotate.judge that is local, which needs one: give both, or none")
         return self
+
+
+class Ensemble(Config):
+    """Several reward models, which the judge takes together by its rule."""
+
+    num_models: int = Field(ge=2, le=8)
+    is_disjoint: bool
+    """Each is trained on a part of the prompts of its own; else all on the same pairs, in another order each."""
 
 
 class RewardModel(Config):
@@ -71,6 +83,8 @@ class RewardModel(Config):
     train: RewardConfig
     base: BaseConfig | None = None
     """What it is made of; None: the model that the rounds start from."""
+    ensemble: Ensemble | None = None
+    """None: one reward model."""
 
     @model_validator(mode="after")
     def _has_its_candidates(self) -> RewardModel:
@@ -120,6 +134,8 @@ class Evaluation(Config):
     models: EvaluateConfig | None = None
     """Of every model, on what there is of questions (`synthesize`) and held-out text (`corpus`)."""
     reward_model: RewardEvaluationConfig | None = None
+    reward_bench: RewardBenchConfig | None = None
+    """Benchmarks of reward models: files, and what the annotation has built."""
     fresh: SampleConfig | None = None
     """K samples per fresh prompt, for the model that the rounds start from and every round."""
     cool: SampleConfig | None = None
@@ -183,6 +199,8 @@ class Recipe(Config):
                 raise ValueError(f"{later} rests on {wanted}, which is left out: give {wanted}, or leave {later} out")
         if any(round_.observe for round_ in self.rounds) and not (self.evaluation and self.evaluation.fresh):
             raise ValueError("rounds.observe rests on evaluation, which is left out: give it, or leave observe out")
+        if self.reward and bool(self.reward.ensemble) != bool(self.judge and self.judge.ensemble):
+            raise ValueError("reward.ensemble and judge.ensemble, its rule, need each other: set both or neither")
         evidence = self.corpus and self.corpus.evidence
         formats = {source.format for source in self.sources.sources} if self.sources else set()
         if evidence and evidence.citations and CITATIONS not in formats:

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from os.path import join
-from typing import TypeVar
-
-from medray.core.config import Config
 from medray.core.stage import Stage
 from medray.corpus import base, build, clean, decontaminate, dedup, deidentify, sources
-from medray.evaluate import fresh, model, observe
+from medray.evaluate import fresh, model, observe, reward_bench
 from medray.evaluate import reward as reward_evaluation
+from medray.math.ensemble import EnsembleRule
 from medray.preference import adopted, annotate, answer, dpo, labels, pairs, prompts, reference, sample
+from medray.preference import reward_bench as bench_build
 from medray.preference.adopted import AdoptedPairsConfig
 from medray.preference.answer import AnswerConfig
 from medray.preference.labels import LabelsConfig
 from medray.pretrain import train as pretrain
-from medray.recipes.recipe import Annotation, Evaluation, Recipe, Round
+from medray.recipes.located import located
+from medray.recipes.recipe import Annotation, Evaluation, Recipe, RewardModel, Round
 from medray.report import build as report
 from medray.reward import pairs as reward_pairs
 from medray.reward import train as reward_train
+from medray.reward.train import DataPart
 from medray.sft import instructions
 from medray.sft import train as sft
 from medray.synthesize import build as synthesize
-from medray.tables.gathered import GatherConfig
 from medray.train import trl_methods
 from medray.train.trl_methods import TRLConfig
 
-C = TypeVar("C", bound=Config)
+Members = dict[str, Stage]
+"""The reward model by its role, or those of an ensemble."""
 
 
 def unroll(recipe: Recipe) -> list[Stage]:
@@ -65,37 +64,6 @@ def _corpus(order: _Order, recipe: Recipe, start: Stage, first: Stage, made: Sta
     return order.add("corpus", build, recipe.corpus, model=start, documents=distinct, **before)
 
 
-def located(recipe: Recipe) -> Recipe:
-    """The recipe with the paths of the user's own files joined to where they lie."""
-
-    def moved(place: C) -> C:
-        path = place.path and (place.path if "://" in place.path else join(recipe.files.directory, place.path))
-        return place.model_copy(update={"path": path})
-
-    def all_moved(files: Iterable[C]) -> tuple[C, ...]:
-        return tuple(file.model_copy(update={"placement": moved(file.placement)}) for file in files)
-
-    def gathered_moved(config: C) -> C:
-        if not isinstance(config, GatherConfig):
-            return config
-        files = {"files": all_moved(config.files), "benchmarks": all_moved(config.benchmarks)}
-        return config.model_copy(update=files)
-
-    found = {"base": all_moved([recipe.base])[0]}
-    found |= {name: gathered_moved(getattr(recipe, name)) for name in ("instructions", "prompts")}
-    if stated := recipe.sources:
-        locations = tuple(map(moved, stated.placement.locations))
-        places = stated.placement.model_copy(update={"locations": locations})
-        found["sources"] = stated.model_copy(update={"placement": places})
-    if checks := recipe.decontaminate:
-        found["decontaminate"] = checks.model_copy(update={"benchmarks": all_moved(checks.benchmarks)})
-    if model := recipe.reward:
-        made_of = model.base and all_moved([model.base])[0]
-        found["reward"] = model.model_copy(update={"pairs": gathered_moved(model.pairs), "base": made_of})
-    rounds = [config.model_copy(update={"pairs": gathered_moved(config.pairs)}) for config in recipe.rounds]
-    return recipe.model_copy(update={**found, "rounds": tuple(rounds)})
-
-
 def _models(
     order: _Order, recipe: Recipe, evaluated: _Evaluated, start: Stage, corpus: Stage | None, examples: Stage | None
 ) -> None:
@@ -116,12 +84,13 @@ def _models(
 
 def _preferences(order: _Order, recipe: Recipe, evaluated: _Evaluated, start: Stage, name: str) -> None:
     """The reward model, and the rounds that it judges, from a model of that name on."""
-    asked, reward_model = evaluated.prompts, None
+    asked, reward_model = evaluated.prompts, {}
     if config := recipe.reward:
         made_of = order.add("reward.base", base, base.resolve(config.base)) if config.base else start
         judged = _judged(order, recipe, start, asked)
-        reward_model = order.add("reward.train", reward_train, config.train, model=made_of, pairs=judged)
+        reward_model = _trained(order, config, made_of, judged)
         evaluated.reward(reward_model, judged, made_of)
+        evaluated.bench(reward_model, judged)
     measured, _ = evaluated.fresh(name, start, reward_model)
     evaluated.fresh(f"{name}_cool", start, reward_model, cool=True)
     policy = start
@@ -133,8 +102,22 @@ def _preferences(order: _Order, recipe: Recipe, evaluated: _Evaluated, start: St
         if config.observe:
             policy = order.add(
                 f"{name}.observe", observe, config.observe, policy=policy, previous=previous, initial=start,
-                before=before, after=measured, completions=completions,
+                before=before, after=measured, completions=completions, pairs=order.named(f"{name}.pairs"),
             )  # fmt: skip
+            measured = policy  # its figures are those of what it hands on: an undone round's are not
+
+
+def _trained(order: _Order, config: RewardModel, policy: Stage, judged: Stage) -> Members:
+    if not config.ensemble:
+        return {"reward_model": order.add("reward.train", reward_train, config.train, model=policy, pairs=judged)}
+    found, seed, num = {}, config.train.optimization.rng_seed, config.ensemble.num_models
+    for number in range(1, num + 1):
+        part = DataPart(index=number, of=num) if config.ensemble.is_disjoint else None
+        optimization = config.train.optimization.model_copy(update={"rng_seed": seed + number - 1})
+        train = config.train.model_copy(update={"optimization": optimization, "part": part})
+        member = order.add(f"reward.train.{number}", reward_train, train, model=policy, pairs=judged)
+        found[f"reward_model_{number}"] = member
+    return found
 
 
 def _judged(order: _Order, recipe: Recipe, policy: Stage, prompts: Stage | None) -> Stage:
@@ -167,9 +150,13 @@ class _Order:
         self.stages.append(stage)
         return stage
 
+    def named(self, label: str) -> Stage | None:
+        """The stage of a label, if there is one."""
+        return next((stage for stage in self.stages if stage.label == label), None)
+
 
 def _round(
-    order: _Order, recipe: Recipe, config: Round, name: str, policy: Stage, initial: Stage, reward_model: Stage,
+    order: _Order, recipe: Recipe, config: Round, name: str, policy: Stage, initial: Stage, reward_model: Members,
     prompts: Stage,
 ) -> Stage:  # fmt: skip
     role = "unpaired" if config.is_unpaired else "pairs"
@@ -177,7 +164,7 @@ def _round(
         chosen = order.add(f"{name}.pairs", adopted, adopted.resolve(config.pairs), prompts=prompts)
     else:
         how = AnswerConfig(sample=config.sample, judge=recipe.judge)
-        answers = order.add(f"{name}.answer", answer, how, policy=policy, prompts=prompts, reward_model=reward_model)
+        answers = order.add(f"{name}.answer", answer, how, policy=policy, prompts=prompts, **reward_model)
         judged = {"completions": answers, "rewards": answers, "prompts": prompts}
         if isinstance(config.pairs, LabelsConfig):
             chosen, role = order.add(f"{name}.labels", labels, config.pairs, **judged), "labelled"
@@ -205,13 +192,27 @@ class _Evaluated:
             inputs = {"model": policy, "questions": self.made, "corpus": self.corpus}
             self.order.add(f"evaluate.{name}", model, self.how.models, **inputs)
 
-    def reward(self, reward_model: Stage, pairs_: Stage, policy: Stage) -> None:
+    def reward(self, reward_model: Members, pairs_: Stage, policy: Stage) -> None:
         if self.how.reward_model:
-            inputs = {"reward_model": reward_model, "pairs": pairs_, "policy": policy}
-            self.order.add("evaluate.reward", reward_evaluation, self.how.reward_model, **inputs)
+            config = self.how.reward_model.model_copy(update={"ensemble": self._rule})
+            self.order.add("evaluate.reward", reward_evaluation, config, **reward_model, pairs=pairs_, policy=policy)
+
+    def bench(self, reward_model: Members, ratings: Stage) -> None:
+        """Benchmarks of the reward model; the recipe's own is built without an evaluation too."""
+        rules = getattr(self.recipe.reward.pairs, "bench", None)
+        built = rules and self.order.add(
+            "reward.bench", bench_build, bench_build.resolve(rules), ratings=ratings, prompts=self.prompts
+        )
+        if benches := self.how.reward_bench:
+            config = reward_bench.resolve(benches.model_copy(update={"ensemble": self._rule}))
+            self.order.add("evaluate.reward_bench", reward_bench, config, **reward_model, built=built)
+
+    @property
+    def _rule(self) -> EnsembleRule | None:
+        return self.recipe.judge and self.recipe.judge.ensemble
 
     def fresh(
-        self, name: str, policy: Stage, reward_model: Stage | None, cool: bool = False
+        self, name: str, policy: Stage, reward_model: Members, cool: bool = False
     ) -> tuple[Stage | None, Stage | None]:  # fmt: skip
         """The figures of a policy's completions of fresh prompts, and these completions."""
         evaluation, prompts = self.how, self.prompts
@@ -219,9 +220,7 @@ class _Evaluated:
         if not config or not reward_model:
             return None, None
         how = AnswerConfig(sample=config, judge=self.recipe.judge)
-        answers = self.order.add(
-            f"fresh.{name}.answer", answer, how, policy=policy, prompts=prompts, reward_model=reward_model
-        )
+        answers = self.order.add(f"fresh.{name}.answer", answer, how, policy=policy, prompts=prompts, **reward_model)
         measured = {"rewards": answers, "completions": answers, "prompts": prompts}
         if evaluation.greedy and not cool:
             greedy = self.order.add(f"fresh.{name}.greedy", sample, evaluation.greedy, policy=policy, prompts=prompts)

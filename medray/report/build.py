@@ -33,7 +33,8 @@ def run(config: ReportConfig, inputs: dict[str, Artifact], workspace: Workspace)
     """Write data/report.json (equal for equal inputs), and report.html and timings.json beside data (they hold times).
 
     inputs: "evaluate.<model>" (kind evaluate), "fresh.<model>" (evaluate_fresh), "<round>.observe" (observe), one of
-    kind evaluate_reward, as far as there are any; every input, whatever its role, is shown in the lineage.
+    kind evaluate_reward and one of evaluate_reward_bench, as far as there are any; every input, whatever its role, is
+    shown in the lineage.
     """
     report = build(config, inputs)
     text = json.dumps(report, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -44,7 +45,9 @@ def run(config: ReportConfig, inputs: dict[str, Artifact], workspace: Workspace)
 
     from medray.report.page import render_page  # matplotlib and jinja2 are needed here only
 
-    page = render_page(report, timings, lineage.loss_curves(artifacts), commit=_commit(artifacts))
+    page = render_page(
+        report, timings, lineage.loss_curves(artifacts), lineage.drift_curves(artifacts), commit=_commit(artifacts)
+    )
     (workspace.local / "report.html").write_text(page, encoding="utf-8")
     counts = [finding["verdict"] for finding in report["findings"]]
     return {
@@ -61,7 +64,10 @@ def build(config: ReportConfig, inputs: Mapping[str, Artifact]) -> dict[str, Any
     items = {name: figures.evaluation_items(artifact) for name, artifact in evaluated.items()}
     tasks = {key.partition(".")[2] for found in items.values() for key in found if key.startswith("accuracy.")}
     fresh_items = {name: figures.fresh_items(artifact) for name, artifact in fresh.items()}
-    reward = next((artifact for artifact in inputs.values() if artifact.kind == figures.REWARD), None)
+    reward, bench = (
+        next((artifact for artifact in inputs.values() if artifact.kind == kind), None)
+        for kind in (figures.REWARD, figures.BENCH)
+    )
     report: dict[str, Any] = {
         "recipe": config.recipe,
         "tasks": sorted(tasks),
@@ -84,6 +90,7 @@ def build(config: ReportConfig, inputs: Mapping[str, Artifact]) -> dict[str, Any
         },
         "observed": figures.observed(inputs),
         "reward_model": figures.metrics(reward) if reward else None,
+        "reward_bench": figures.metrics(bench) if bench else {},
         "samples": samples(fresh, config.num_sample_prompts, config.rng_seed),
         "lineage": lineage.rows(lineage.ordered(inputs)),
     }

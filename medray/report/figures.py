@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from medray.core.artifact import Artifact
 from medray.math import statistics
 
-EVALUATE, FRESH, REWARD = "evaluate", "evaluate_fresh", "evaluate_reward"
+EVALUATE, FRESH, REWARD, BENCH = "evaluate", "evaluate_fresh", "evaluate_reward", "evaluate_reward_bench"
 """Kinds of evaluation; their roles are "evaluate.<model>", "fresh.<model>" and any. Other inputs are lineage only."""
 
 

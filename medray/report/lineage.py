@@ -68,6 +68,20 @@ def timings(artifacts: Iterable[Artifact]) -> list[dict[str, Any]]:
     ]
 
 
+def drift_curves(artifacts: Iterable[Artifact]) -> list[tuple[str, list[tuple[int, float]], list[tuple[int, float]]]]:
+    """(label, log-prob of chosen, of rejected, each by optimizer_step) of each artifact whose journal holds both."""
+    curves = []
+    for artifact in artifacts:
+        history = artifact.journal_history()
+        chosen, rejected = (
+            [(record["step"], record[name]) for record in history if record.get(name) is not None]
+            for name in ("chosen_logprob", "rejected_logprob")
+        )
+        if len(chosen) > 1 and len(rejected) > 1:
+            curves.append((artifact.manifest.label, chosen, rejected))
+    return curves
+
+
 def loss_curves(artifacts: Iterable[Artifact]) -> list[tuple[str, list[tuple[int, float]], str]]:
     """(label, (optimizer_step, loss) points, unit) of each artifact whose journal holds a loss."""
     curves = []

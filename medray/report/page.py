@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from medray.core.placement import memory_bytes, num_cores
 from medray.page.render import minutes_text, render, size_text
-from medray.report import figures, findings, plots
+from medray.report import figures, findings, observatory, plots
 
 PERPLEXITY_PANELS = (
     ("perplexity.definitions", "Definitions (free text)"),
@@ -25,10 +25,12 @@ def render_page(
     report: Mapping[str, Any],
     timings: Sequence[Mapping[str, Any]],
     curves: Sequence[tuple[str, Sequence[tuple[int, float]], str]],
+    drifts: Sequence[tuple[str, observatory.Curve, observatory.Curve]] = (),
     *,
     commit: str,
 ) -> str:
-    """The page of a report: `timings` and `curves` (loss by optimizer_step) are shown but not part of report.json."""
+    """The page of a report: `timings`, `curves` (loss by optimizer_step) and `drifts` (log-prob of chosen and rejected
+    by it) are shown but not part of report.json."""
     filters = {
         "value": value_text, "interval": interval_text, "name": findings.name_text, "change": findings.change_text,
         "series": plots.series_index, "label": findings.label_of,
@@ -38,7 +40,7 @@ def render_page(
         filters,
         report=report,
         tiles=tiles(report),
-        charts=charts(report, curves),
+        charts=charts(report, curves, drifts),
         model_figures=_measured(figures.MODEL_FIGURES, report["evaluate"]),
         task_figures=figures.task_figures(report["tasks"]),
         fresh_figures=_measured(figures.FRESH_FIGURES, report["fresh"]),
@@ -61,9 +63,9 @@ def _header(timings: Sequence[Mapping[str, Any]], commit: str) -> dict[str, str]
     }
 
 
-def charts(report: Mapping[str, Any], curves: Sequence[Any]) -> dict[str, Markup]:
+def charts(report: Mapping[str, Any], curves: Sequence[Any], drifts: Sequence[Any] = ()) -> dict[str, Markup]:
     """Every chart as inline SVG by name, empty where the report has no figures for it."""
-    drawn = dict.fromkeys(("perplexity", "accuracy", "rounds", "reward_model", "losses"), "")
+    drawn = dict.fromkeys(("perplexity", "accuracy", "rounds", "reward_model", "losses", "observatory", "drift"), "")
     if report["evaluate"]["models"]:
         drawn["perplexity"] = plots.perplexity_chart(report["evaluate"], PERPLEXITY_PANELS)
         tasks = [("", "all tasks"), *((f".{task}", task.replace("_", " ")) for task in report["tasks"])]
@@ -74,6 +76,10 @@ def charts(report: Mapping[str, Any], curves: Sequence[Any]) -> dict[str, Markup
         measured = report["reward_model"]["metrics"]
         names = ["reward_model", *(row["baseline"] for row in report["reward_model"]["differences"])]
         drawn["reward_model"] = plots.reward_model_chart([(name, measured[name]) for name in names])
+    if report["observed"]:
+        drawn["observatory"] = observatory.observatory_chart(report["observed"])
+    if drifts:
+        drawn["drift"] = observatory.drift_chart(drifts)
     if curves:
         drawn["losses"] = plots.loss_chart(curves)
     return {name: Markup(svg) for name, svg in drawn.items()}  # noqa: S704  drawn by us; labels are escaped by matplotlib

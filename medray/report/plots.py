@@ -56,7 +56,7 @@ def accuracy_chart(measured: Mapping[str, Any], tasks: Sequence[tuple[str, str]]
                 if row and row["value"] is not None:
                     y = number - 0.34 + position * step
                     label = None if number else name_text(name)
-                    _interval(axis, row, y, colour(name), horizontal=True, label=label)
+                    interval_mark(axis, row, y, colour(name), horizontal=True, label=label)
             for baseline in baselines:
                 row = last.get(f"baseline.{baseline}{suffix}")
                 if row and row["value"] is not None:
@@ -88,7 +88,7 @@ def loss_chart(curves: Sequence[tuple[str, Sequence[tuple[int, float]], str]]) -
             steps, values = [p[0] for p in points], [p[1] for p in points]
             line = colour(label)
             axis.plot(steps, values, color=line, lw=1, alpha=0.4)
-            axis.plot(steps, _smooth(values), color=line, lw=2)
+            axis.plot(steps, smoothed(values), color=line, lw=2)
             axis.set_title(name_text(label))
             axis.set_xlabel("optimizer step")
             axis.set_ylabel(what)
@@ -102,7 +102,7 @@ def reward_model_chart(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     with plt.rc_context(STYLE):
         canvas, axis = plt.subplots(figsize=(7.6, 0.9 + 0.4 * len(rows)))
         for number, (_, row) in enumerate(rows):
-            _interval(axis, row, number, SERIES[5] if number == 0 else MUTED, horizontal=True)
+            interval_mark(axis, row, number, SERIES[5] if number == 0 else MUTED, horizontal=True)
         axis.axvline(0.5, color=MUTED, lw=1, ls=(0, (3, 3)))
         axis.set_yticks(range(len(rows)), [name_text(name) for name, _ in rows])
         axis.tick_params(axis="y", labelcolor=INK)
@@ -141,7 +141,7 @@ def _correctness(axis: Axes, measured: Mapping[str, Mapping[str, Any]]) -> None:
         for position, name in enumerate(measured):
             row = measured[name].get(key)
             if row and row["value"] is not None:
-                _interval(axis, row, position + shift, colour(name), marker=marker)
+                interval_mark(axis, row, position + shift, colour(name), marker=marker)
         axis.plot([], [], marker, color=MUTED, label=label)
     axis.set_xticks(range(len(measured)), [_wrapped(name) for name in measured], fontsize=9)
     axis.set_xlim(-0.6, len(measured) - 0.4)
@@ -158,7 +158,7 @@ def _dots(
     """One dot with its interval and value for each model along x."""
     known = [(position, name, row) for position, (name, row) in enumerate(rows) if row and row["value"] is not None]
     for position, name, row in known:
-        _interval(axis, row, position, colour(name))
+        interval_mark(axis, row, position, colour(name))
         axis.annotate(
             pattern.format(row["value"]), (position, row["value"]), (8, 0), textcoords="offset points",
             va="center", fontsize=9, color=INK,
@@ -172,23 +172,25 @@ def _dots(
         axis.set_ylim(bottom=0)
 
 
-def _interval(
+def interval_mark(
     axis: Axes, row: Mapping[str, Any], at: float, ink: str,
-    *, horizontal: bool = False, marker: str = "o", label: str | None = None,
+    *, horizontal: bool = False, marker: str = "o", label: str | None = None, is_hollow: bool = False,
 ) -> None:  # fmt: skip
+    """A figure's mark at a place of the other axis, with its interval as a bar."""
     value, low, high = row["value"], row["low"], row["high"]
     ends = [low if low is not None else value, high if high is not None else value]
     line = ([*ends], [at, at]) if horizontal else ([at, at], [*ends])
     axis.plot(*line, color=ink, lw=2.2, alpha=0.5, solid_capstyle="round", zorder=3)
     point = (value, at) if horizontal else (at, value)
-    axis.plot(*point, marker, color=ink, ms=6.5, mew=0, label=label, zorder=4)
+    look = {"mfc": "none", "mew": 1.6} if is_hollow else {"mew": 0}
+    axis.plot(*point, marker, color=ink, ms=6.5, label=label, zorder=4, **look)
 
 
 def _wrapped(name: str) -> str:
     return name_text(name).replace("pretrained", "pre- trained").replace(" ", "\n")
 
 
-def _smooth(values: Sequence[float], weight: float = 0.8) -> list[float]:
+def smoothed(values: Sequence[float], weight: float = 0.8) -> list[float]:
     """Exponential moving average without bias at its start."""
     smoothed, total, mass = [], 0.0, 0.0
     for value in values:

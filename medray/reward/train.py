@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import Field
 
 from medray.core.artifact import Artifact
-from medray.core.config import UserError
+from medray.core.config import Config, UserError
+from medray.core.identity import stable_hash
 from medray.core.schema import PAIR, read_table
 from medray.core.workspace import Workspace
 from medray.tables.rendered import RenderConfig, choose_rows, render_rows, write_store
@@ -21,6 +22,17 @@ VERSION = 1
 EQUALITY = "numeric"
 OWN = "pairs"
 """Role of the pairs that are always there; others are pairs_<name>."""
+
+
+class DataPart(Config):
+    """One of several parts of the pairs, told apart by their prompts' hash."""
+
+    index: int = Field(ge=1)
+    of: int = Field(ge=1)
+
+    def holds(self, prompt_id: str) -> bool:
+        """Whether the pairs of this prompt are of this part."""
+        return stable_hash("part", prompt_id) % self.of == self.index - 1
 
 
 class RewardConfig(RenderConfig):
@@ -38,6 +50,8 @@ class RewardConfig(RenderConfig):
     rewards, grades or ratings, and nothing where rejected has the higher one; 0: no margin."""
     centring: float = Field(default=0.0, ge=0)
     """Weight of the squared sum of a pair's rewards, which keeps them near 0 (Eisenstein et al. 2023: 0.01)."""
+    part: DataPart | None = None
+    """What is taken from: None: all pairs; else one member's of an ensemble on disjoint data."""
     placement: TrainPlacement = TrainPlacement()
 
 
@@ -95,12 +109,15 @@ def lead_of(pair: Mapping[str, Any]) -> float:
 
 
 def mixed(tables: Mapping[str, list[dict[str, Any]]], config: RewardConfig) -> list[dict[str, Any]]:
-    """The pairs to train on, each with its input's `role`, in hash order.
+    """The pairs to train on, of the part that is taken from, each with its input's `role`, in hash order.
 
     Raises UserError for proportions of other inputs, and where an input has too few pairs for its part.
     """
     wanted, seed = config.proportions, config.optimization.rng_seed
-    rows = {role: [{**row, "role": role} for row in table] for role, table in tables.items()}
+    rows = {
+        role: [{**row, "role": role} for row in table if not config.part or config.part.holds(row["prompt_id"])]
+        for role, table in tables.items()
+    }
     if not wanted:
         return choose_rows(sum(rows.values(), []), config.num_pairs, seed, NAME)
     if wanted.keys() != tables.keys() or min(wanted.values()) <= 0:

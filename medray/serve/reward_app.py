@@ -8,6 +8,7 @@ import hmac
 import secrets
 import socket
 import time
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +33,7 @@ class _Running(NamedTuple):
     endpoint: RewardEndpoint
 
 
-_running: _Running | None = None  # what this process deployed: only it knows the token
+_running: dict[str, _Running] = {}  # what this process deployed, by application: only it knows the tokens
 _http: tuple[str, str, int] | None = None  # job, host, port of the Serve that this process started
 
 
@@ -75,20 +76,23 @@ class RewardApp:
         return RewardReply(rewards=tuple(values), model_id=self._model_id, num_truncated=num_truncated)
 
 
-def ensure_reward_app(model: Path, model_id: str, serving: RewardServing, *, wait: bool = True) -> RewardEndpoint:
+def ensure_reward_app(
+    model: Path, model_id: str, serving: RewardServing, *, beside: Collection[str] = (), wait: bool = True
+) -> RewardEndpoint:
     """The endpoint of a running service of this reward model; deployed now unless this process has it up already.
 
-    Another model, or other settings, replace the one that runs. The token is random per deployment; replicas know
-    only its digest. Raises UserError when the service is not ready within placement.start_timeout_s, with its reason;
-    without `wait` the service may still be starting: whoever asks it first calls `await_reward_app`.
+    Another model, or other settings, replace what runs, but for the models `beside` (their ids), with whom it shares
+    what one alone would take of the CPU. The token is random per deployment; replicas know only its digest. Raises
+    UserError when the service is not ready within placement.start_timeout_s, with its reason; without `wait` the
+    service may still be starting: whoever asks it first calls `await_reward_app`.
     """
-    global _running
     assert ray.is_initialized(), "ensure_reward_app() needs Ray: start or join it first"
     job_id = ray.get_runtime_context().get_job_id()
-    name = f"medray-reward-{job_id}"
     key = (str(model), model_id, serving.model_dump_json())
-    if _running and (_running.key, _running.job_id) == (key, job_id) and _is_running(name):
-        return _running.endpoint
+    name = f"medray-reward-{job_id}-{hashlib.sha256(repr(key).encode()).hexdigest()[:8]}"
+    _retire([app for app, found in _running.items() if app != name and found.key[1] not in beside])
+    if name in _running and _is_running(name):
+        return _running[name].endpoint
     placement = serving.placement
     host, port = _start_http(job_id, placement.host, placement.port)
     token = secrets.token_urlsafe(32)
@@ -99,7 +103,7 @@ def ensure_reward_app(model: Path, model_id: str, serving: RewardServing, *, wai
         health_check_timeout_s=60,  # a long request holds the interpreter lock at times
         graceful_shutdown_timeout_s=2,
         ray_actor_options={
-            "num_cpus": 0.5,
+            "num_cpus": 0.5 / len({model_id, *beside}),
             "num_gpus": 1 if placement.use_gpu else 0,
             "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(placement.threads), "HF_HUB_OFFLINE": "1"}},
         },
@@ -111,21 +115,27 @@ def ensure_reward_app(model: Path, model_id: str, serving: RewardServing, *, wai
     endpoint = RewardEndpoint(f"http://{host}:{port}/{name}", token, model_id)
     if wait:
         await_reward_app(endpoint, serving)
-    _running = _Running(key, job_id, endpoint)
+    _running[name] = _Running(key, job_id, endpoint)
     return endpoint
 
 
 def shutdown_reward_app() -> None:
-    """Take the service down, and Serve with it when nothing else runs there; no error when there is none."""
-    global _running, _http
+    """Take all services down, and Serve with them when nothing else runs there; no error when there is none."""
+    global _http
     if ray.is_initialized() and _running:
-        name = f"medray-reward-{_running.job_id}"
-        if name in serve.status().applications:
-            serve.delete(name)
+        _retire(list(_running))
         if not serve.status().applications:
             serve.shutdown()
             _http = None
-    _running = None
+    _running.clear()
+
+
+def _retire(names: Sequence[str]) -> None:
+    """Take these applications down, as far as they are of this session."""
+    job_id = ray.get_runtime_context().get_job_id()
+    for name in names:
+        if _running.pop(name).job_id == job_id and name in serve.status().applications:
+            serve.delete(name)
 
 
 def _is_running(name: str) -> bool:

@@ -31,7 +31,7 @@ HOMES = {
     "ray.train": ("medray/train/launch.py", "medray/train/worker.py", "medray/train/elastic.py"),
     "ray.serve": ("medray/serve/",),
     "typer": ("medray/cli.py",),
-    "matplotlib": ("medray/page/", "medray/report/plots.py", "medray/corpus/plots.py"),
+    "matplotlib": ("medray/page/", "medray/report/plots.py", "medray/report/observatory.py", "medray/corpus/plots.py"),
     "jinja2": ("medray/page/", "medray/model/render.py", "medray/tables/conversations.py"),
     "pycld2": ("medray/text/language.py",),
 }

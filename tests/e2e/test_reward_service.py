@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
+from medray.core.config import UserError
 from medray.core.schema import COMPLETION, PAIR, PROMPT, REWARD, read_table, write_table
 from medray.core.workspace import Root, Workspace
 from medray.generate.scoring import RewardClient
@@ -35,18 +36,24 @@ def rows(num_rows, words=6):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    import torch
-
     from medray.model.base import make_tiny
-    from medray.model.export import save_model
-    from medray.model.load import load_reward_model, load_tokenizer
 
     root = tmp_path_factory.mktemp("reward")
     make_tiny(root / "policy", ["What is disease 1? word1 word2 Heart Kidney"])
-    reward_model = load_reward_model(root / "policy", "fp32", from_policy=True)
-    torch.nn.init.normal_(reward_model.score.weight, generator=torch.Generator().manual_seed(0))
-    save_model(reward_model, load_tokenizer(root / "policy"), root / "artifact" / "model", {"title": "tiny reward"})
-    return root / "artifact" / "model"
+    return saved(root / "artifact" / "model", root / "policy", seed=0)
+
+
+def saved(target, policy, seed):
+    """A reward model of the policy's layers with a random head."""
+    import torch
+
+    from medray.model.export import save_model
+    from medray.model.load import load_reward_model, load_tokenizer
+
+    reward_model = load_reward_model(policy, "fp32", from_policy=True)
+    torch.nn.init.normal_(reward_model.score.weight, generator=torch.Generator().manual_seed(seed))
+    save_model(reward_model, load_tokenizer(policy), target, {"title": "tiny reward"})
+    return target
 
 
 @pytest.fixture(scope="module")
@@ -161,28 +168,21 @@ def test_a_killed_replica_loses_nothing(endpoint):
 
 
 def test_judging_and_the_pairs_stage(endpoint, model, tmp_path):
-    from medray.generate.sampling import plan_shards
     from medray.preference import judge, pairs
-    from medray.tables.shards import Shard, run_steps
 
     workspace = Workspace(Root(str(tmp_path)), "answer", "1", "answer")
     made = {"prompts": SimpleNamespace(id="prompts", data=tmp_path / "prompts")}
     made["completions"] = SimpleNamespace(id="completions", data=workspace.data)
     made["reward_model"] = SimpleNamespace(id="tiny", data=model.parent)
     write_inputs(made)
-
-    def judged():
-        step = judge.judging(judge.JudgeConfig(serving=SERVING), made, workspace)
-        run_steps(workspace, [Shard(shard.mark, {"shard": shard}) for shard in plan_shards(4, 2)], [step])
-        return judge.gather(workspace)
-
-    counters = judged()
+    config = judge.JudgeConfig(serving=SERVING)
+    counters = judged(config, made, workspace)
     found = read_table(workspace.data / "rewards.parquet", REWARD).to_pylist()
     assert counters["num_completions"] == len(found) == 12 and counters["num_prompts"] == 4
     assert (counters["num_correct"], counters["num_incorrect"], counters["num_unparsed"]) == (2, 2, 2)
     assert {row["correct"] for row in found if row["prompt_id"] == "p3"} == {-1}
     before = (workspace.data / "rewards.parquet").read_bytes()
-    assert judged() == counters
+    assert judged(config, made, workspace) == counters
     assert (workspace.data / "rewards.parquet").read_bytes() == before
 
     made["rewards"] = SimpleNamespace(id="rewards", data=workspace.data, manifest=made_of(reward_model="tiny"))
@@ -204,6 +204,69 @@ def test_judging_and_the_pairs_stage(endpoint, model, tmp_path):
             completion = completions[row[f"{side}_id"]]
             assert (completion["text"], completion["seed"]) == (pair[side], row[f"{side}_seed"])
             assert rewards[completion["id"]] == row[f"{side}_reward"] == pair[f"{side}_reward"]
+
+
+def test_an_ensemble_judges(endpoint, model, tmp_path):
+    from medray.math.ensemble import EnsembleRule
+    from medray.preference import judge, pairs
+    from medray.serve.reward_app import ensure_reward_app
+
+    other = saved(model.parents[1] / "other" / "model", model.parents[1] / "policy", seed=1)
+    workspace = Workspace(Root(str(tmp_path)), "answer", "2", "answer")
+    made = {"prompts": SimpleNamespace(id="prompts", data=tmp_path / "prompts")}
+    made["completions"] = SimpleNamespace(id="completions", data=workspace.data)
+    made |= {"reward_model_a": SimpleNamespace(id="tiny", data=model.parent),
+             "reward_model_b": SimpleNamespace(id="other", data=other.parent)}  # fmt: skip
+    write_inputs(made)
+    config = judge.JudgeConfig(serving=SERVING, ensemble=EnsembleRule(rule="min"))
+    counters = judged(config, made, workspace)
+    both = {
+        row["completion_id"]: row for row in read_table(workspace.data / "members.parquet", judge.MEMBERS).to_pylist()
+    }
+    found = read_table(workspace.data / "rewards.parquet", REWARD).to_pylist()
+    assert len(both) == 12 == counters["num_completions"]
+    assert counters["disagreement_mean"] == pytest.approx(sum(r["disagreement"] for r in both.values()) / 12)
+    prompts = {r["id"]: r for r in read_table(made["prompts"].data / "prompts.parquet", PROMPT).to_pylist()}
+    completions = {r["id"]: r for r in read_table(made["completions"].data / "completions", COMPLETION).to_pylist()}
+    services = {"tiny": ensure_reward_app(model, "tiny", SERVING, beside=["other"]),
+                "other": ensure_reward_app(other, "other", SERVING, beside=["tiny"])}  # fmt: skip
+    asked = [
+        RewardRow(messages=prompts[r["prompt_id"]]["messages"], completion=completions[r["completion_id"]]["text"])
+        for r in found
+    ]
+    for name, service in services.items():
+        assert health(service)["model_id"] == name
+        with RewardClient(service) as client:
+            own = client.rewards(asked)
+        given = [next(m["reward"] for m in both[r["completion_id"]]["rewards"] if m["model"] == name) for r in found]
+        assert given == pytest.approx(own, abs=1e-4)
+    with pytest.raises(UserError, match=r"judge.ensemble: 2 reward models, expected a rule for several"):
+        judge.judging(judge.JudgeConfig(serving=SERVING), made, workspace)
+
+    ids = {"reward_model_a": "tiny", "reward_model_b": "other"}
+    made["rewards"] = SimpleNamespace(id="rewards", data=workspace.data, manifest=made_of(**ids))
+    made["completions"].manifest = made_of(policy="sft")
+    rule = pairs.PairsConfig(min_margin=0.0, unparsed_is_wrong=False, source="round_1", members_agree=True)
+    paired = Workspace(Root(str(tmp_path)), "pairs", "2", "pairs")
+    outcome = pairs.run(rule, made, paired)
+    assert outcome["num_prompts"] == 4 == sum(outcome[name] for name in pairs.OUTCOMES)
+    ledger = read_table(paired.data / "ledger.parquet", pairs.LEDGER).to_pylist()
+    assert {row["reward_model"] for row in ledger} == {"tiny+other"}
+    for row in ledger:
+        if row["outcome"] == "pair_open":
+            sides = [[m["reward"] for m in both[row[f"{side}_id"]]["rewards"]] for side in ("chosen", "rejected")]
+            assert all(c > r for c, r in zip(*sides, strict=True))
+
+
+def judged(config, made, workspace):
+    """Counters of judging the shards of completions that lie in the workspace."""
+    from medray.generate.sampling import plan_shards
+    from medray.preference import judge
+    from medray.tables.shards import Shard, run_steps
+
+    step = judge.judging(config, made, workspace)
+    run_steps(workspace, [Shard(shard.mark, {"shard": shard}) for shard in plan_shards(4, 2)], [step])
+    return judge.gather(config, workspace)
 
 
 def made_of(**inputs):

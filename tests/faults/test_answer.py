@@ -73,9 +73,9 @@ def test_the_stage_seals_what_sampling_and_then_judging_give(whole, models, tmp_
         endpoint = ensure_reward_app(model.data / "model", model.id, config.serving)
         for part in (workspace.data / "completions").iterdir():
             prompts, target = inputs["prompts"].data / "prompts.parquet", workspace.scratch / judge.REWARDS / part.name
-            facts = judge.judge_part(part, prompts, target, endpoint, config)
+            facts = judge.judge_part(part, prompts, target, [endpoint], config)
             workspace.mark_done(f"{judge.REWARDS}-{part.stem}", **facts)
-    assert {**sampled, **judge.gather(workspace)} == counters
+    assert {**sampled, **judge.gather(config, workspace)} == counters
     for name in ("completions/*.parquet", "rewards.parquet", "permuted/*.parquet", "permuted.parquet"):
         assert digest_table(workspace.data.glob(name)) == digest_table(both.data.glob(name)), name
 

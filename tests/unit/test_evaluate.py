@@ -76,6 +76,25 @@ def test_a_bag_of_words_learns_a_word_and_length_counts_words():
     assert reward.bag_of_words_margins([], heldout, l2=0.01) == [0.0] * 3
 
 
+def test_pairs_are_told_apart_by_length_and_their_prompts_stay_together():
+    words = " ".join(f"w{n}" for n in range(20))
+    assert reward.length_group(f"{words} {words}", words) == "chosen longer"
+    assert reward.length_group("a", "a b") == "chosen shorter"
+    assert reward.length_group(words, f"{words} x y") == "about equal" == reward.length_group("", "")
+    assert reward.length_group(words, f"{words} x y z") == "chosen shorter"
+    rows = [pair("a b c", "a") | {"task": "t", "source": "own"}, pair("a", "b") | {"task": "u", "source": "m>own"}]
+    assert reward.groupings(rows) == {
+        "kind": ["t", "u"], "source": ["own", "m>own"], "length": ["chosen longer", "about equal"],
+    }  # fmt: skip
+    won = {"reward_model": np.tile([1.0, 0.0], 20)}
+    apart, together = (
+        reward.summarise(won, {"kind": ["t"] * 40}, prompts, 0)["by_kind"]["t"]["reward_model"]
+        for prompts in (range(40), [n % 2 for n in range(40)])
+    )
+    assert (apart["num_clusters"], together["num_clusters"]) == (40, 2)
+    assert together["high"] - together["low"] > 2 * (apart["high"] - apart["low"])
+
+
 def test_bag_of_words_reaches_the_optimum():
     rng, words = np.random.default_rng(0), np.array([f"w{n}" for n in range(30)])
     train = [pair(" ".join(rng.choice(words, 8)), " ".join(rng.choice(words, 8))) for _ in range(60)]
@@ -88,11 +107,14 @@ def test_a_reward_model_must_beat_every_baseline():
     won = {name: (rng.random(300) < p).astype(float) for name, p in
            {"reward_model": 0.8, "longer": 0.5, "policy_sum": 0.0}.items()}  # fmt: skip
     won["policy_sum"] = np.where(np.arange(300) < 4, 0.0, won["reward_model"])  # at most four pairs behind
-    found = reward.summarise(won, ["open"] * 150 + ["gold"] * 150, range(300), 0)
+    groups = {"kind": ["open"] * 150 + ["gold"] * 150, "length": ["chosen longer", "about equal"] * 150}
+    found = reward.summarise(won, groups, range(300), 0)
     assert found["verdict"] == "not above" and found["not_above"] == ["policy_sum"]
     assert set(found["by_kind"]) == {"gold", "open"}
+    longer = found["by_length"]["chosen longer"]["reward_model"]
+    assert longer["count"] == 150 and longer["value"] == pytest.approx(won["reward_model"][::2].mean(), abs=1e-5)
     won["policy_sum"] = won["longer"]
-    assert reward.summarise(won, ["open"] * 300, range(300), 0)["verdict"] == "above"
+    assert reward.summarise(won, {}, range(300), 0)["verdict"] == "above"
 
 
 def judged(rewards, correct, texts=None):

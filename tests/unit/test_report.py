@@ -12,9 +12,10 @@ import pytest
 from medray.core.artifact import Artifact, Input, Manifest
 from medray.core.journal import Journal
 from medray.core.workspace import Root, Workspace
-from medray.evaluate import fresh, perplexity
+from medray.evaluate import fresh, observe, pair_benchmarks, perplexity
+from medray.evaluate.pair_benchmarks import BenchPair
 from medray.math import statistics
-from medray.report import build, figures, findings
+from medray.report import build, figures, findings, observatory
 
 TASKS = ("definition_to_term", "phenotypes_to_disease", "term_to_system")
 AIMS = findings.Aims(max_definitions_change=-0.25, max_general_change=0.03)
@@ -114,10 +115,46 @@ def add_reward(fabricator):
     won = {name: (rng.random(160) < p).astype(float) for name, p in
            (("reward_model", 0.86), ("longer", 0.55), ("shorter", 0.45), ("bag_of_words", 0.7),
             ("policy_sum", 0.72), ("policy_mean", 0.78))}  # fmt: skip
-    kinds = [("term_to_system", "describe")[n % 2] for n in range(160)]
-    (artifact.data / "metrics.json").write_text(
-        json.dumps(reward.summarise(won, kinds, [f"p{n // 4}" for n in range(160)], 0))
+    groups = {"kind": [("term_to_system", "describe")[n % 2] for n in range(160)],
+              "source": [("own", "reference")[n % 3 == 0] for n in range(160)],
+              "length": [("chosen longer", "chosen shorter", "about equal")[n % 3] for n in range(160)]}  # fmt: skip
+    found = reward.summarise(won, groups, [f"p{n // 4}" for n in range(160)], 0)
+    found["members"] = {f"reward_model_{n}": found["metrics"]["reward_model"] for n in (1, 2)}
+    (artifact.data / "metrics.json").write_text(json.dumps(found))
+
+
+def add_bench(fabricator):
+    artifact = fabricator.artifact(
+        "evaluate_bench", "evaluate_reward_bench", "evaluate.reward_bench", inputs=["reward"]
     )
+    sizes, rng = {"easy": 60, "hard": 40, "length": 30, "human": 20}, np.random.default_rng(2)
+    pairs = [BenchPair(f"{c}{n}", f"{c}{n}", c, [], "", "") for c, size in sizes.items() for n in range(size)]
+    won_N = (rng.random(len(pairs)) < 0.8).astype(float)
+    outcomes = {"won": int(won_N.sum()), "tied": 1, "lost": int(150 - won_N.sum() - 1), "left_out": 3}
+    found = {
+        "built": {"layout": "medical", "outcomes": outcomes, **pair_benchmarks.figures(won_N, pairs, "medical", 0)}
+    }
+    (artifact.data / "metrics.json").write_text(json.dumps(found))
+
+
+def add_observation(fabricator, name, before, source, *, accepted=True, alarm=None):
+    """What `observe` seals of a round, from the figures of the fresh prompts before and after it."""
+    after = f"fresh.{name}"
+    artifact = fabricator.artifact(f"{name}.observe", "observe", f"{name}.observe", inputs=[source, after], wall_s=5)
+    rows = {role: {r["id"]: r for r in pq.read_table(fabricator.sealed[key].data / "prompts.parquet").to_pylist()}
+            for role, key in (("before", before), ("after", after))}  # fmt: skip
+    samples = {role: pq.read_table(fabricator.sealed[key].data / "samples.parquet").to_pylist()
+               for role, key in (("before", before), ("after", after))}  # fmt: skip
+    rules = observe.ObserveRules(gold_lost="note", only_longer="note", length_growth=0.1, far_away="note", max_kl=50.0)
+    config = observe.ObserveConfig(rules=rules, dtype="fp32", rng_seed=1)
+    rng = np.random.default_rng(len(name))
+    moved = [{"prompt_id": f"p{n // 2}", "since_previous": rng.normal((1, -3), 1).tolist(),
+              "since_initial": rng.normal((1, -3), 1).tolist()} for n in range(80)]  # fmt: skip
+    found = observe.observe(rows["before"], rows["after"], samples, dict.fromkeys(rows["after"], 2.5), config)
+    found |= {"drift": observe.drift(moved, 1), "accepted": accepted}
+    if alarm:
+        found["alarms"][alarm] = True
+    (artifact.data / "observation.json").write_text(json.dumps(found))
 
 
 def fabricate(root):
@@ -134,7 +171,10 @@ def fabricate(root):
         artifact = made.artifact(role, kind, role, inputs=[source, "corpus"], wall_s=wall_s)
         journal, rng = Journal(artifact.directory / "journal", role), np.random.default_rng(3)
         for step in range(60):
-            journal.log(step, loss=end + (start - end) * np.exp(-step / 15) + rng.normal(0, 0.05 * start))
+            journal.log(
+                step, loss=end + (start - end) * np.exp(-step / 15) + rng.normal(0, 0.05 * start),
+                **({"chosen_logprob": -40 - step / 10, "rejected_logprob": -42 - step / 3} if kind == "dpo" else {}),
+            )  # fmt: skip
     for name, definitions, general, accuracy, role in (
         ("base", 66.0, 21.0, (0.3, 0.26, 0.27), "base"), ("pretrain", 33.0, 21.3, (0.42, 0.31, 0.33), "pretrain"),
         ("sft", 35.0, 21.9, (0.55, 0.38, 0.86), "sft"), ("round_1", 35.4, 22.0, (0.56, 0.39, 0.87), "round_1.dpo"),
@@ -147,6 +187,9 @@ def fabricate(root):
     ):  # fmt: skip
         add_fresh(made, name, value, correct, length, role)
     add_reward(made)
+    add_bench(made)
+    add_observation(made, "round_1", "fresh.sft", "round_1.dpo")
+    add_observation(made, "round_2", "fresh.round_1", "round_2.dpo", accepted=False, alarm="only_longer")
     return made
 
 
@@ -226,9 +269,10 @@ def test_the_page_is_self_contained(demo):
     assert page.addresses == []
     assert not re.search(r"@import|url\((?!#)", text)
     assert len(page.ids) == len(set(page.ids))
-    for words in ("For research only", "Lineage", "Samples side by side", "US government work", "Reward model"):
+    for words in ("For research only", "Lineage", "Samples side by side", "US government work", "Reward model",
+                  "Reward benchmarks", "Members of the ensemble", "3 left out", "By length of the sides"):  # fmt: skip
         assert words in text
-    assert text.count("<svg") == 5
+    assert text.count("<svg") == 7
     assert len(text) < 1_000_000
 
 
@@ -255,6 +299,31 @@ def test_models_are_compared_in_the_order_of_the_pipeline():
     pairs = figures.model_pairs(sorted(["round_2", "sft_cool", "sft", "round_1", "round_10"], key=figures.order))
     assert pairs[:3] == [("sft", "round_1"), ("round_1", "round_2"), ("round_2", "round_10")]
     assert ("sft_cool", "round_2") in pairs and ("sft", "sft_cool") not in pairs
+
+
+def test_the_observatory_shows_every_figure_of_every_round(demo):
+    made, workspace, _ = demo
+    report = json.loads((workspace.data / "report.json").read_text())
+    shown = {panel.title: panel.lines for panel in observatory.panels(report["observed"])}
+    assert list(shown) == [
+        "Reward", "Gold accuracy", "Length", "Reward per length", "KL to the start", "Log-prob since the start",
+        "Variety", "Refusals", "Cut off",
+    ]  # fmt: skip
+    first, second = (report["observed"][name] for name in ("round_1", "round_2"))
+    before = report["fresh"]["metrics"]["sft"]
+    assert [cell["value"] for cell in shown["Reward"][""]] == [
+        before["reward_mean"]["value"], *(seen["levels"]["reward_mean"]["after"]["value"] for seen in (first, second)),
+    ]  # fmt: skip
+    assert [cell and cell["value"] for cell in shown["KL to the start"][""]] == [None, 2.5, 2.5]
+    assert shown["Log-prob since the start"]["rejected"][1] == first["drift"]["since_initial"]["rejected"]
+    assert all(len(cells) == 3 for lines in shown.values() for cells in lines.values())
+    page = (workspace.local / "report.html").read_text()
+    assert all(f">{title}<" in page.replace("\n", "") or title in page for title in shown)
+    assert "(undone)" in page and "only longer" in page
+    assert "While each round trains" in page and "rejected" in page
+    unmeasured = {"round_1": {**first, "drift": {}, "levels": {**first["levels"], "correct_mean": {
+        role: {"value": None, "low": None, "high": None} for role in ("before", "after")}}}}  # fmt: skip
+    assert observatory.observatory_chart(unmeasured).count("not measured") == 2
 
 
 def test_few_clusters_are_no_verdict():

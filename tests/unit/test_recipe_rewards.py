@@ -1,0 +1,84 @@
+"""Recipes with several reward models, and with benchmarks of reward models."""
+
+from __future__ import annotations
+
+import pytest
+
+from medray.core.config import changed
+from medray.evaluate.pair_benchmarks import BenchFile, BenchPlacement
+from medray.evaluate.reward_bench import RewardBenchConfig
+from medray.generate.config import Budget, Endpoint, EndpointPlacement
+from medray.math.ensemble import EnsembleRule
+from medray.preference.annotate import AnnotateConfig
+from medray.preference.reward_bench import BenchRules, Sides, VotesFile, VotesPlacement
+from medray.recipes.recipe import Annotation, Ensemble, FilesPlacement
+from medray.recipes.tiny import tiny
+from medray.recipes.unroll import unroll
+
+NOTHING_JUDGED = {"rounds": (), "evaluation": None}
+
+
+def test_several_reward_models_judge_together():
+    recipe = changed(tiny(), report=None)
+    rule = EnsembleRule(rule="mean_minus_std", std_factor=1.0)
+    reward = changed(recipe.reward, ensemble=Ensemble(num_models=3, is_disjoint=True))
+    judge = changed(recipe.judge, ensemble=rule)
+    for fields in ({"reward": reward}, {"judge": judge}, {"reward": reward, "judge": None, **NOTHING_JUDGED}):
+        with pytest.raises(ValueError, match=r"reward.ensemble and judge.ensemble, its rule, need each other"):
+            changed(recipe, **fields)
+    stages = {stage.label: stage for stage in unroll(changed(recipe, reward=reward, judge=judge))}
+    trained = [stages[f"reward.train.{n}"] for n in (1, 2, 3)]
+    assert [(s.config.part.index, s.config.part.of) for s in trained] == [(1, 3), (2, 3), (3, 3)]
+    seed = recipe.reward.train.optimization.rng_seed
+    assert [s.config.optimization.rng_seed for s in trained] == [seed, seed + 1, seed + 2]
+    for stage in stages.values():
+        roles = [role for role in stage.inputs if role.startswith("reward_model")]
+        assert roles in ([], ["reward_model_1", "reward_model_2", "reward_model_3"]), stage.label
+    assert [stages["evaluate.reward"].inputs[f"reward_model_{n}"] for n in (1, 2, 3)] == trained
+    assert stages["evaluate.reward"].config.ensemble == rule
+    assert stages["round_1.answer"].config.judge.ensemble == stages["fresh.sft.answer"].config.judge.ensemble == rule
+    parts = [trained[0].config.part, trained[1].config.part, trained[2].config.part]
+    held = [[part.holds(f"p{n}") for part in parts] for n in range(300)]
+    assert all(sum(row) == 1 for row in held) and min(map(sum, zip(*held, strict=True))) > 60
+
+
+def test_a_benchmark_of_reward_models_is_built_of_the_ratings_and_measured(tmp_path):
+    path = tmp_path / "benches" / "rb.jsonl"
+    path.parent.mkdir()
+    path.write_text("{}\n")
+    recipe = changed(tiny(), report=None, rounds=())
+    judge = Endpoint(
+        model="judge", access="public", temperature=0.0, top_p=1.0, max_tokens=500, rng_seed=None,
+        budget=Budget(max_tokens=10**6, max_cost=1.0, price_per_million_in=1.0, price_per_million_out=1.0),
+        placement=EndpointPlacement(base_url="https://judge.example/v1"),
+    )  # fmt: skip
+    rules = AnnotateConfig(
+        judge=judge, reference_is_candidate=False, both_orders_fraction=0.1, max_tries=2, max_unreadable_fraction=0.1,
+        max_answer_characters=4000, rng_seed=7,
+    )  # fmt: skip
+    sides = Sides(chosen=("small",), rejected=("own",))
+    bench = BenchRules(
+        num_prompts=1000, per_column=None, easy=sides, hard=("small", "own"), hard_gap=1, length=sides, length_gap=2,
+        max_length_difference=0.1, rng_seed=7,
+        votes=VotesFile(licence="own", access="public", placement=VotesPlacement(path="benches/rb.jsonl")),
+    )  # fmt: skip
+    annotation = Annotation(models={"small": recipe.base}, sample=recipe.reward.candidates, annotate=rules, bench=bench)
+    file = BenchFile(
+        name="rb", layout="reward_bench", licence="odc-by", access="public",
+        placement=BenchPlacement(path="benches/rb.jsonl"),
+    )  # fmt: skip
+    measured = RewardBenchConfig(files=(file,), dtype="fp32", max_tokens=512, rng_seed=7)
+    built = changed(
+        recipe, files=FilesPlacement(directory=str(tmp_path)), reward=changed(recipe.reward, pairs=annotation),
+        evaluation=changed(recipe.evaluation, reward_bench=measured),
+    )  # fmt: skip
+    stages = {stage.label: stage for stage in unroll(built)}
+    assert {role: source.label for role, source in stages["reward.bench"].inputs.items()} == {
+        "ratings": "reward.pairs", "prompts": "synthesize",
+    }  # fmt: skip
+    last = stages["evaluate.reward_bench"]
+    assert {role: source.label for role, source in last.inputs.items()} == {
+        "reward_model": "reward.train", "built": "reward.bench",
+    }  # fmt: skip
+    assert last.config.files[0].digest == stages["reward.bench"].config.votes.digest != ""
+    assert "odc-by" in last.licences
