@@ -173,9 +173,9 @@ def _start_http(job_id: str, host: str, port: int) -> tuple[str, int]:
 
 
 def _free_port(host: str, first: int) -> int:
-    """A port that nobody listens on and no other medray of this user is about to take.
+    """A port that nobody listens on and no other medray of this user is about to take; claimed until Serve is down.
 
-    Trap: Serve's proxy binds seconds later, with SO_REUSEPORT: two would share a port, and requests. Claimed until Serve is down.
+    Trap: Serve's proxy binds seconds later, with SO_REUSEPORT: two of them share a port, and each other's requests.
     """
     for port in range(first, min(first + _NUM_PORTS, 65536)):
         claim = open(Path(tempfile.gettempdir()) / f"medray-port-{os.getuid()}-{port}", "w")
