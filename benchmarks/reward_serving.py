@@ -229,7 +229,7 @@ def main() -> None:
         sizes = Sizes(*(min(arguments.rows, size) for size in sizes[:3]), rounds=sizes.rounds)
     threads = max(1, (os.cpu_count() or 1) // arguments.replicas)
     placement = ServingPlacement(
-        replicas=arguments.replicas, threads=threads, tokens_per_forward=1024, start_timeout_s=600
+        replicas=arguments.replicas, threads=threads, tokens_per_forward=1024, start_timeout_s=600, port=8323
     )  # fmt: skip
     serving = RewardServing(dtype=arguments.dtype, max_tokens=FAMILY_TOKENS, placement=placement)
     with tempfile.TemporaryDirectory() as name:

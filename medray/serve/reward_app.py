@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import hmac
+import os
 import secrets
 import socket
+import tempfile
 import time
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +38,7 @@ class _Running(NamedTuple):
 
 _running: dict[str, _Running] = {}  # what this process deployed, by application: only it knows the tokens
 _http: tuple[str, str, int] | None = None  # job, host, port of the Serve that this process started
+_claims: list[Any] = []  # open lock files of the ports that this process took
 
 
 def _check_token(authorization: str = Header(default="")) -> None:
@@ -127,6 +131,7 @@ def shutdown_reward_app() -> None:
         if not serve.status().applications:
             serve.shutdown()
             _http = None
+            _claims.clear()
     _running.clear()
 
 
@@ -185,12 +190,24 @@ def _start_http(job_id: str, host: str, port: int) -> tuple[str, int]:
 
 
 def _free_port(host: str, first: int) -> int:
+    """A port that nobody listens on and no other medray of this user is about to take; claimed until Serve is down.
+
+    Trap: Serve's proxy binds seconds later, with SO_REUSEPORT: two of them share a port, and each other's requests.
+    """
     for port in range(first, min(first + _NUM_PORTS, 65536)):
+        claim = open(Path(tempfile.gettempdir()) / f"medray-port-{os.getuid()}-{port}", "w")
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            claim.close()
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
             except OSError:
+                claim.close()
                 continue
-            return port
+        _claims.append(claim)
+        return port
     raise UserError(f"serving.placement.port: {first} and the {_NUM_PORTS} after it are taken: give a free one")
