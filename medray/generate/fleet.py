@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError
+from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError
 
 from medray.core.config import UserError
 from medray.core.identity import content_id
 from medray.generate.config import EnginePlacement
 
 _PREFIX = "medray-engine"
+_POLL_S = 0.5
 _VOLATILE = ("_name_or_path", "dtype", "torch_dtype", "transformers_version", "use_cache")
 
 _CPU_HEAD_DIMS = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)  # of vLLM's only attention on CPU
@@ -120,19 +121,23 @@ def _kill(name: str) -> None:
 
 
 def call(name: str, method: str, placement: EnginePlacement, *args: Any) -> Any:
-    """Result of one engine call; a dead or silent engine is tried again, `max_restarts` times in all."""
-    problem, attempt, patience = "", 0, time.monotonic() + placement.call_timeout_s
+    """Result of one engine call; a dead or silent engine is tried again, `max_restarts` times in all.
+
+    Waiting for one that is being started again is no try: it takes as long as its imports do.
+    """
+    problem, attempt, stop_at = "", 0, time.monotonic() + placement.call_timeout_s
     while attempt <= placement.max_restarts:
         time.sleep(min(attempt, 5))
-        attempt += 1
         try:
             engine = ray.get_actor(name)
             return ray.get(getattr(engine, method).remote(*args), timeout=placement.call_timeout_s)
+        except ActorUnavailableError:
+            problem = problem or "is not up yet"
+            if time.monotonic() < stop_at:
+                time.sleep(_POLL_S)
+                continue
         except RayActorError as error:
             problem = f"died ({str(error).strip().splitlines()[-1].strip()[:300]})"
-            if "is restarting" in problem and time.monotonic() < patience:  # a minute on a busy machine: no try of ours
-                attempt -= 1
-                time.sleep(1)
         except GetTimeoutError:
             problem = f"gave nothing within {placement.call_timeout_s:g} s"
             ray.kill(engine, no_restart=False)
@@ -140,6 +145,7 @@ def call(name: str, method: str, placement: EnginePlacement, *args: Any) -> Any:
             if "Failed to look up actor" not in str(error):
                 raise
             problem = problem or "is gone, its restarts are used up"
+        attempt += 1
     raise EnginesLost(
         f"sampling: engine {name} {problem} at each of {placement.max_restarts + 1} tries, expected completions: "
         "lower max_num_seqs or kv_cache_gib, or give it more memory"
