@@ -29,7 +29,7 @@ from medray.text.options import stem
 
 NAME = "adopted_pairs"
 VERSION = 1
-UNFIT = ("blank", "identical", "tied", "contradicted", "within_margin", "length")
+UNFIT = ("blank", "identical", "tied", "contradicted", "within_margin", "length", "too_long")
 """Why a pair is none by itself; contradicted: the rejected answer was given more than the chosen one."""
 REASONS = ("contaminated", "repeated", "reversed", "fresh_prompt", "over_cap", "not_drawn")
 """Why a sound pair is not in: a benchmark item stands in it; it stood before, or the other way round; its question is
@@ -47,6 +47,8 @@ class AdoptedPairsConfig(GatherConfig):
     """By how much the chosen answer's reward must lead, where the file states rewards; equal ones are never a pair."""
     max_length_ratio: float | None = Field(default=None, ge=1)
     """Most characters of the longer side to one of the shorter."""
+    max_characters: int | None = Field(default=None, ge=1)
+    """Of a question with the longer answer; None: any, which only fits where no model is asked beyond its positions."""
     max_pairs_per_question: int | None = Field(default=None, ge=1)
     """Of one file, drawn by hash; None: all."""
 
@@ -83,7 +85,7 @@ def _rows(config: AdoptedPairsConfig, file: PairFile, id: str, made: dict[str, A
     common = {"prompt_id": question, "messages": messages, "split": "", "task": file.task or file.name}
     for pair in made["pairs"]:
         yield "proposed"
-        if reason := unfit(pair, config):
+        if reason := unfit(pair, made["text"], config):
             yield reason
             continue
         several = f"/{pair['source']}" if file.format == "models" else ""
@@ -98,8 +100,8 @@ _READ = PAIR.append(pa.field("key", pa.string())).append(pa.field("turned", pa.s
 KIND = Kind(NAME, _READ, _made, _rows, ("proposed", *UNFIT))
 
 
-def unfit(pair: Mapping[str, Any], config: AdoptedPairsConfig) -> str:
-    """Why a pair is none: a word of UNFIT, or "" where it is one."""
+def unfit(pair: Mapping[str, Any], question: str, config: AdoptedPairsConfig) -> str:
+    """Why a pair of answers to a question is none: a word of UNFIT, or "" where it is one."""
     chosen, rejected = pair["chosen"], pair["rejected"]
     if not chosen or not rejected:
         return "blank"
@@ -111,7 +113,9 @@ def unfit(pair: Mapping[str, Any], config: AdoptedPairsConfig) -> str:
     if margin < config.min_margin:
         return "within_margin"
     short, long = sorted(map(len, (chosen, rejected)))
-    return "length" if config.max_length_ratio is not None and long > config.max_length_ratio * short else ""
+    if config.max_length_ratio is not None and long > config.max_length_ratio * short:
+        return "length"
+    return "too_long" if config.max_characters is not None and len(question) + long > config.max_characters else ""
 
 
 def choose(

@@ -22,8 +22,9 @@ from medray.tables.adopted import FilePlacement
 from medray.train.config import ForwardPlacement, TrainPlacement
 
 CHANGED = (
-    "prompts.files", "prompts.splits", "prompts.max_characters", "prompts.benchmarks", "reward.base",
-    "reward.pairs.files", "reward.pairs.benchmarks", "reward.pairs.heldout_fraction",
+    "prompts.files", "prompts.splits", "prompts.max_characters", "prompts.benchmarks",
+    "prompts.max_bad_fraction", "reward.base", "reward.pairs.files",
+    "reward.pairs.benchmarks", "reward.pairs.heldout_fraction", "reward.pairs.max_characters",
     "reward.train.max_tokens", "reward.train.optimization.global_batch", "reward.train.placement",
     "judge.serving.max_tokens", "judge.serving.placement", "judge.placement", "evaluation",
     *(
@@ -31,8 +32,8 @@ CHANGED = (
         for number in range(3)
         for field in (
             "sample.sampling.max_tokens", "sample.sampling.max_model_len", "sample.placement", "pairs.files",
-            "pairs.benchmarks", "reference.max_tokens", "reference.placement", "dpo.optimization.global_batch",
-            "dpo.placement",
+            "pairs.benchmarks", "pairs.max_characters", "reference.max_tokens", "reference.placement",
+            "dpo.optimization.global_batch", "dpo.placement",
         )
     ),
 )  # fmt: skip
@@ -70,7 +71,8 @@ def _prompts(config: PromptsConfig, num_rounds: int) -> PromptsConfig:
         ),
     )  # fmt: skip
     splits = {f"round_{number}": _ROUND_PROMPTS for number in range(1, num_rounds + 1)} | {"fresh": _FRESH_PROMPTS}
-    return changed(config, files=files, splits=splits, max_characters=1200, benchmarks=_OTHERS)
+    # 13 of MedMCQA's 2,279 rows state one option twice
+    return changed(config, files=files, splits=splits, max_characters=1200, benchmarks=_OTHERS, max_bad_fraction=0.01)
 
 
 def _pairs(config: AdoptedPairsConfig, first: int) -> AdoptedPairsConfig:
@@ -82,7 +84,7 @@ def _pairs(config: AdoptedPairsConfig, first: int) -> AdoptedPairsConfig:
         )
         for number in range(min(2, len(config.files)))
     )  # fmt: skip
-    return changed(config, files=files, benchmarks=_OTHERS)
+    return changed(config, files=files, benchmarks=_OTHERS, max_characters=1500)
 
 
 def _reward(model: RewardModel, placement: TrainPlacement) -> RewardModel:

@@ -145,13 +145,16 @@ def test_every_pair_is_accounted_for(tmp_path):
         plain("Tie?", score_chosen=2, score_rejected=2),
         plain("Wrong way?", score_chosen=1, score_rejected=2), plain("Close?", score_chosen=2.5, score_rejected=2),
         plain("Long?", "word " * 50, **rated), plain("Unrated?", score_chosen=2), plain("Kept too?", **rated),
+        plain("Too long? " * 90, **rated),
     ]  # fmt: skip
     path = lines(tmp_path / "set.jsonl", rows)
     again = lines(tmp_path / "again.jsonl", [plain("Kept too?"), plain("Third?")])
     files = (file_of(path, **RATED), file_of(again, **SET | {"name": "again"}))
-    pairs, account, counters, workspace = made(tmp_path / "runs", *files, min_margin=1.0, max_length_ratio=3.0)
+    pairs, account, counters, workspace = made(
+        tmp_path / "runs", *files, min_margin=1.0, max_length_ratio=3.0, max_characters=900
+    )
     assert account[0] == {
-        "file": "set", "licence": "MIT", "in": 11, "bad": 1, "proposed": 10, **dict.fromkeys(UNFIT, 1),
+        "file": "set", "licence": "MIT", "in": 12, "bad": 1, "proposed": 11, **dict.fromkeys(UNFIT, 1),
         "contaminated": 0, "repeated": 1, "reversed": 1, "fresh_prompt": 0, "over_cap": 0, "not_drawn": 0, "pairs": 2,
     }  # fmt: skip
     assert (account[1]["repeated"], account[1]["pairs"]) == (1, 1)

@@ -1,11 +1,15 @@
 """Evaluation: what is measured on a document, a question, a pair and a prompt, on a tiny model and by hand."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from medray.evaluate import choice, fresh, perplexity, reward
+from medray.core.schema import DOCUMENT, write_table
+from medray.core.schema import QUESTION as QUESTION_ROW
+from medray.core.workspace import Root, Workspace
+from medray.evaluate import choice, fresh, model, perplexity, reward
 
 QUESTION = {"id": "q", "task": "t", "prompt": "Which?", "options": ["eye", "inner ear", "skin", "bone"], "gold": 1}
 
@@ -194,3 +198,33 @@ def test_documents_and_choices_on_a_tiny_model(tiny_model):
     assert measured[1][0] == pytest.approx(expected, rel=1e-4) and measured[1][1] == len(whole.completion)
     priors = choice.measure_priors(forward, tokenizer, QUESTION["options"], "Answer briefly.")
     assert set(priors) == set(QUESTION["options"]) and priors["eye"] != pytest.approx(measured[0][0], rel=1e-3)
+
+
+@pytest.mark.parametrize("there", ["questions", "corpus"])
+def test_a_model_is_measured_on_what_there_is(tiny_model, tmp_path, monkeypatch, there):
+    """Questions without held-out text, and the other way round: the table of what is not there is empty."""
+    from medray.tables import shards
+
+    monkeypatch.setattr(shards, "run_remote", lambda fn, *given, num_gpus: fn(*given))
+    written = SimpleNamespace(data=tmp_path / there)
+    if there == "questions":
+        questions = [{**QUESTION, "id": f"q{n}", "group": "", "split": "test"} for n in range(2)]
+        write_table(written.data / "questions.parquet", questions, QUESTION_ROW)
+    else:
+        document = {"id": "d", "source": "s", "text": "Renal failure leads to anaemia.", "category": "medical",
+                    "group": "", "licence": "", "access": "public", "synthetic": False, "split": "heldout",
+                    "parts": []}  # fmt: skip
+        write_table(written.data / "heldout.parquet", [document], DOCUMENT)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model").symlink_to(tiny_model)
+    root = Root(str(tmp_path / "runs"))
+    config = model.EvaluateConfig(
+        system_prompt="Answer.", split="test", questions_per_task=0, documents_per_category=0, max_document_tokens=64,
+        dtype="fp32", rng_seed=1,
+    )  # fmt: skip
+    workspace = Workspace(root, "evaluate", "0" * 32, "evaluate")
+    counters = model.run(config, {"model": SimpleNamespace(data=tmp_path / "model"), there: written}, workspace)
+    measured = json.loads((workspace.data / "metrics.json").read_text())
+    assert (counters["num_questions"], counters["num_documents"]) == ((2, 0) if there == "questions" else (0, 1))
+    assert ("accuracy" in counters, "accuracy" in measured) == (there == "questions",) * 2
+    assert ("perplexity_medical" in counters) == (there == "corpus")
