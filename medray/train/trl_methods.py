@@ -1,8 +1,8 @@
 """Stage: any trainer of TRL on rows of medray -> data/model, on Ray Train's workers.   (The only importer of trl.)
 
-For methods that medray has no objective for: DPO's variants, KTO, ORPO, CPO, and TRL's own SFT and Reward to compare
-with. The number of workers is fixed and is identity, since TRL's batch grows with it; TRL's checkpoints fit no other
-number, so a killed run starts anew.
+For methods that medray has no objective for: ORPO, CPO, more of DPO's variants, and TRL's own SFT, KTO and Reward to
+compare with. The number of workers is fixed and is identity, since TRL's batch grows with it; TRL's checkpoints fit no
+other number, so a killed run starts anew.
 """
 
 from __future__ import annotations
