@@ -49,6 +49,16 @@ def url_of(path: str | Path) -> str:
     return f"{protocol}://{'/'.join(rest)}"
 
 
+def there(path: str | Path) -> str:
+    """What another machine is told of a path: the URL of what it holds a copy of, else the path (a shared disk's)."""
+    return url_of(path) or str(path)
+
+
+def here(place: str) -> Path:
+    """This machine's path of what `there` has said: its own copy, made if it is not here yet."""
+    return fetched(place) if "://" in place else Path(place)
+
+
 def fetched(url: str) -> Path:
     """This machine's copy of a file or a directory, made if it is not here yet."""
     target = mirrored(url)

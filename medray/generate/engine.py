@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import ray
 
+from medray.core.mirror import here, there
 from medray.core.schema import COMPLETION, read_table, write_table
 from medray.core.workspace import Workspace
 from medray.generate.config import EnginePlacement, Sampling
@@ -112,7 +113,7 @@ class _Engine:
         if self._loaded["render"] != model_id:
             from medray.model.load import load_tokenizer
 
-            self._tokenizer = load_tokenizer(model)
+            self._tokenizer = load_tokenizer(here(model))
             self._loaded["render"] = model_id
 
     def _load_weights(self, model: str, model_id: str) -> None:
@@ -125,7 +126,7 @@ class _Engine:
             self._renew(model)
         else:
             try:
-                self._llm.collective_rpc("reload_weights", kwargs={"weights_path": model})
+                self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(here(model))})
             except Exception as error:  # half of the weights may be new
                 _die(f"reload of {model} failed: {error!r}")
                 raise
@@ -146,7 +147,7 @@ class _Engine:
             self._llm = None
             gc.collect()
             cleanup_dist_env_and_memory()
-        self._llm = _new_llm(model, self._settings)
+        self._llm = _new_llm(str(here(model)), self._settings)
 
 
 def _die(reason: str) -> None:
@@ -206,13 +207,13 @@ def sample(
     settings = EngineSettings(architecture(model, placement.use_gpu), sampling.dtype, sampling.max_model_len, placement)
     engines = ensure_engines(_Engine, settings) if open_ else []
     following = [then()] if then else []
-    ids = _rendered(engines, open_, str(model), model_id, sampling, placement)
+    ids = _rendered(engines, open_, there(model), model_id, sampling, placement)
 
     def sample_shard(work: tables.Shard) -> dict[str, Any]:
         shard, names, ids = work.payload["shard"], work.payload["names"], work.payload["ids"]
         seeds = [completion_seeds(sampling.rng_seed, salt, name, sampling.num_completions) for name in names]
         engine = engines[shard.index % len(engines)]
-        made = call(engine, "generate", placement, str(model), model_id, ids, seeds, sampling)
+        made = call(engine, "generate", placement, there(model), model_id, ids, seeds, sampling)
         table = _completion_rows(names, ids, seeds, made)
         assert len(table) == len(names) * sampling.num_completions, f"shard {shard.index}: {len(table)} rows"
         write_table(workspace.data / into / shard.file_name, table, COMPLETION)

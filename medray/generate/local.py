@@ -12,6 +12,7 @@ from typing import Any
 from ray.exceptions import RayTaskError
 
 from medray.core.config import UserError
+from medray.core.mirror import there
 from medray.generate.config import LocalTeacher
 from medray.generate.engine import open_engines
 from medray.generate.fleet import EnginesLost, call
@@ -94,7 +95,7 @@ class LocalModel(Replies):
         return ids
 
     def _call(self, engine: str, method: str, *arguments: Any) -> Any:
-        return call(engine, method, self._config.placement, str(self._directory_of_model), self._model_id, *arguments)
+        return call(engine, method, self._config.placement, there(self._directory_of_model), self._model_id, *arguments)
 
 
 def _said(ids: Sequence[int], completion: Any) -> tuple[str, str, int, int]:

@@ -21,6 +21,7 @@ from fastapi import Depends, FastAPI, Header, HTTPException
 from ray import serve
 
 from medray.core.config import UserError
+from medray.core.mirror import here, there
 from medray.serve.config import RewardServing
 from medray.serve.schema import RewardEndpoint, RewardReply, RewardRequest
 
@@ -61,7 +62,7 @@ class RewardApp:
         self._model_id = model_id
         from medray.serve.rewarding import Rewarder  # torch and transformers: in replicas only
 
-        self._rewarder = Rewarder(Path(model), RewardServing.model_validate(serving))
+        self._rewarder = Rewarder(here(model), RewardServing.model_validate(serving))
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reward")
 
     @api.get("/healthz")
@@ -111,7 +112,7 @@ def ensure_reward_app(
             "num_gpus": 1 if placement.use_gpu else 0,
             "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(placement.threads), "HF_HUB_OFFLINE": "1"}},
         },
-    ).bind(str(model), model_id, serving.model_dump(), hashlib.sha256(token.encode()).hexdigest())
+    ).bind(there(model), model_id, serving.model_dump(), hashlib.sha256(token.encode()).hexdigest())
     if name in serve.status().applications:
         serve.delete(name)  # an update in place would keep answering from the old model meanwhile
     target = serve.RunTarget(app, name=name, route_prefix=f"/{name}")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from medray.core.config import UserError
-from medray.core.mirror import url_of
+from medray.core.mirror import there
 from medray.core.workspace import Workspace
 from medray.tables.blocks import BlockStore
 from medray.tables.shards import packed
@@ -57,7 +57,7 @@ def fit(
     than the model's. A UserError of a worker is raised here as itself; any other failure, after
     placement.max_failures retries, as RuntimeError.
     """
-    place = url_of(store) or str(store)
+    place = there(store)
     opened = open_store(place, placement.store_cache_bytes)
     _check_store(objective, model, opened, workspace.label)
     check_run(objective, optimization, placement, opened, workspace.checkpoints, workspace.label)

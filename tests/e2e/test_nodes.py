@@ -1,4 +1,4 @@
-"""Corpus and SFT on a root on an object store, by nodes of which none sees the disk of another."""
+"""Corpus, SFT and a round's answers on a root on an object store, by nodes of which none sees the disk of another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from medray.core.artifact import Artifact
-from medray.core.config import Config
+from medray.core.config import Config, with_overrides
 from medray.core.mirror import url_of
 from medray.core.schema import EXAMPLE
 from medray.core.stage import Stage
@@ -19,6 +19,7 @@ from medray.sft import train as sft
 from medray.tables.blocks import BlockStore
 from medray.train.config import Optimization, TrainPlacement
 from tests.e2e.corpus_steps import STEPS, run_all, stages
+from tests.faults import round_stages
 
 pytest.importorskip("s3fs")
 ray = pytest.importorskip("ray")
@@ -136,3 +137,22 @@ def test_sft_on_an_object_store_trains_on_parts_that_other_nodes_rendered(nodes,
     assert losses[0] == losses[1] and losses[1][-1] < losses[1][0]
     parts = [[name for name in names(node, "sft") if name.startswith("scratch/part-")] for node in nodes]
     assert 0 < min(map(len, parts)) < max(map(len, parts)) == 5, "who packs has fetched what the other rendered"
+
+
+def test_a_round_on_an_object_store_is_sampled_and_judged_by_other_nodes(nodes, s3_root, tmp_path, monkeypatch):
+    from medray.generate.engine import shutdown_engines
+    from medray.serve.reward_app import shutdown_reward_app
+
+    reachable = with_overrides(round_stages.ANSWER, ["judge.serving.placement.host=0.0.0.0"])
+    monkeypatch.setattr(round_stages, "ANSWER", reachable)
+    round_stages.write_models(tmp_path / "models")
+    try:
+        far = run_all(round_stages.stages(tmp_path / "models"), s3_root)
+    finally:
+        shutdown_engines()
+        shutdown_reward_app()
+    assert {name: artifact.verify() for name, artifact in far.items()} == dict.fromkeys(far, [])
+    counters = far["answer"].manifest.counters
+    num_prompts = 2 * round_stages.NUM_SHARDS
+    assert (counters["num_prompts"], counters["num_completions"]) == (num_prompts, 3 * num_prompts)
+    assert any("data/completions" in name for node in nodes for name in names(node, "answer")), "a node has written"
