@@ -139,6 +139,7 @@ def test_sft_on_an_object_store_trains_on_parts_that_other_nodes_rendered(nodes,
     assert 0 < min(map(len, parts)) < max(map(len, parts)) == 5, "who packs has fetched what the other rendered"
 
 
+@pytest.mark.full
 def test_a_round_on_an_object_store_is_sampled_and_judged_by_other_nodes(nodes, s3_root, tmp_path, monkeypatch):
     from medray.generate.engine import shutdown_engines
     from medray.serve.reward_app import shutdown_reward_app

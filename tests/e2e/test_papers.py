@@ -97,6 +97,7 @@ def set_(overrides):
     return [part for override in overrides for part in ("--set", override)]
 
 
+@pytest.mark.full
 def test_prompts_and_preferences_of_files_give_a_reward_model_and_a_round(medray, directory, tmp_path):
     """No corpus, nothing synthesized, no fine-tuning: the base answers the user's prompts."""
     setting = [f"files.directory={directory}", "sft=none", "instructions=none"]

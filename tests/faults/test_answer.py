@@ -120,6 +120,7 @@ def begin(models, tmp_path):
         run.process.kill()
 
 
+@pytest.mark.full
 def test_kills_change_nothing(whole, models, begin, tmp_path):
     def kill_driver(run):
         os.kill(run.process.pid, signal.SIGKILL)
