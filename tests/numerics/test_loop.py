@@ -9,14 +9,18 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from ray.train import FailureConfig
+from ray.train.v2._internal.execution.failure_handling import FailureDecision
+from ray.train.v2.api.exceptions import WorkerGroupError
 
 from medray.core.config import UserError
 from medray.model.attention import use_packed_attention
 from medray.tables.blocks import BlockStore, BlockWriter
-from medray.train import launch, worker, zero
+from medray.train import worker, zero
 from medray.train.batches import StepLoader, load_batch, rank_rows, step_rows
 from medray.train.checkpoint import CheckpointReader, newest_whole
 from medray.train.config import KTOLoss, PreferenceLoss, TrainPlacement
+from medray.train.elastic import Failures
 from medray.train.loop import NonFiniteLoss
 from medray.train.marker import step_directory
 from medray.train.micro_batch import MicroBatch
@@ -388,15 +392,19 @@ def test_pairs_without_references_are_refused(tmp_path: Path) -> None:
     assert run(BlockStore(tmp_path / "store"), tmp_path / "s", objective=simpo)
 
 
-def test_a_mistake_seen_by_one_rank_ends_all_without_a_retry(
-    store: BlockStore, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = worker.Job(CausalLM(), tiny_model, (store.directory, "", 0), OPTIMIZATION, PLACEMENT, None, tmp_path)
+def test_a_mistake_seen_by_one_rank_is_raised_on_all(store: BlockStore, tiny_model: Path, tmp_path: Path) -> None:
+    workspace = SimpleNamespace(data=tmp_path)
+    job = worker.Job(CausalLM(), tiny_model, str(store.directory), OPTIMIZATION, PLACEMENT, workspace)
     ranks = SimpleNamespace(gathered=lambda own: [own, "no config.json on rank 1"])
-    monkeypatch.setattr(worker, "_work", lambda job: worker._loaded(job, ranks))
-    assert worker.work({"job": job}) is None
     with pytest.raises(UserError, match="no config.json on rank 1"):
-        launch._raise_mistake(tmp_path)
+        worker._loaded(job, ranks)
+
+
+def test_a_users_mistake_is_not_tried_again() -> None:
+    policy = Failures(FailureConfig(max_failures=3))
+    mistake = WorkerGroupError("rank 1 failed", {1: UserError("no config.json")})
+    assert policy.make_decision(WorkerGroupError("rank 1 died", {1: OSError("gone")})) is FailureDecision.RETRY
+    assert policy.make_decision(mistake) is FailureDecision.RAISE
 
 
 def test_rmsprop_decays_the_learning_rate_and_learns(store: BlockStore, tmp_path: Path) -> None:
