@@ -32,7 +32,8 @@ from medray.corpus.readers.rules import ReadRules
 from medray.corpus.vectors import VectorFile, VectorPlacement, load
 from medray.recipes.files import RULES
 from medray.recipes.open_corpus import BENCHMARKS
-from medray.tables.benchmarks import BenchmarkPlacement, read_items
+from medray.tables.adopted import FilePlacement
+from medray.tables.benchmarks import read_items
 from medray.tables.rows import Piece, read_piece
 from medray.text.contamination import (
     ContaminationIndex,
@@ -65,7 +66,7 @@ OTHER_WORDS = dict(
 
 def items_of(directory: Path) -> list[Item]:
     """All items of all files."""
-    places = [BenchmarkPlacement(path=str(directory / Path(file.placement.path).name)) for file in BENCHMARKS]
+    places = [FilePlacement(path=str(directory / Path(file.placement.path).name)) for file in BENCHMARKS]
     files = [file.model_copy(update={"placement": place}) for file, place in zip(BENCHMARKS, places, strict=True)]
     return [item for file in files for item in read_items(file)]
 

@@ -5,7 +5,8 @@
 A reward model of SmolLM2-135M's shape and weights (a new head on its policy) judges real answers to patients' questions
 (icliniq, by AlpaCare), of at most 192 tokens with the question. Contestants, in turn, of equal dtype on all cores:
 
-- batched: 64 callers of the service over HTTP, 32 rows a call, every row another question's;
+- batched: 64 callers of the service over HTTP, 32 rows a call (--quick has rows for 8 of them at a time), every row
+  another question's;
 - single: the same with one row a call;
 - raw: transformers' own forward on 32 rows, ids made before, sorted by length over all rows;
 - pipeline: transformers' text-classification pipeline on rendered text, one row at a time.

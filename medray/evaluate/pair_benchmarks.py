@@ -14,10 +14,11 @@ import numpy as np
 from pydantic import Field
 
 from medray.core.access import Access
-from medray.core.config import Config, Placement, UserError
+from medray.core.config import Config, UserError
 from medray.core.digests import remembered_digest
 from medray.core.identity import content_id, digest_file
 from medray.math import statistics
+from medray.tables.adopted import FilePlacement
 from medray.tables.formats import sound_rows
 
 Layout = Literal["reward_bench", "medical"]
@@ -54,12 +55,6 @@ _COLUMN = {"reward_bench": "subset", "medical": "label_type"}
 _ID = {"reward_bench": "id", "medical": "prompt_id"}
 
 
-class BenchPlacement(Placement):
-    """Where the file lies: jsonl, csv (both may be compressed) or parquet."""
-
-    path: str
-
-
 class BenchFile(Config):
     """One file of a benchmark of reward models."""
 
@@ -71,7 +66,7 @@ class BenchFile(Config):
     """SHA-256 of the file; empty: whatever lies there."""
     licence: str
     access: Access
-    placement: BenchPlacement
+    placement: FilePlacement
 
 
 class BenchPair(NamedTuple):
@@ -92,7 +87,7 @@ def resolve(file: BenchFile) -> BenchFile:
         raise UserError(f"reward benchmark {file.name}: no such file {path}, expected its pairs: correct the path")
     return file.model_copy(
         update={
-            "placement": BenchPlacement(path=str(path)),
+            "placement": FilePlacement(path=str(path)),
             "digest": file.digest or remembered_digest(path),
         }
     )

@@ -204,8 +204,7 @@ def sample(
         workspace.mark_done(plan_mark, prompts_per_shard=placement.prompts_per_shard)
     plan = plan_shards(len(rows), workspace.marks()[plan_mark]["prompts_per_shard"], into)
     open_ = [row for shard in plan if not workspace.is_done(shard.mark) for row in rows[shard.start : shard.stop]]
-    settings = EngineSettings(architecture(model, placement.use_gpu), sampling.dtype, sampling.max_model_len, placement)
-    engines = ensure_engines(_Engine, settings) if open_ else []
+    engines = open_engines(model, sampling, placement) if open_ else []
     following = [then()] if then else []
     ids = _rendered(engines, open_, there(model), model_id, sampling, placement)
 

@@ -16,13 +16,14 @@ from pydantic import Field
 
 from medray.core.access import Access
 from medray.core.artifact import Artifact
-from medray.core.config import Config, Placement, UserError
+from medray.core.config import Config, UserError
 from medray.core.digests import remembered_digest
 from medray.core.files import written_whole
 from medray.core.identity import digest_file, stable_hash
 from medray.core.schema import PAIR, PROMPT, read_table
 from medray.core.workspace import Workspace
 from medray.preference.annotate import RATING
+from medray.tables.adopted import FilePlacement
 from medray.tables.formats import sound_rows
 from medray.text.answers import normalise_words
 
@@ -49,12 +50,6 @@ class Sides(Config):
     rejected: tuple[str, ...] = Field(min_length=1)
 
 
-class VotesPlacement(Placement):
-    """Where the file lies: jsonl or csv (both may be compressed) or parquet."""
-
-    path: str
-
-
 class VotesFile(Config):
     """People's votes: rows of pair_id, annotator and vote (a, b, neither) on what data/annotation.jsonl shows."""
 
@@ -62,7 +57,7 @@ class VotesFile(Config):
     """SHA-256 of the file; empty: whatever lies there."""
     licence: str
     access: Access
-    placement: VotesPlacement
+    placement: FilePlacement
 
 
 class BenchRules(Config):
@@ -97,7 +92,7 @@ def resolve(config: BenchRules) -> BenchRules:
         raise UserError(
             f"reward_bench.votes: no such file {path}, expected votes: correct the path or set votes to None"
         )
-    place = VotesPlacement(path=str(path))
+    place = FilePlacement(path=str(path))
     votes = config.votes.model_copy(
         update={"placement": place, "digest": config.votes.digest or remembered_digest(path)}
     )

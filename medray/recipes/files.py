@@ -10,7 +10,7 @@ from medray.preference.pair_rows import PairFile
 from medray.preference.prompt_rows import PromptFile
 from medray.sft.rows import InstructionFile
 from medray.tables.adopted import FilePlacement
-from medray.tables.benchmarks import BenchmarkFile, BenchmarkPlacement
+from medray.tables.benchmarks import BenchmarkFile
 from medray.text.contamination import ContaminationRules
 
 # Me-LLaMA, table 3. Choices: every split that a team evaluates on belongs there; jsonl with these fields is the form
@@ -23,7 +23,7 @@ BENCHMARKS = tuple(
     BenchmarkFile(
         name=name, id_field="id", text_field="text", option_fields=("options",) if with_options else (),
         licence=_TERMS.get(name, ("its own", "public"))[0], access=_TERMS.get(name, ("its own", "public"))[1],
-        placement=BenchmarkPlacement(path=f"benchmarks/{name}.jsonl"),
+        placement=FilePlacement(path=f"benchmarks/{name}.jsonl"),
     )
     for name, with_options in {
         "pubmedqa": False, "medqa": True, "medmcqa": True, "emrqa": False, "i2b2": False, "ddi2013": False,

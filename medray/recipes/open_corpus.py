@@ -15,7 +15,8 @@ from medray.plan.corpus import Expected, ExpectedSource
 from medray.recipes.demo import SEED, demo
 from medray.recipes.files import RULES
 from medray.recipes.recipe import Recipe
-from medray.tables.benchmarks import BenchmarkFile, BenchmarkPlacement
+from medray.tables.adopted import FilePlacement
+from medray.tables.benchmarks import BenchmarkFile
 from medray.text.boilerplate import ALL_BOILERPLATE
 from medray.text.language import ENGLISH
 from medray.text.minhash import FINEWEB
@@ -67,7 +68,7 @@ _FILES = (
 BENCHMARKS = tuple(
     BenchmarkFile(
         name=file.split(".")[0], id_field=id_field, text_field=text_field, option_fields=option_fields,
-        licence=licence, access="public", placement=BenchmarkPlacement(path=f"eval/{file}"),
+        licence=licence, access="public", placement=FilePlacement(path=f"eval/{file}"),
     )
     for file, id_field, text_field, option_fields, licence in _FILES
 )  # fmt: skip

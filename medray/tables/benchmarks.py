@@ -6,14 +6,12 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
-from medray.core.access import Access
-from medray.core.config import Config, Placement, UserError
+from medray.core.config import UserError
 from medray.core.digests import remembered_digest
 from medray.core.files import written_whole
 from medray.core.identity import digest_file
 from medray.core.workspace import Workspace
+from medray.tables.adopted import AdoptedFile, FilePlacement
 from medray.tables.formats import sound_rows
 from medray.text.contamination import ContaminationIndex, Item
 
@@ -22,32 +20,18 @@ _MAX_ITEM_BYTES = 10_000_000
 _INDEX = "index.pickle"
 
 
-class BenchmarkPlacement(Placement):
-    """Where the file lies: jsonl, csv (both may be compressed: .zst .gz .bz2) or parquet."""
-
-    path: str
-
-
-class BenchmarkFile(Config):
+class BenchmarkFile(AdoptedFile):
     """One file of a benchmark and which of its fields are the question."""
 
-    name: str = Field(pattern=r"^[a-z0-9_-]+$")
-    digest: str = ""
-    """SHA-256 of the file; empty: whatever lies there."""
-    licence: str
-    access: Access
-    id_field: str = ""
-    """Empty: items are numbered by row, from 1."""
     text_field: str
     """The question without its options: text, or a list of tokens."""
     option_fields: tuple[str, ...] = ()
     """Each holds one option (text), several (list) or several by letter (object)."""
-    placement: BenchmarkPlacement
 
 
 def resolve(file: BenchmarkFile) -> BenchmarkFile:
     """The file with its digest, where that is empty, taken from what lies there. Raises UserError if it is missing."""
-    place = BenchmarkPlacement(path=str(Path(file.placement.path).absolute()))  # workers run in other directories
+    place = FilePlacement(path=str(Path(file.placement.path).absolute()))  # workers run in other directories
     return file.model_copy(update={"placement": place, "digest": file.digest or remembered_digest(_found(file))})
 
 

@@ -28,7 +28,7 @@ from medray.corpus import clean, decontaminate, sources
 from medray.corpus.sources import SourceConfig, SourcesConfig, places
 from medray.corpus.steps import parts_of, read_account
 from medray.session import SessionPlacement, ray_session
-from medray.tables.benchmarks import BenchmarkPlacement
+from medray.tables.adopted import FilePlacement
 from medray.tables.blocks import BlockStore
 from medray.text.evidence import EvidencePolicy
 from tests.e2e.corpus_faults import bad_files, dying, measured, sources_of
@@ -518,7 +518,7 @@ def test_a_benchmark_that_cannot_be_read_fails_the_stage(here, root_with, tmp_pa
     (exam,) = stages(here)["decontaminate"].config.benchmarks
     (tmp_path / "torn.jsonl").write_text('{"id": 1, "question": "Which')
     torn, gone = (
-        exam.model_copy(update={"placement": BenchmarkPlacement(path=str(tmp_path / name)), "digest": ""})
+        exam.model_copy(update={"placement": FilePlacement(path=str(tmp_path / name)), "digest": ""})
         for name in ("torn.jsonl", "gone.jsonl")
     )
     found = stages(here, decontaminate={"benchmarks": (exam, torn)})

@@ -9,7 +9,8 @@ from medray.core.workspace import Workspace
 from medray.corpus.readers.formats import reader_of
 from medray.corpus.readers.rules import ReadRules
 from medray.tables import gathered
-from medray.tables.benchmarks import BenchmarkFile, BenchmarkPlacement
+from medray.tables.adopted import FilePlacement
+from medray.tables.benchmarks import BenchmarkFile
 from medray.tables.gathered import GatherConfig, Kind
 from medray.tables.rows import Piece, Row, read_piece
 from medray.tables.shards import Shard
@@ -44,7 +45,7 @@ def left_out(rows: list[Row]) -> list[tuple[int, str]]:
 
 def judged_by(path: Path) -> dict[str, Any]:
     """Fields of a config that looks for the items of one benchmark, each with id and question."""
-    place = BenchmarkPlacement(path=str(path))
+    place = FilePlacement(path=str(path))
     file = BenchmarkFile(
         name="exam", licence="MIT", access="public", id_field="id", text_field="question", placement=place
     )

@@ -5,15 +5,16 @@ from __future__ import annotations
 import pytest
 
 from medray.core.config import changed
-from medray.evaluate.pair_benchmarks import BenchFile, BenchPlacement
+from medray.evaluate.pair_benchmarks import BenchFile
 from medray.evaluate.reward_bench import RewardBenchConfig
 from medray.generate.config import Budget, Endpoint, EndpointPlacement
 from medray.math.ensemble import EnsembleRule
 from medray.preference.annotate import AnnotateConfig
-from medray.preference.reward_bench import BenchRules, Sides, VotesFile, VotesPlacement
+from medray.preference.reward_bench import BenchRules, Sides, VotesFile
 from medray.recipes.recipe import Annotation, Ensemble, FilesPlacement
 from medray.recipes.tiny import tiny
 from medray.recipes.unroll import unroll
+from medray.tables.adopted import FilePlacement
 
 NOTHING_JUDGED = {"rounds": (), "evaluation": None}
 
@@ -60,12 +61,12 @@ def test_a_benchmark_of_reward_models_is_built_of_the_ratings_and_measured(tmp_p
     bench = BenchRules(
         num_prompts=1000, per_column=None, easy=sides, hard=("small", "own"), hard_gap=1, length=sides, length_gap=2,
         max_length_difference=0.1, rng_seed=7,
-        votes=VotesFile(licence="own", access="public", placement=VotesPlacement(path="benches/rb.jsonl")),
+        votes=VotesFile(licence="own", access="public", placement=FilePlacement(path="benches/rb.jsonl")),
     )  # fmt: skip
     annotation = Annotation(models={"small": recipe.base}, sample=recipe.reward.candidates, annotate=rules, bench=bench)
     file = BenchFile(
         name="rb", layout="reward_bench", licence="odc-by", access="public",
-        placement=BenchPlacement(path="benches/rb.jsonl"),
+        placement=FilePlacement(path="benches/rb.jsonl"),
     )  # fmt: skip
     measured = RewardBenchConfig(files=(file,), dtype="fp32", max_tokens=512, rng_seed=7)
     built = changed(

@@ -11,12 +11,13 @@ from medray.core.config import UserError
 from medray.core.schema import PAIR, PROMPT, read_table, write_table
 from medray.core.workspace import Root, Workspace
 from medray.evaluate import pair_benchmarks, reward, reward_bench
-from medray.evaluate.pair_benchmarks import SECTIONS, BenchFile, BenchPair, BenchPlacement
+from medray.evaluate.pair_benchmarks import SECTIONS, BenchFile, BenchPair
 from medray.math.ensemble import EnsembleRule
 from medray.preference import ratings
 from medray.preference import reward_bench as build
 from medray.preference.annotate import RATING, _pair
-from medray.preference.reward_bench import OUTCOMES, BenchRules, Sides, VotesFile, VotesPlacement
+from medray.preference.reward_bench import OUTCOMES, BenchRules, Sides, VotesFile
+from medray.tables.adopted import FilePlacement
 
 MODELS = ("gpt4", "gpt35", "mixtral", "llama70", "llama8", "own")
 RULES = {
@@ -117,7 +118,7 @@ def voted(directory, data, cast):
             lines.append(json.dumps({"pair_id": shown["pair_id"], "annotator": f"n{number}", "vote": letters[vote]}))
     path = directory / "votes.jsonl"
     path.write_text("\n".join(lines) + "\n")
-    return VotesFile(licence="own", access="public", placement=VotesPlacement(path=str(path)))
+    return VotesFile(licence="own", access="public", placement=FilePlacement(path=str(path)))
 
 
 def test_people_correct_the_judge_or_leave_a_pair_out(tmp_path):
@@ -142,7 +143,7 @@ def test_people_correct_the_judge_or_leave_a_pair_out(tmp_path):
 def test_a_vote_that_cannot_be_used_is_an_error(tmp_path):
     made = rated(tmp_path, {"p0": TABLE["easy"]})
     path = tmp_path / "votes.jsonl"
-    votes = VotesFile(licence="own", access="public", placement=VotesPlacement(path=str(path)))
+    votes = VotesFile(licence="own", access="public", placement=FilePlacement(path=str(path)))
     for rows in (
         [{"pair_id": "p9/a>b", "annotator": "n", "vote": "a"}],
         [{"pair_id": "p0/gpt4>mixtral", "annotator": "n", "vote": "c"}],
@@ -164,7 +165,7 @@ def test_what_is_built_is_read_as_the_published_files_are(tmp_path):
 
 
 def bench_file(path, layout="reward_bench"):
-    path = BenchPlacement(path=str(path))
+    path = FilePlacement(path=str(path))
     file = BenchFile(name="rb", layout=layout, licence="odc-by", access="public", placement=path)
     return pair_benchmarks.resolve(file)
 
