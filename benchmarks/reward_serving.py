@@ -5,7 +5,7 @@
 A reward model of SmolLM2-135M's shape and weights (a new head on its policy) judges real answers to patients' questions
 (icliniq, by AlpaCare), of at most 192 tokens with the question. Contestants, in turn, of equal dtype on all cores:
 
-- batched: 64 callers of the service over HTTP, 32 rows a call (--quick has rows for 8 of them at a time), every row
+- batched: 64 callers of the service over HTTP, 32 rows a call (--quick has rows for 5 of them at a time), every row
   another question's;
 - single: the same with one row a call;
 - raw: transformers' own forward on 32 rows, ids made before, sorted by length over all rows;
@@ -59,7 +59,7 @@ class Sizes(NamedTuple):
     rounds: int
 
 
-SIZES = {True: Sizes(batched=256, single=128, peer=96, rounds=1), False: Sizes(2048, 512, 512, 3)}
+SIZES = {True: Sizes(batched=160, single=64, peer=48, rounds=1), False: Sizes(2048, 512, 512, 3)}
 
 
 class Service(NamedTuple):
@@ -175,7 +175,7 @@ def kill_a_replica(service: Service, rows: list[dict[str, Any]], expected: dict[
             os.kill(pid, signal.SIGKILL)
 
     found = call_service(service, rows, 1, on_call)
-    tell("single, a replica killed", "distinct", found.rate)
+    tell("single, a replica killed", "distinct", found.rate._replace(cpu=float("nan")))  # with it went its count
     kept = [i for i, reward in found.rewards.items() if abs(reward - expected[i]) <= tolerance]
     return len(rows) - len(kept)
 

@@ -33,6 +33,7 @@ from typing import Any
 
 from benchmarks.sft_vs_trl import SEED, conversations, write_model
 from medray.core.config import Config, Placement
+from medray.core.files import link
 from medray.core.schema import PROMPT, write_table
 from medray.core.stage import Stage, execute
 from medray.core.workspace import Root, Workspace
@@ -72,10 +73,8 @@ class Given(Config):
 
 def _link(config: Given, inputs: dict[str, Any], workspace: Workspace) -> dict[str, int]:
     source = Path(config.placement.directory) / config.name
-    target = workspace.data / (config.name if source.is_file() else "model")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not target.exists():
-        target.symlink_to(source)
+    for path in [source] if source.is_file() else source.iterdir():
+        link(path, workspace.data / ("" if source.is_file() else "model") / path.name)
     return {}
 
 

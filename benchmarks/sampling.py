@@ -187,7 +187,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer prompts, shorter completions; under 5 minutes")
     parser.add_argument("--data", type=Path, default=Path("../shared/data/preference"))
     parser.add_argument("--dtype", choices=("bf16", "fp32"), default="bf16")
-    parser.add_argument("--prompts", type=int, help="so many in place of 40 (--quick) or 256")
+    parser.add_argument("--prompts", type=int, help="so many in place of 36 (--quick) or 256")
     parser.add_argument("--max-tokens", type=int, default=0, help="of a completion")
     parser.add_argument("--raw", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -196,7 +196,7 @@ def main() -> None:
         return
     from medray.session import SessionPlacement, ray_session
 
-    num_prompts, num_pairs = (40, 2) if arguments.quick else (256, 4)
+    num_prompts, num_pairs = (36, 2) if arguments.quick else (256, 4)
     num_prompts = arguments.prompts or num_prompts
     max_tokens = arguments.max_tokens or (64 if arguments.quick else 128)
     ratios, totals = [], {"raw": [0.0, 0.0, 0], "medray": [0.0, 0.0, 0]}

@@ -222,7 +222,7 @@ def sample(
     work = []
     for shard in plan:
         asked = [name for name in names[shard.start : shard.stop] if name in ids]
-        payload = {"shard": shard, "names": asked, "ids": [ids[name] for name in asked]}
+        payload = {"shard": shard, "file_name": shard.file_name, "names": asked, "ids": [ids[name] for name in asked]}
         work.append(tables.Shard(shard.mark, payload))
     # two shards in flight per engine: the next is there when one is done
     step = tables.Step(sample_shard, num_cpus=0.1, concurrency=max(1, 2 * len(engines)))

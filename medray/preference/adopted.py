@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,13 @@ from medray.text.options import stem
 
 NAME = "adopted_pairs"
 VERSION = 1
+SPLITS = ("train", "heldout")
 UNFIT = ("blank", "identical", "tied", "contradicted", "within_margin", "length", "too_long")
 """Why a pair is none by itself; contradicted: the rejected answer was given more than the chosen one."""
-REASONS = ("contaminated", "repeated", "reversed", "fresh_prompt", "over_cap", "not_drawn")
+REASONS = ("contaminated", "repeated", "reversed", "fresh_prompt", "over_cap", "unbalanced", "not_drawn")
 """Why a sound pair is not in: a benchmark item stands in it; it stood before, or the other way round; its question is
-among the fresh prompts; the question has enough; more are there than are wanted."""
+among the fresh prompts; the question has enough; longer (or shorter) answers were chosen more often than the others;
+more are there than are wanted."""
 
 
 class AdoptedPairsConfig(GatherConfig):
@@ -51,6 +53,9 @@ class AdoptedPairsConfig(GatherConfig):
     """Of a question with the longer answer; None: any, which only fits where no model is asked beyond its positions."""
     max_pairs_per_question: int | None = Field(default=None, ge=1)
     """Of one file, drawn by hash; None: all."""
+    balance_length: bool = False
+    """As many pairs of a file in each split have the longer answer chosen as the shorter one, drawn by hash, and none
+    two of equal length: what tells only the longer answer wins half of them."""
 
 
 terms = gathered.terms
@@ -90,13 +95,14 @@ def _rows(config: AdoptedPairsConfig, file: PairFile, id: str, made: dict[str, A
             continue
         several = f"/{pair['source']}" if file.format == "models" else ""
         keys = {"key": content_id(asked, pair["chosen"], pair["rejected"]),
-                "turned": content_id(asked, pair["rejected"], pair["chosen"])}  # fmt: skip
+                "turned": content_id(asked, pair["rejected"], pair["chosen"]),
+                "longer": len(pair["chosen"]) - len(pair["rejected"])}  # fmt: skip
         text = "\n\n".join([made["text"], pair["chosen"], pair["rejected"]])
         yield common | pair | keys | {"id": id + several, "text": text}
 
 
-_READ = PAIR.append(pa.field("key", pa.string())).append(pa.field("turned", pa.string()))
-"""PAIR before the choice; turned: the key of the pair the other way round."""
+_READ = pa.schema([*PAIR, ("key", pa.string()), ("turned", pa.string()), ("longer", pa.int64())])
+"""PAIR before the choice; turned: the key of the pair the other way round; longer: by how many characters chosen is."""
 KIND = Kind(NAME, _READ, _made, _rows, ("proposed", *UNFIT))
 
 
@@ -122,9 +128,9 @@ def choose(
     config: AdoptedPairsConfig, facts: Mapping[str, Mapping[str, int]], prompts: Path | None, workspace: Workspace
 ) -> dict[str, int]:
     """Write the pairs that stay, the certificates, and the account of every file; the counters of all of them."""
-    rows = Gathered(config, workspace, columns=("prompt_id", "turned"))
+    rows = Gathered(config, workspace, columns=("prompt_id", "turned", "longer"))
     asked = {} if prompts is None else _questions(prompts)
-    account, splits, seen = [], Counter({"train": 0, "heldout": 0}), set()
+    account, splits, seen = [], Counter(dict.fromkeys(SPLITS, 0)), set()
     with TableWriter(workspace.data / "pairs.parquet", PAIR) as pairs:
         for file in config.files:
             fates = _fates(config, file, rows, asked, seen)
@@ -165,17 +171,33 @@ def _fates(
             is_fresh = asked.get(questions[i]) == "fresh"
             fates[i] = "reversed" if turned in seen else "fresh_prompt" if is_fresh else ""
         seen.add(key)
-    taken, num_taken = Counter(), 0
+    taken, stay = Counter(), []
     for i in rows.drawn(file, fates):
         if config.max_pairs_per_question and taken[questions[i]] >= config.max_pairs_per_question:
             fates[i] = "over_cap"
-        elif file.max_pairs and num_taken >= file.max_pairs:
-            fates[i] = "not_drawn"
         else:
             taken[questions[i]] += 1
-            num_taken += 1
             fates[i] = _split(config, questions[i], asked)
+            stay.append(i)
+    if config.balance_length:
+        stay = _balanced(stay, fates, columns["longer"])
+    for i in stay[file.max_pairs :] if file.max_pairs else ():
+        fates[i] = "not_drawn"
     return fates
+
+
+def _balanced(drawn: list[int], fates: list[str], longer: Sequence[int]) -> list[int]:
+    """Of the drawn those that stay, by turns one whose chosen answer is the longer one and one whose is not."""
+    sides: dict[tuple[str, bool], list[int]] = {(split, side): [] for split in SPLITS for side in (True, False)}
+    for i in drawn:
+        if longer[i]:
+            sides[fates[i], longer[i] > 0].append(i)
+    couples = [both for split in SPLITS for both in zip(sides[split, True], sides[split, False], strict=False)]
+    place = {i: number for number, i in enumerate(drawn)}
+    stay = [i for both in sorted(couples, key=lambda both: max(place[i] for i in both)) for i in both]
+    for i in set(drawn) - set(stay):
+        fates[i] = "unbalanced"
+    return stay
 
 
 def _split(config: AdoptedPairsConfig, question: str, asked: Mapping[str, str]) -> str:

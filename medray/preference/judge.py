@@ -1,4 +1,5 @@
-"""Rewards of completions from the served reward model, shard by shard -> data/rewards.parquet (REWARD)."""
+"""Stage: rewards of completions from the served reward model, shard by shard -> data/rewards.parquet (REWARD); of
+several reward models also data/members.parquet (MEMBERS)."""
 
 from __future__ import annotations
 
@@ -18,9 +19,11 @@ from medray.core.workspace import Workspace
 from medray.math.ensemble import EnsembleRule, combined, members
 from medray.serve.config import RewardServing
 from medray.serve.schema import RewardEndpoint, RewardRow
-from medray.tables.shards import Shard, Step
+from medray.tables.shards import Shard, Step, run_steps
 from medray.text.options import named_option
 
+NAME = "judge"
+VERSION = 1
 REWARDS = "rewards"
 """Prefix of the marks of shards that are judged, and the folder of their parts in scratch."""
 
@@ -54,11 +57,27 @@ class JudgeConfig(Config):
     placement: JudgePlacement = JudgePlacement()
 
 
-def judging(config: JudgeConfig, inputs: dict[str, Artifact], workspace: Workspace) -> Step:
+def run(config: JudgeConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
+    """inputs: completions (data/completions), prompts (data/prompts.parquet), reward_model (or several,
+    reward_model_<name>: data/model).
+
+    Resumes by shard. Counters: those of `gather`.
+    """
+    completions = inputs["completions"].data / "completions"
+    names = sorted(part.name for part in completions.glob("*.parquet"))
+    shards = [Shard(name.split(".")[0], {"file_name": name}) for name in names]
+    run_steps(workspace, shards, [judging(config, inputs, workspace, completions)])
+    return gather(config, workspace, completions)
+
+
+def judging(
+    config: JudgeConfig, inputs: dict[str, Artifact], workspace: Workspace, completions: Path | None = None
+) -> Step:
     """The step that judges a shard of completions; its services start now, and the first shards wait for them.
 
-    inputs: reward_model (or several, reward_model_<name>: data/model), prompts (data/prompts.parquet). Raises UserError
-    unless there is a rule for several, and none for one.
+    inputs: reward_model (or several, reward_model_<name>: data/model), prompts (data/prompts.parquet). completions:
+    their parts; None: the workspace's own, which are being written. Raises UserError unless there is a rule for
+    several, and none for one.
     """
     from medray.serve.reward_app import ensure_reward_app
 
@@ -71,16 +90,19 @@ def judging(config: JudgeConfig, inputs: dict[str, Artifact], workspace: Workspa
     ]
 
     def judge_shard(shard: Shard) -> dict[str, int]:
-        name = shard.payload["shard"].file_name
-        workspace.fetch(f"data/completions/{name}")
-        part = workspace.data / "completions" / name
+        name = shard.payload["file_name"]
+        if completions is None:
+            workspace.fetch(f"data/completions/{name}")
+        part = (completions or workspace.data / "completions") / name
         return judge_part(part, prompts_path, workspace.scratch / REWARDS / name, endpoints, config)
 
     return Step(judge_shard, num_cpus=0.1, concurrency=config.placement.num_workers, prefix=f"{REWARDS}-")
 
 
-def gather(config: JudgeConfig, workspace: Workspace) -> dict[str, int | float | str]:
-    """The rewards of all shards as one table, data/rewards.parquet; once each of them has been judged.
+def gather(
+    config: JudgeConfig, workspace: Workspace, completions: Path | None = None
+) -> dict[str, int | float | str]:  # fmt: skip
+    """The rewards of all shards as one table, data/rewards.parquet; once each of them (`judging`) has been judged.
 
     Of several reward models, data/members.parquet (MEMBERS) keeps what each gave. Counters: num_completions,
     num_prompts, reward_mean, num_correct, num_incorrect, num_unparsed (gold prompts only), num_truncated; of several
@@ -88,7 +110,7 @@ def gather(config: JudgeConfig, workspace: Workspace) -> dict[str, int | float |
     """
     workspace.fetch(f"scratch/{REWARDS}/*")
     rewards = read_table(workspace.scratch / REWARDS, REWARD)
-    _check_complete(rewards, read_table(workspace.data / "completions", COMPLETION))
+    _check_complete(rewards, read_table(completions or workspace.data / "completions", COMPLETION))
     write_table(workspace.data / "rewards.parquet", rewards, REWARD)
     disagreement = {}
     if config.ensemble:

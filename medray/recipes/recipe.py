@@ -21,6 +21,7 @@ from medray.evaluate.model import EvaluateConfig
 from medray.evaluate.observe import ObserveConfig
 from medray.evaluate.reward import RewardEvaluationConfig
 from medray.evaluate.reward_bench import RewardBenchConfig
+from medray.evaluate.win_rate import WinRateConfig
 from medray.generate.config import LocalTeacher
 from medray.plan.corpus import Expected
 from medray.preference.adopted import AdoptedPairsConfig
@@ -85,6 +86,9 @@ class RewardModel(Config):
     """What it is made of; None: the model that the rounds start from."""
     ensemble: Ensemble | None = None
     """None: one reward model."""
+    auditor: bool = False
+    """Whether a further reward model, of a part of the prompts that no other one learns from, judges the fresh
+    completions: a gain that it does not see is one in the first one's eyes only."""
 
     @model_validator(mode="after")
     def _has_its_candidates(self) -> RewardModel:
@@ -143,11 +147,15 @@ class Evaluation(Config):
     greedy: SampleConfig | None = None
     """One greedy completion per fresh prompt: what best-of-N must beat."""
     metrics: FreshConfig | None = None
+    win_rate: WinRateConfig | None = None
+    """Of every round over the model that the rounds start from, by `fresh`."""
 
     @model_validator(mode="after")
     def _measures_what_is_sampled(self) -> Evaluation:
         if bool(self.fresh) != bool(self.metrics) or ((self.cool or self.greedy) and not self.fresh):
             raise ValueError("fresh and metrics need each other, and cool and greedy need both: give them, or none")
+        if self.win_rate and not self.fresh:
+            raise ValueError("win_rate compares what is sampled as `fresh`, which is left out: give it, or leave both")
         return self
 
 
@@ -201,6 +209,8 @@ class Recipe(Config):
             raise ValueError("rounds.observe rests on evaluation, which is left out: give it, or leave observe out")
         if self.reward and bool(self.reward.ensemble) != bool(self.judge and self.judge.ensemble):
             raise ValueError("reward.ensemble and judge.ensemble, its rule, need each other: set both or neither")
+        if self.reward and self.reward.auditor and not (self.evaluation and self.evaluation.win_rate):
+            raise ValueError("reward.auditor judges for evaluation.win_rate, which is left out: give it, or no auditor")
         evidence = self.corpus and self.corpus.evidence
         formats = {source.format for source in self.sources.sources} if self.sources else set()
         if evidence and evidence.citations and CITATIONS not in formats:

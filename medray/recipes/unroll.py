@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from medray.core.stage import Stage
 from medray.corpus import base, build, clean, decontaminate, dedup, deidentify, sources
-from medray.evaluate import fresh, model, observe, reward_bench
+from medray.evaluate import fresh, model, observe, reward_bench, win_rate
 from medray.evaluate import reward as reward_evaluation
 from medray.math.ensemble import EnsembleRule
-from medray.preference import adopted, annotate, answer, dpo, labels, pairs, prompts, reference, sample
+from medray.preference import adopted, annotate, answer, dpo, judge, labels, pairs, prompts, reference, sample
 from medray.preference import reward_bench as bench_build
 from medray.preference.adopted import AdoptedPairsConfig
 from medray.preference.answer import AnswerConfig
@@ -91,7 +91,11 @@ def _preferences(order: _Order, recipe: Recipe, evaluated: _Evaluated, start: St
         reward_model = _trained(order, config, made_of, judged)
         evaluated.reward(reward_model, judged, made_of)
         evaluated.bench(reward_model, judged)
-    measured, _ = evaluated.fresh(name, start, reward_model)
+        if config.auditor:
+            auditor = {"reward_model": order.named("reward.train.auditor")}
+            evaluated.reward(auditor, judged, made_of, "auditor")
+    measured, answers = evaluated.fresh(name, start, reward_model)
+    answered = {name: answers}
     evaluated.fresh(f"{name}_cool", start, reward_model, cool=True)
     policy = start
     for number, config in enumerate(recipe.rounds, 1):
@@ -99,24 +103,38 @@ def _preferences(order: _Order, recipe: Recipe, evaluated: _Evaluated, start: St
         policy = _round(order, recipe, config, name, policy, start, reward_model, asked)
         evaluated.model(name, policy)
         measured, completions = evaluated.fresh(name, policy, reward_model)
+        answered[name] = completions
         if config.observe:
             policy = order.add(
                 f"{name}.observe", observe, config.observe, policy=policy, previous=previous, initial=start,
                 before=before, after=measured, completions=completions, pairs=order.named(f"{name}.pairs"),
             )  # fmt: skip
             measured = policy  # its figures are those of what it hands on: an undone round's are not
+    evaluated.win_rates(answered)
 
 
 def _trained(order: _Order, config: RewardModel, policy: Stage, judged: Stage) -> Members:
+    """The reward model or those of an ensemble; the auditor, which is not among them, is trained beside them."""
+    num = config.ensemble.num_models if config.ensemble else 1
+    num_parts = (num if config.ensemble and config.ensemble.is_disjoint else 1) + config.auditor
+
+    def trained(number: int, part: int, label: str) -> Stage:
+        optimization = config.train.optimization
+        optimization = optimization.model_copy(update={"rng_seed": optimization.rng_seed + number - 1})
+        data = DataPart(index=part, of=num_parts) if num_parts > 1 else None
+        train = config.train.model_copy(update={"optimization": optimization, "part": data})
+        return order.add(label, reward_train, train, model=policy, pairs=judged)
+
     if not config.ensemble:
-        return {"reward_model": order.add("reward.train", reward_train, config.train, model=policy, pairs=judged)}
-    found, seed, num = {}, config.train.optimization.rng_seed, config.ensemble.num_models
-    for number in range(1, num + 1):
-        part = DataPart(index=number, of=num) if config.ensemble.is_disjoint else None
-        optimization = config.train.optimization.model_copy(update={"rng_seed": seed + number - 1})
-        train = config.train.model_copy(update={"optimization": optimization, "part": part})
-        member = order.add(f"reward.train.{number}", reward_train, train, model=policy, pairs=judged)
-        found[f"reward_model_{number}"] = member
+        found = {"reward_model": trained(1, 1, "reward.train")}
+    else:
+        parts = range(1, num + 1) if config.ensemble.is_disjoint else [1] * num
+        found = {
+            f"reward_model_{number}": trained(number, part, f"reward.train.{number}")
+            for number, part in enumerate(parts, 1)
+        }
+    if config.auditor:
+        trained(num + 1, num_parts, "reward.train.auditor")
     return found
 
 
@@ -192,10 +210,12 @@ class _Evaluated:
             inputs = {"model": policy, "questions": self.made, "corpus": self.corpus}
             self.order.add(f"evaluate.{name}", model, self.how.models, **inputs)
 
-    def reward(self, reward_model: Members, pairs_: Stage, policy: Stage) -> None:
+    def reward(self, reward_model: Members, pairs_: Stage, policy: Stage, name: str = "reward") -> None:
         if self.how.reward_model:
-            config = self.how.reward_model.model_copy(update={"ensemble": self._rule})
-            self.order.add("evaluate.reward", reward_evaluation, config, **reward_model, pairs=pairs_, policy=policy)
+            config = self.how.reward_model.model_copy(
+                update={"ensemble": self._rule if len(reward_model) > 1 else None}
+            )
+            self.order.add(f"evaluate.{name}", reward_evaluation, config, **reward_model, pairs=pairs_, policy=policy)
 
     def bench(self, reward_model: Members, ratings: Stage) -> None:
         """Benchmarks of the reward model; the recipe's own is built without an evaluation too."""
@@ -206,6 +226,23 @@ class _Evaluated:
         if benches := self.how.reward_bench:
             config = reward_bench.resolve(benches.model_copy(update={"ensemble": self._rule}))
             self.order.add("evaluate.reward_bench", reward_bench, config, **reward_model, built=built)
+
+    def win_rates(self, answered: dict[str, Stage | None]) -> None:
+        """Of every model over the first; the auditor judges when all rounds are over, its service starts once."""
+        if not self.how.win_rate or not all(answered.values()):
+            return
+        (first, before), *later = answered.items()
+        audited = dict.fromkeys(answered)
+        if auditor := self.order.named("reward.train.auditor"):
+            config = self.recipe.judge.model_copy(update={"ensemble": None})
+            for name, answers in answered.items():
+                inputs = {"completions": answers, "reward_model": auditor, "prompts": self.prompts}
+                audited[name] = self.order.add(f"fresh.{name}.auditor", judge, config, **inputs)
+        for name, after in later:
+            self.order.add(
+                f"win_rate.{name}", win_rate, self.how.win_rate, before=before, after=after, prompts=self.prompts,
+                before_auditor=audited[first], after_auditor=audited[name],
+            )  # fmt: skip
 
     @property
     def _rule(self) -> EnsembleRule | None:

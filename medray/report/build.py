@@ -16,7 +16,7 @@ from medray.math.statistics import significant
 from medray.report import figures, findings, lineage
 
 NAME = "report"
-VERSION = 2
+VERSION = 3
 
 
 class ReportConfig(Config):
@@ -32,9 +32,9 @@ class ReportConfig(Config):
 def run(config: ReportConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, Any]:
     """Write data/report.json (equal for equal inputs), and report.html and timings.json beside data (they hold times).
 
-    inputs: "evaluate.<model>" (kind evaluate), "fresh.<model>" (evaluate_fresh), "<round>.observe" (observe), one of
-    kind evaluate_reward and one of evaluate_reward_bench, as far as there are any; every input, whatever its role, is
-    shown in the lineage.
+    inputs: "evaluate.<model>" (kind evaluate), "fresh.<model>" (evaluate_fresh), "<round>.observe" (observe),
+    "win_rate.<round>" (win_rate), one of kind evaluate_reward (of several the first) and one of evaluate_reward_bench,
+    as far as there are any; every input, whatever its role, is shown in the lineage.
     """
     report = build(config, inputs)
     text = json.dumps(report, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -89,6 +89,7 @@ def build(config: ReportConfig, inputs: Mapping[str, Artifact]) -> dict[str, Any
             ),
         },
         "observed": figures.observed(inputs),
+        "win_rates": figures.win_rates(inputs),
         "reward_model": figures.metrics(reward) if reward else None,
         "reward_bench": figures.metrics(bench) if bench else {},
         "samples": samples(fresh, config.num_sample_prompts, config.rng_seed),

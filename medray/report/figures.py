@@ -18,6 +18,7 @@ from medray.core.artifact import Artifact
 from medray.math import statistics
 
 EVALUATE, FRESH, REWARD, BENCH = "evaluate", "evaluate_fresh", "evaluate_reward", "evaluate_reward_bench"
+WIN_RATE = "win_rate"
 """Kinds of evaluation; their roles are "evaluate.<model>", "fresh.<model>" and any. Other inputs are lineage only."""
 
 
@@ -77,6 +78,11 @@ def observed(inputs: Mapping[str, Artifact]) -> dict[str, Any]:
     """What was observed of each round, by its name, in order."""
     found = {role.removesuffix(".observe"): artifact for role, artifact in inputs.items() if artifact.kind == "observe"}
     return {name: json.loads((found[name].data / "observation.json").read_text()) for name in sorted(found, key=order)}
+
+
+def win_rates(inputs: Mapping[str, Artifact]) -> dict[str, Any]:
+    """How often each round beats the policy that the rounds start from, by its name, in order."""
+    return {name: metrics(artifact) for name, artifact in by_model(inputs, WIN_RATE).items()}
 
 
 def order(name: str) -> tuple[int, int, str]:

@@ -43,7 +43,8 @@ def sentences(report: Mapping[str, Any]) -> list[Finding]:
                     row = next((r for r in rows if r["second"] == name and r["figure"] == key and r["count"]), None)
                     if row:
                         found.append(_sentence(report, row))
-    return found + above_baselines(report) + sharper(report) + observed(report) + reward_model(report)
+    judged = won(report) + observed(report) + reward_model(report)
+    return found + above_baselines(report) + sharper(report) + judged
 
 
 def _sections(report: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]], list[str]]]:
@@ -101,6 +102,22 @@ def sharper(report: Mapping[str, Any]) -> list[Finding]:
             text = f"{name_text(name)} against the cooler SFT model: reward {change_text(row)}, {ending}{truth}."
             verdict = "better" if better and beyond else "worse" if row["verdict"] == "worse" else "none"
             found.append({"text": text, "verdict": verdict, "model": name, "figure": "reward_mean"})
+    return found
+
+
+def won(report: Mapping[str, Any]) -> list[Finding]:
+    """For each round: does it beat the policy that the rounds start from, and in an auditor's eyes too?"""
+    found = []
+    for name, rates in report["win_rates"].items():
+        ours, audited = rates["judge"]["all"], rates.get("auditor", {}).get("all")
+        wins = [row["low"] is not None and row["low"] > 0.5 for row in (ours, audited) if row]
+        losses = [row["high"] is not None and row["high"] < 0.5 for row in (ours, audited) if row]
+        text = f"{name_text(name)} wins {percent(ours)} against the start by its reward model"
+        if audited:
+            text += f" and {percent(audited)} by the auditor"
+            text += "" if wins[0] == wins[1] else ", who does not agree" if wins[0] else ", who alone sees a gain"
+        verdict = "better" if all(wins) else "worse" if any(losses) else "none"
+        found.append({"text": f"{text}.", "verdict": verdict, "model": name, "figure": "win_rate"})
     return found
 
 

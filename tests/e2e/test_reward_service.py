@@ -176,13 +176,13 @@ def test_judging_and_the_pairs_stage(endpoint, model, tmp_path):
     made["reward_model"] = SimpleNamespace(id="tiny", data=model.parent)
     write_inputs(made)
     config = judge.JudgeConfig(serving=SERVING)
-    counters = judged(config, made, workspace)
+    counters = judge.run(config, made, workspace)
     found = read_table(workspace.data / "rewards.parquet", REWARD).to_pylist()
     assert counters["num_completions"] == len(found) == 12 and counters["num_prompts"] == 4
     assert (counters["num_correct"], counters["num_incorrect"], counters["num_unparsed"]) == (2, 2, 2)
     assert {row["correct"] for row in found if row["prompt_id"] == "p3"} == {-1}
     before = (workspace.data / "rewards.parquet").read_bytes()
-    assert judged(config, made, workspace) == counters
+    assert judge.run(config, made, workspace) == counters
     assert (workspace.data / "rewards.parquet").read_bytes() == before
 
     made["rewards"] = SimpleNamespace(id="rewards", data=workspace.data, manifest=made_of(reward_model="tiny"))
@@ -219,7 +219,7 @@ def test_an_ensemble_judges(endpoint, model, tmp_path):
              "reward_model_b": SimpleNamespace(id="other", data=other.parent)}  # fmt: skip
     write_inputs(made)
     config = judge.JudgeConfig(serving=SERVING, ensemble=EnsembleRule(rule="min"))
-    counters = judged(config, made, workspace)
+    counters = judge.run(config, made, workspace)
     both = {
         row["completion_id"]: row for row in read_table(workspace.data / "members.parquet", judge.MEMBERS).to_pylist()
     }
@@ -256,17 +256,6 @@ def test_an_ensemble_judges(endpoint, model, tmp_path):
         if row["outcome"] == "pair_open":
             sides = [[m["reward"] for m in both[row[f"{side}_id"]]["rewards"]] for side in ("chosen", "rejected")]
             assert all(c > r for c, r in zip(*sides, strict=True))
-
-
-def judged(config, made, workspace):
-    """Counters of judging the shards of completions that lie in the workspace."""
-    from medray.generate.sampling import plan_shards
-    from medray.preference import judge
-    from medray.tables.shards import Shard, run_steps
-
-    step = judge.judging(config, made, workspace)
-    run_steps(workspace, [Shard(shard.mark, {"shard": shard}) for shard in plan_shards(4, 2)], [step])
-    return judge.gather(config, workspace)
 
 
 def made_of(**inputs):

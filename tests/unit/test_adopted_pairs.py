@@ -155,7 +155,8 @@ def test_every_pair_is_accounted_for(tmp_path):
     )
     assert account[0] == {
         "file": "set", "licence": "MIT", "in": 12, "bad": 1, "proposed": 11, **dict.fromkeys(UNFIT, 1),
-        "contaminated": 0, "repeated": 1, "reversed": 1, "fresh_prompt": 0, "over_cap": 0, "not_drawn": 0, "pairs": 2,
+        "contaminated": 0, "repeated": 1, "reversed": 1, "fresh_prompt": 0, "over_cap": 0,
+        "unbalanced": 0, "not_drawn": 0, "pairs": 2,
     }  # fmt: skip
     assert (account[1]["repeated"], account[1]["pairs"]) == (1, 1)
     assert [row["messages"][0]["content"] for row in pairs] == ["Kept?", "Kept too?", "Third?"]
@@ -182,6 +183,22 @@ def test_a_question_is_on_one_side_and_has_so_many_pairs(tmp_path):
     assert {row["prompt_id"]: row["split"] for row in one} == {id: next(iter(split)) for id, split in sides.items()}
     drawn, account, _, _ = made(tmp_path / "few", file.model_copy(update={"max_pairs": 7}), max_pairs_per_question=1)
     assert len(drawn) == 7 and account[0]["not_drawn"] + account[0]["over_cap"] == 293
+
+
+def test_longer_answers_are_chosen_as_often_as_shorter_ones(tmp_path):
+    rows = [plain(f"Question {n}?", "Longer answer." if n % 4 else "No.", "Answer.") for n in range(400)]
+    rows.append(plain("A tie?", "Answer 1", "Answer 2"))
+    file = file_of(lines(tmp_path / "a.jsonl", rows), **SET)
+    found, _, counters, _ = made(tmp_path, file, heldout_fraction=0.3, balance_length=True)
+    for split in ("train", "heldout"):
+        longer = Counter(len(row["chosen"]) > len(row["rejected"]) for row in found if row["split"] == split)
+        assert longer[True] == longer[False] >= 20
+    assert len(found) == 200 and counters["num_unbalanced"] == 201
+    capped = file.model_copy(update={"max_pairs": 50})
+    few, _, counters, _ = made(tmp_path / "few", capped, heldout_fraction=0.3, balance_length=True)
+    assert {row["id"] for row in few} < {row["id"] for row in found}
+    assert Counter(len(row["chosen"]) > len(row["rejected"]) for row in few) == {True: 25, False: 25}
+    assert counters["num_unbalanced"] == 201 and counters["num_not_drawn"] == 150
 
 
 def test_fresh_prompts_are_not_learnt_from(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from medray.core.config import changed
 from medray.evaluate.pair_benchmarks import BenchFile
 from medray.evaluate.reward_bench import RewardBenchConfig
+from medray.evaluate.win_rate import WinRateConfig
 from medray.generate.config import Budget, Endpoint, EndpointPlacement
 from medray.math.ensemble import EnsembleRule
 from medray.preference.annotate import AnnotateConfig
@@ -41,6 +42,37 @@ def test_several_reward_models_judge_together():
     parts = [trained[0].config.part, trained[1].config.part, trained[2].config.part]
     held = [[part.holds(f"p{n}") for part in parts] for n in range(300)]
     assert all(sum(row) == 1 for row in held) and min(map(sum, zip(*held, strict=True))) > 60
+
+
+def test_an_auditor_learns_from_other_prompts_and_judges_last():
+    recipe = changed(tiny(), report=None)
+    reward = changed(recipe.reward, auditor=True)
+    with pytest.raises(ValueError, match=r"reward.auditor judges for evaluation.win_rate, which is left out"):
+        changed(recipe, reward=reward)
+    evaluation = changed(recipe.evaluation, win_rate=WinRateConfig(rng_seed=1))
+    stages = unroll(changed(recipe, reward=reward, evaluation=evaluation))
+    found = {stage.label: stage for stage in stages}
+    ours, auditor = found["reward.train"], found["reward.train.auditor"]
+    assert [(stage.config.part.index, stage.config.part.of) for stage in (ours, auditor)] == [(1, 2), (2, 2)]
+    assert found["evaluate.auditor"].inputs["reward_model"] is auditor
+    asked = [stage.label for stage in stages if auditor in stage.inputs.values()]
+    rounds = [f"round_{number}" for number in range(1, len(recipe.rounds) + 1)]
+    assert asked == ["evaluate.auditor", *(f"fresh.{name}.auditor" for name in ("sft", *rounds))]
+    assert [stage.label for stage in stages[-len(rounds) :]] == [f"win_rate.{name}" for name in rounds]
+    last = found[f"win_rate.{rounds[-1]}"].inputs
+    assert {role: source.label for role, source in last.items()} == {
+        "before": "fresh.sft.answer", "after": f"fresh.{rounds[-1]}.answer", "prompts": "synthesize",
+        "before_auditor": "fresh.sft.auditor", "after_auditor": f"fresh.{rounds[-1]}.auditor",
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="win_rate compares what is sampled as `fresh`, which is left out"):
+        changed(evaluation, fresh=None, metrics=None, cool=None, greedy=None)
+    alone = {stage.label: stage for stage in unroll(changed(recipe, evaluation=evaluation))}
+    assert alone["reward.train"].config.part is None and "before_auditor" not in alone["win_rate.round_1"].inputs
+    several = changed(reward, ensemble=Ensemble(num_models=2, is_disjoint=False))
+    judge = changed(recipe.judge, ensemble=EnsembleRule(rule="mean_minus_std", std_factor=1.0))
+    found = {s.label: s for s in unroll(changed(recipe, reward=several, judge=judge, evaluation=evaluation))}
+    parts = [found[f"reward.train.{name}"].config.part for name in ("1", "2", "auditor")]
+    assert [part.index for part in parts] == [1, 1, 2] and found["fresh.sft.auditor"].config.ensemble is None
 
 
 def test_a_benchmark_of_reward_models_is_built_of_the_ratings_and_measured(tmp_path):

@@ -190,7 +190,24 @@ def fabricate(root):
     add_bench(made)
     add_observation(made, "round_1", "fresh.sft", "round_1.dpo")
     add_observation(made, "round_2", "fresh.round_1", "round_2.dpo", accepted=False, alarm="only_longer")
+    add_win_rate(made, "round_1", (0.64, 0.61))
+    add_win_rate(made, "round_2", (0.66, 0.48))
     return made
+
+
+def add_win_rate(fabricator, name, rates):
+    """What `win_rate` seals of a round, by its reward model and by the auditor."""
+    artifact = fabricator.artifact(f"win_rate.{name}", "win_rate", f"win_rate.{name}", inputs=[f"fresh.{name}"])
+    rng, found = np.random.default_rng(5), {}
+    for judge, rate in zip(("judge", "auditor"), rates, strict=True):
+        row = statistics.mean(np.clip(rng.normal(rate, 0.2, 200), 0, 1)).row()
+        found[judge] = {"all": row, "equal_length": row, "task.open": row}
+    changes = {}
+    for key, (first, second) in {"correct": (0.4, 0.43), "tokens": (20.0, 23.0)}.items():
+        before_N, after_N = rng.normal(first, 0.1, 60), rng.normal(second, 0.1, 60)
+        difference = statistics.paired_difference(before_N, after_N)
+        changes[key] = difference.row() | {"verdict": statistics.verdict(difference)}
+    (artifact.data / "metrics.json").write_text(json.dumps(found | {"changes": changes}))
 
 
 @pytest.fixture(scope="module")
@@ -324,6 +341,16 @@ def test_the_observatory_shows_every_figure_of_every_round(demo):
     unmeasured = {"round_1": {**first, "drift": {}, "levels": {**first["levels"], "correct_mean": {
         role: {"value": None, "low": None, "high": None} for role in ("before", "after")}}}}  # fmt: skip
     assert observatory.observatory_chart(unmeasured).count("not measured") == 2
+
+
+def test_a_win_that_the_auditor_does_not_see_is_no_gain(demo):
+    _, workspace, _ = demo
+    report = json.loads((workspace.data / "report.json").read_text())
+    first, second = (f for f in report["findings"] if f["figure"] == "win_rate")
+    assert first["verdict"] == "better" and "agree" not in first["text"]
+    assert second["verdict"] == "none" and second["text"].endswith("by the auditor, who does not agree.")
+    page = (workspace.local / "report.html").read_text()
+    assert page.count("<td>the auditor</td>") == 2 and "Wins over the policy that the rounds start from" in page
 
 
 def test_few_clusters_are_no_verdict():
