@@ -62,12 +62,14 @@ class RewardEvaluationConfig(Config):
 def run(config: RewardEvaluationConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, Any]:
     """Measure the reward model on the held-out pairs.
 
-    inputs: reward_model (or several, reward_model_<name>: data/model), pairs (data/pairs.parquet), policy (data/model)
-    that the pairs were sampled from. The figures of several are of their ensemble; `members` has each one's accuracy.
+    inputs: reward_model (or several, reward_model_<name>: data/model), pairs (and others, pairs_<name>:
+    data/pairs.parquet), policy (data/model) that the pairs were sampled from. The figures of several models are of
+    their ensemble; `members` has each one's accuracy.
     """
     from medray.tables.shards import run_remote
 
-    pairs = read_table(inputs["pairs"].data / "pairs.parquet", PAIR).to_pylist()
+    given = [artifact.data / "pairs.parquet" for role, artifact in sorted(inputs.items()) if role.startswith("pairs")]
+    pairs = [row for path in given for row in read_table(path, PAIR).to_pylist()]
     heldout = sorted((row for row in pairs if row["split"] == "heldout"), key=lambda row: row["id"])
     train = sorted((row for row in pairs if row["split"] == "train"), key=lambda row: row["id"])
     if not heldout:

@@ -37,7 +37,9 @@ def located(recipe: Recipe) -> Recipe:
         if rules and rules.votes:
             rules = rules.model_copy(update={"votes": one_moved(rules.votes)})
             pairs = pairs.model_copy(update={"bench": rules})
-        return model.model_copy(update={"pairs": pairs, "base": model.base and one_moved(model.base)})
+        others = {name: gathered_moved(other) for name, other in model.others.items()}
+        made_of = model.base and one_moved(model.base)
+        return model.model_copy(update={"pairs": pairs, "others": others, "base": made_of})
 
     found = {"base": one_moved(recipe.base), "reward": recipe.reward and reward_moved(recipe.reward)}
     found |= {name: gathered_moved(getattr(recipe, name)) for name in ("instructions", "prompts")}

@@ -42,13 +42,13 @@ TIERS = (
     ("alpaca-13b-llama-2", "alpaca-13b", "baize-h-7b"), ("medalpaca-13b",), ("PMC_LLaMA_13B", "PMC_LLAMA_7B"),
 )  # fmt: skip
 _PATIENTS, _LICENCE = "preference/icliniq_model_outputs.jsonl.zst", "CC BY-NC 4.0"
-_MAX_TOKENS, _MAX_ANSWER_TOKENS = 1024, 96
+_MAX_TOKENS, _MAX_ANSWER_TOKENS = 1024, 80
 _OTHERS = tuple(file for file in BENCHMARKS if file.name != "medmcqa")  # it is asked here
-_ROUND_PROMPTS, _FRESH_PROMPTS = 120, 144
+_ROUND_PROMPTS, _FRESH_PROMPTS = 96, 120
 
 
 def open_preferences() -> Recipe:
-    """SmolLM2-135M-Instruct, two rounds of DPO on 120 prompts each, judged by a reward model and by an auditor."""
+    """SmolLM2-135M-Instruct, two rounds of DPO on 96 prompts each, judged by a reward model and by an auditor."""
     return Recipe(
         name="open_preferences",
         base=demo().base,
@@ -67,13 +67,13 @@ def open_preferences() -> Recipe:
         reward=RewardModel(
             pairs=AdoptedPairsConfig(
                 files=tuple(_of_gap(gap) for gap in range(1, len(TIERS))), heldout_fraction=0.2,
-                max_length_ratio=1.5, max_characters=2500, max_pairs_per_question=1, balance_length=True,
+                max_length_ratio=1.5, max_characters=1000, max_pairs_per_question=1, balance_length=True,
                 max_bad_fraction=0.0, benchmarks=_OTHERS, rules=RULES, rng_seed=SEED,
             ),
             train=RewardConfig(
-                optimization=optimization(5e-5, global_batch=16, weight_decay=0.001, warmup_fraction=0.1),
-                max_tokens=_MAX_TOKENS, oversize="drop", num_pairs=None,
-                placement=TrainPlacement(micro_batch=2, checkpoint_every_steps=10),
+                optimization=optimization(1e-4, global_batch=16, weight_decay=0.001, warmup_fraction=0.1),
+                max_tokens=_MAX_TOKENS, oversize="drop", num_pairs=448,
+                placement=TrainPlacement(micro_batch=4, checkpoint_every_steps=10),
             ),
             auditor=True,
         ),
@@ -117,7 +117,7 @@ def _round(number: int) -> Round:
     name = f"round_{number}"
     train = optimization(3e-5, global_batch=8, weight_decay=0.0, warmup_fraction=0.1)
     return Round(
-        sample=_sample(6, name),
+        sample=_sample(5, name),
         pairs=PairsConfig(min_margin=0.05, unparsed_is_wrong=True, source=name),
         reference_policy="initial",
         reference=ReferenceConfig(dtype="bf16", max_tokens=_MAX_TOKENS, oversize="drop"),

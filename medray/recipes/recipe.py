@@ -81,6 +81,8 @@ class RewardModel(Config):
     candidates: SampleConfig | None = None
     """None: the pairs are adopted."""
     pairs: RewardPairsConfig | Annotation | AdoptedPairsConfig
+    others: dict[str, AdoptedPairsConfig] = {}
+    """Further pairs by name, learnt from and held out beside these; train.proportions takes them as pairs_<name>."""
     train: RewardConfig
     base: BaseConfig | None = None
     """What it is made of; None: the model that the rounds start from."""

@@ -18,7 +18,7 @@ from medray.recipes.recipe import Annotation, Evaluation, Recipe, RewardModel, R
 from medray.report import build as report
 from medray.reward import pairs as reward_pairs
 from medray.reward import train as reward_train
-from medray.reward.train import DataPart
+from medray.reward.train import OWN, DataPart
 from medray.sft import instructions
 from medray.sft import train as sft
 from medray.synthesize import build as synthesize
@@ -26,7 +26,7 @@ from medray.train import trl_methods
 from medray.train.trl_methods import TRLConfig
 
 Members = dict[str, Stage]
-"""The reward model by its role, or those of an ensemble."""
+"""Stages by their role: the reward model or those of an ensemble; the pairs that reward models are made of."""
 
 
 def unroll(recipe: Recipe) -> list[Stage]:
@@ -87,10 +87,13 @@ def _preferences(order: _Order, recipe: Recipe, evaluated: _Evaluated, start: St
     asked, reward_model = evaluated.prompts, {}
     if config := recipe.reward:
         made_of = order.add("reward.base", base, base.resolve(config.base)) if config.base else start
-        judged = _judged(order, recipe, start, asked)
+        judged = {OWN: _judged(order, recipe, start, asked)}
+        for other, how in config.others.items():
+            stage = order.add(f"reward.pairs.{other}", adopted, adopted.resolve(how), prompts=asked)
+            judged[f"{OWN}_{other}"] = stage
         reward_model = _trained(order, config, made_of, judged)
         evaluated.reward(reward_model, judged, made_of)
-        evaluated.bench(reward_model, judged)
+        evaluated.bench(reward_model, judged[OWN])
         if config.auditor:
             auditor = {"reward_model": order.named("reward.train.auditor")}
             evaluated.reward(auditor, judged, made_of, "auditor")
@@ -113,7 +116,7 @@ def _preferences(order: _Order, recipe: Recipe, evaluated: _Evaluated, start: St
     evaluated.win_rates(answered)
 
 
-def _trained(order: _Order, config: RewardModel, policy: Stage, judged: Stage) -> Members:
+def _trained(order: _Order, config: RewardModel, policy: Stage, judged: Members) -> Members:
     """The reward model or those of an ensemble; the auditor, which is not among them, is trained beside them."""
     num = config.ensemble.num_models if config.ensemble else 1
     num_parts = (num if config.ensemble and config.ensemble.is_disjoint else 1) + config.auditor
@@ -123,7 +126,7 @@ def _trained(order: _Order, config: RewardModel, policy: Stage, judged: Stage) -
         optimization = optimization.model_copy(update={"rng_seed": optimization.rng_seed + number - 1})
         data = DataPart(index=part, of=num_parts) if num_parts > 1 else None
         train = config.train.model_copy(update={"optimization": optimization, "part": data})
-        return order.add(label, reward_train, train, model=policy, pairs=judged)
+        return order.add(label, reward_train, train, model=policy, **judged)
 
     if not config.ensemble:
         found = {"reward_model": trained(1, 1, "reward.train")}
@@ -210,12 +213,12 @@ class _Evaluated:
             inputs = {"model": policy, "questions": self.made, "corpus": self.corpus}
             self.order.add(f"evaluate.{name}", model, self.how.models, **inputs)
 
-    def reward(self, reward_model: Members, pairs_: Stage, policy: Stage, name: str = "reward") -> None:
+    def reward(self, reward_model: Members, judged: Members, policy: Stage, name: str = "reward") -> None:
         if self.how.reward_model:
             config = self.how.reward_model.model_copy(
                 update={"ensemble": self._rule if len(reward_model) > 1 else None}
             )
-            self.order.add(f"evaluate.{name}", reward_evaluation, config, **reward_model, pairs=pairs_, policy=policy)
+            self.order.add(f"evaluate.{name}", reward_evaluation, config, **reward_model, **judged, policy=policy)
 
     def bench(self, reward_model: Members, ratings: Stage) -> None:
         """Benchmarks of the reward model; the recipe's own is built without an evaluation too."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from medray.core.config import Config, Placement
 
@@ -13,6 +13,11 @@ class ServingPlacement(Placement):
     """Where the replicas run and how the service is reached."""
 
     replicas: int = Field(default=1, ge=1)
+    """At least."""
+    max_replicas: int | None = Field(default=None, ge=1)
+    """At most, started and stopped by the calls that run or wait; None: as many as `replicas`."""
+    calls_per_replica: float = Field(default=4.0, gt=0)
+    """Running or waiting: with more, another replica is started. A call is 32 rows unless the client says otherwise."""
     threads: int = Field(default=1, ge=1)
     use_gpu: bool = False
     tokens_per_forward: int = Field(default=4096, ge=1)
@@ -23,6 +28,14 @@ class ServingPlacement(Placement):
     """First port tried; a free one is taken when it is in use."""
     start_timeout_s: float = Field(default=300.0, gt=0)
     request_timeout_s: float = Field(default=120.0, gt=0)
+
+    @model_validator(mode="after")
+    def _replicas_in_order(self) -> ServingPlacement:
+        if self.max_replicas is not None and self.max_replicas < self.replicas:
+            raise ValueError(
+                f"max_replicas: {self.max_replicas}, expected at least replicas, {self.replicas}: raise it"
+            )
+        return self
 
 
 class RewardServing(Config):

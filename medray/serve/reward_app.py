@@ -11,23 +11,29 @@ import secrets
 import socket
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
-from fastapi import Depends, FastAPI, Header, HTTPException
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
 from ray import serve
+from ray.serve.config import AutoscalingConfig
+from ray.util import metrics
 
 from medray.core.config import UserError
 from medray.core.mirror import here, there
-from medray.serve.config import RewardServing
-from medray.serve.schema import RewardEndpoint, RewardReply, RewardRequest
+from medray.serve.config import RewardServing, ServingPlacement
+from medray.serve.schema import MAX_BODY_BYTES, RewardEndpoint, RewardReply, RewardRequest
 
 _DEPLOYMENT = "reward_model"
 _POLL_S = 0.2
 _NUM_PORTS = 50
+_COUNTED = (("rows", "rows judged"), ("rows_cut", "rows whose prompt lost its end"))
+"""What each replica counts, and exports with Ray's and Serve's own metrics in Prometheus' format on its node."""
+_BOUNDARIES_S = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
 api = FastAPI(title="medray reward model", docs_url=None, redoc_url=None, openapi_url=None)
 
 
@@ -42,10 +48,25 @@ _http: tuple[str, str, int] | None = None  # job, host, port of the Serve that t
 _claims: list[Any] = []  # open lock files of the ports that this process took
 
 
-def _check_token(authorization: str = Header(default="")) -> None:
-    digest = hashlib.sha256(authorization.removeprefix("Bearer ").encode()).hexdigest()
-    if not hmac.compare_digest(digest, serve.get_replica_context().servable_object.token_digest):
-        raise HTTPException(401, "bearer token is missing or wrong", {"WWW-Authenticate": "Bearer"})
+@api.middleware("http")
+async def _admit(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Refuse a post without the token, and one that is too large, before its body is read."""
+    if request.method == "POST":
+        token, length = request.headers.get("authorization", "").removeprefix("Bearer "), _content_length(request)
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        if not hmac.compare_digest(digest, serve.get_replica_context().servable_object.token_digest):
+            headers = {"WWW-Authenticate": "Bearer"}
+            return JSONResponse({"detail": "bearer token is missing or wrong"}, 401, headers)
+        if length is None or length > MAX_BODY_BYTES:
+            found = "an unknown length" if length is None else f"{length} bytes"
+            detail = f"body of {found}, expected a Content-Length of at most {MAX_BODY_BYTES}: send fewer rows a call"
+            return JSONResponse({"detail": detail}, 411 if length is None else 413)
+    return await call_next(request)
+
+
+def _content_length(request: Request) -> int | None:
+    stated = request.headers.get("content-length", "")
+    return int(stated) if stated.isdecimal() else None
 
 
 @serve.deployment(name=_DEPLOYMENT)
@@ -63,6 +84,10 @@ class RewardApp:
         from medray.serve.rewarding import Rewarder  # torch and transformers: in replicas only
 
         self._rewarder = Rewarder(here(model), RewardServing.model_validate(serving))
+        self._counters = [metrics.Counter(f"medray_reward_{name}", words, ("model",)) for name, words in _COUNTED]
+        self._seconds = metrics.Histogram("medray_reward_seconds", "of a call", _BOUNDARIES_S, ("model",))
+        for metric in (*self._counters, self._seconds):
+            metric.set_default_tags({"model": model_id})
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reward")
 
     @api.get("/healthz")
@@ -70,14 +95,18 @@ class RewardApp:
         """State of the service; needs no token and tells no content."""
         return {"ok": True, "model_id": self._model_id, **self._rewarder.facts}
 
-    @api.post("/rewards", dependencies=[Depends(_check_token)])
+    @api.post("/rewards")
     async def rewards(self, request: RewardRequest) -> RewardReply:
         """Rewards of the rows, in order; 422 for a row whose completion alone is too long."""
-        loop = asyncio.get_running_loop()
+        loop, began = asyncio.get_running_loop(), time.perf_counter()
         try:
             values, num_truncated = await loop.run_in_executor(self._thread, self._rewarder.rewards, request.rows)
         except UserError as error:
             raise HTTPException(422, str(error)) from error
+        for counter, number in zip(self._counters, (len(values), num_truncated), strict=True):
+            if number:  # a counter takes no 0
+                counter.inc(number)
+        self._seconds.observe(time.perf_counter() - began)
         return RewardReply(rewards=tuple(values), model_id=self._model_id, num_truncated=num_truncated)
 
 
@@ -102,7 +131,7 @@ def ensure_reward_app(
     host, port = _start_http(job_id, placement.host, placement.port)
     token = secrets.token_urlsafe(32)
     app = RewardApp.options(
-        num_replicas=placement.replicas,
+        **_pool(placement),
         max_ongoing_requests=16,
         health_check_period_s=2,
         health_check_timeout_s=60,  # a long request holds the interpreter lock at times
@@ -122,6 +151,17 @@ def ensure_reward_app(
         await_reward_app(endpoint, serving)
     _running[name] = _Running(key, job_id, endpoint)
     return endpoint
+
+
+def _pool(placement: ServingPlacement) -> dict[str, Any]:
+    """How many replicas, as Serve takes it."""
+    if placement.max_replicas is None or placement.max_replicas == placement.replicas:
+        return {"num_replicas": placement.replicas}
+    scaling = AutoscalingConfig(
+        min_replicas=placement.replicas, max_replicas=placement.max_replicas,
+        target_ongoing_requests=placement.calls_per_replica, upscale_delay_s=5, downscale_delay_s=60,
+    )  # fmt: skip
+    return {"autoscaling_config": scaling}
 
 
 def shutdown_reward_app() -> None:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MAX_ROWS = 256
 MAX_MESSAGES = 64
+MAX_BODY_BYTES = 64 * 2**20  # of a request: MAX_ROWS of MAX_CHARACTERS in UTF-8, four bytes each
 MAX_CHARACTERS = 64_000  # of one row, prompt and completion together: far above any max_tokens in use
 
 

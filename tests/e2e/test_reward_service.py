@@ -2,7 +2,9 @@
 
 import os
 import signal
+import socket
 import threading
+import time
 from types import SimpleNamespace
 
 import httpx
@@ -139,6 +141,33 @@ def test_bad_input_is_422(endpoint, body):
     reply = post(endpoint, body, token=endpoint.token)
     assert reply.status_code == 422, reply.text[:200]
     assert "detail" in reply.json()
+
+
+def test_a_body_is_refused_before_it_is_read(endpoint):
+    url = httpx.URL(endpoint.url)
+    for token, stated, status in (
+        (endpoint.token, f"Content-Length: {10**12}", 413), (endpoint.token, "Transfer-Encoding: chunked", 411),
+        ("wrong", f"Content-Length: {10**12}", 401),
+    ):  # fmt: skip
+        head = f"POST {url.path}/rewards HTTP/1.1\r\nHost: {url.host}\r\nAuthorization: Bearer {token}\r\n{stated}"
+        with socket.create_connection((url.host, url.port), timeout=30) as peer:
+            peer.sendall(f"{head}\r\n\r\n".encode())  # and nothing of the body
+            assert peer.recv(1000).startswith(f"HTTP/1.1 {status} ".encode()), stated
+
+
+def test_what_it_does_is_exported_for_prometheus(endpoint):
+    import ray
+
+    with RewardClient(endpoint, deadline_s=120) as client:
+        client.rewards(rows(5))
+    [port] = [node["MetricsExportPort"] for node in ray.nodes() if node["Alive"]]
+    stop_at = time.monotonic() + 60
+    while "medray_reward_rows" not in (found := httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text):
+        assert time.monotonic() < stop_at, "no metrics of the service"
+        time.sleep(1)
+    lines = [line for line in found.splitlines() if line.startswith(("ray_medray_reward", "medray_reward"))]
+    assert any('model="tiny"' in line and float(line.split()[-1]) >= 5 for line in lines if "rows_total" in line)
+    assert any("medray_reward_seconds_bucket" in line for line in lines)
 
 
 def test_long_prompt_loses_its_end_and_the_completion_nothing(endpoint):
@@ -317,6 +346,31 @@ def test_another_model_replaces_it(endpoint, model):
     body = {"rows": [rows(1)[0].model_dump()]}
     assert post(other, body, token=endpoint.token).status_code == 401, "the old token must not open the new service"
     assert post(other, body, token=other.token).status_code == 200
+
+
+def test_replicas_are_started_while_calls_wait(endpoint, model):
+    from medray.serve.reward_app import ensure_reward_app
+
+    placement = SERVING.placement.model_copy(update={"max_replicas": 2, "calls_per_replica": 1.0})
+    scaled = ensure_reward_app(model, "tiny", SERVING.model_copy(update={"placement": placement}))
+    pids, stop_at = {health(scaled)["pid"]}, time.monotonic() + 120
+    enough = threading.Event()
+
+    def caller():
+        with RewardClient(scaled, deadline_s=120) as client:
+            while not enough.is_set() and time.monotonic() < stop_at:
+                client.rewards(rows(40, words=60))
+
+    callers = [threading.Thread(target=caller, daemon=True) for _ in range(6)]
+    for thread in callers:
+        thread.start()
+    while len(pids) < 2 and time.monotonic() < stop_at:
+        pids.add(health(scaled)["pid"])
+        time.sleep(0.2)
+    enough.set()
+    for thread in callers:
+        thread.join(60)
+    assert len(pids) == 2
 
 
 def test_a_taken_port_is_passed_over():

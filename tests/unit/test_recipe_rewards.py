@@ -10,12 +10,15 @@ from medray.evaluate.reward_bench import RewardBenchConfig
 from medray.evaluate.win_rate import WinRateConfig
 from medray.generate.config import Budget, Endpoint, EndpointPlacement
 from medray.math.ensemble import EnsembleRule
+from medray.preference.adopted import AdoptedPairsConfig
 from medray.preference.annotate import AnnotateConfig
 from medray.preference.reward_bench import BenchRules, Sides, VotesFile
+from medray.recipes.files import pair_file
 from medray.recipes.recipe import Annotation, Ensemble, FilesPlacement
 from medray.recipes.tiny import tiny
 from medray.recipes.unroll import unroll
 from medray.tables.adopted import FilePlacement
+from tests.unit.reading import CLEAN
 
 NOTHING_JUDGED = {"rounds": (), "evaluation": None}
 
@@ -73,6 +76,22 @@ def test_an_auditor_learns_from_other_prompts_and_judges_last():
     found = {s.label: s for s in unroll(changed(recipe, reward=several, judge=judge, evaluation=evaluation))}
     parts = [found[f"reward.train.{name}"].config.part for name in ("1", "2", "auditor")]
     assert [part.index for part in parts] == [1, 1, 2] and found["fresh.sft.auditor"].config.ensemble is None
+
+
+def test_general_pairs_are_learnt_from_beside_the_medical_ones(tmp_path):
+    (tmp_path / "preferences").mkdir()
+    (tmp_path / "preferences" / "general").write_text("{}\n")
+    file = pair_file("general", "MIT", "public")
+    general = AdoptedPairsConfig(files=(file,), heldout_fraction=0.1, max_bad_fraction=0.0, rng_seed=1, **CLEAN)
+    recipe = changed(tiny(), report=None, files=FilesPlacement(directory=str(tmp_path)))
+    train = changed(recipe.reward.train, proportions={"pairs": 3.0, "pairs_general": 1.0})
+    reward = changed(recipe.reward, others={"general": general}, train=train)
+    stages = {stage.label: stage for stage in unroll(changed(recipe, reward=reward))}
+    others = stages["reward.pairs.general"]
+    assert others.config.files[0].placement.path == str(tmp_path / "preferences" / "general")
+    for label in ("reward.train", "evaluate.reward"):
+        inputs = stages[label].inputs
+        assert inputs["pairs"] is stages["reward.pairs"] and inputs["pairs_general"] is others
 
 
 def test_a_benchmark_of_reward_models_is_built_of_the_ratings_and_measured(tmp_path):
