@@ -79,8 +79,8 @@ def test_an_auditor_learns_from_other_prompts_and_judges_last():
 
 
 def test_general_pairs_are_learnt_from_beside_the_medical_ones(tmp_path):
-    (tmp_path / "preferences").mkdir()
-    (tmp_path / "preferences" / "general").write_text("{}\n")
+    (tmp_path / "preferences" / "general").mkdir(parents=True)
+    (tmp_path / "preferences" / "general" / "a.jsonl").write_text("{}\n")
     file = pair_file("general", "MIT", "public")
     general = AdoptedPairsConfig(files=(file,), heldout_fraction=0.1, max_bad_fraction=0.0, rng_seed=1, **CLEAN)
     recipe = changed(tiny(), report=None, files=FilesPlacement(directory=str(tmp_path)))
