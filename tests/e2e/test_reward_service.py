@@ -348,6 +348,7 @@ def test_another_model_replaces_it(endpoint, model):
     assert post(other, body, token=other.token).status_code == 200
 
 
+@pytest.mark.full
 def test_replicas_are_started_while_calls_wait(endpoint, model):
     from medray.serve.reward_app import ensure_reward_app
 
@@ -359,7 +360,7 @@ def test_replicas_are_started_while_calls_wait(endpoint, model):
     def caller():
         with RewardClient(scaled, deadline_s=120) as client:
             while not enough.is_set() and time.monotonic() < stop_at:
-                client.rewards(rows(40, words=60))
+                client.rewards(rows(40, words=30))
 
     callers = [threading.Thread(target=caller, daemon=True) for _ in range(6)]
     for thread in callers:
