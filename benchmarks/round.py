@@ -13,7 +13,7 @@ K samples of each prompt, rewards, the best against the worst, reference log-pro
   optimizer steps. Their sum is what the rounds would take without start-up, loading, files, waiting and overlap;
   work_fraction is the wall clock of medray's driver, from its start to its end, over that sum;
 - stand-ins (benchmarks/round_stand_ins.py) for engine and reward service that only wait: overlap is the wall clock of
-  the answer stage over the longer of its two halves.
+  the answer stage, its start included, over the longer of its two halves (30 s with --quick, else 120 s).
 
 Prints a table and, last, one JSON line: ratio_wall, the scripts' wall clock over medray's (aim 2), work_fraction (aim
 1.05) and overlap (aim 1.15). Wants a quiet machine.
@@ -53,8 +53,24 @@ MAX_TOKENS = 512
 LEARNING_RATE = 1e-6
 """TRL's default."""
 SIZES = {
-    "quick": {"shape": "25M", "rounds": 1, "prompts": 24, "completions": 4, "tokens": 64, "timeout_s": 280},
-    "full": {"shape": "135M", "rounds": 2, "prompts": 96, "completions": 4, "tokens": 128, "timeout_s": 7200},
+    "quick": {
+        "shape": "25M",
+        "rounds": 1,
+        "prompts": 24,
+        "completions": 4,
+        "tokens": 64,
+        "shards": 60,
+        "timeout_s": 290,
+    },
+    "full": {
+        "shape": "135M",
+        "rounds": 2,
+        "prompts": 96,
+        "completions": 4,
+        "tokens": 128,
+        "shards": 240,
+        "timeout_s": 7200,
+    },
 }
 
 
@@ -206,7 +222,7 @@ def measure(directory: Path, name: str, size: dict[str, Any]) -> dict[str, float
     pure = told("pure_sampling") | told("pure_rest")
     work = sum(pure.values())
     print(f"pure   {work:7.1f} s: {', '.join(f'{k} {v:.1f}' for k, v in pure.items())}", flush=True)
-    timed(["benchmarks.round_stand_ins", str(directory)], stop_at)
+    timed(["benchmarks.round_stand_ins", str(directory), str(size["shards"])], stop_at)
     stood = told("stand_ins")
     print(f"stand-ins: wall {stood['wall']:.1f} s, sampling {stood['sampling']:.1f}, judging {stood['judging']:.1f}")
     return {

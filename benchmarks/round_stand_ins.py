@@ -1,6 +1,6 @@
 """The answer stage with stand-ins for engine and reward service that only wait: do its halves overlap?
 
-python -m benchmarks.round_stand_ins DIRECTORY
+python -m benchmarks.round_stand_ins DIRECTORY NUM_SHARDS
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from medray.preference import answer
 from medray.preference.answer import AnswerConfig
 from medray.preference.judge import JudgeConfig
 
-NUM_SHARDS, SAMPLE_S, JUDGE_S = 60, 0.5, 0.4
+SAMPLE_S, JUDGE_S = 0.5, 0.4
 """Seconds of one shard in an engine, and of its rewards in the service: one at a time in either."""
 
 
@@ -73,7 +73,7 @@ class StandInService(BaseHTTPRequestHandler):
         """Nothing."""
 
 
-def run(directory: Path) -> dict[str, float]:
+def run(directory: Path, num_shards: int) -> dict[str, float]:
     """Wall seconds of the answer stage on stand-ins, Ray being up, over the longer of its two halves."""
     from medray.generate import engine
     from medray.serve import reward_app
@@ -89,7 +89,7 @@ def run(directory: Path) -> dict[str, float]:
     rows = [
         {"id": f"p{i}", "task": "open", "messages": [{"role": "user", "content": f"{i}?"}], "options": [], "gold": -1,
          "reference": "", "group": "", "split": "round_0"}
-        for i in range(8 * NUM_SHARDS)
+        for i in range(8 * num_shards)
     ]  # fmt: skip
     write_table(directory / "stand-in" / "prompts.parquet", rows, PROMPT)
     artifact = SimpleNamespace(id="stand-in", data=directory / "stand-in")
@@ -99,10 +99,10 @@ def run(directory: Path) -> dict[str, float]:
         began = time.perf_counter()
         counters = answer.run(how, dict.fromkeys(("policy", "reward_model", "prompts"), artifact), workspace)
         wall = time.perf_counter() - began
-    assert counters["num_completions"] == 4 * 8 * NUM_SHARDS
-    halves = {"sampling": NUM_SHARDS * SAMPLE_S, "judging": NUM_SHARDS * JUDGE_S}
+    assert counters["num_completions"] == 4 * 8 * num_shards
+    halves = {"sampling": num_shards * SAMPLE_S, "judging": num_shards * JUDGE_S}
     return {"wall": wall, **halves, "overlap": wall / max(halves.values())}
 
 
 if __name__ == "__main__":
-    (Path(sys.argv[1]) / "stand_ins.json").write_text(json.dumps(run(Path(sys.argv[1]))))
+    (Path(sys.argv[1]) / "stand_ins.json").write_text(json.dumps(run(Path(sys.argv[1]), int(sys.argv[2]))))

@@ -1,7 +1,9 @@
-"""SIGKILL of the driver in pretraining and in round 1: the resumed run ends with an uninterrupted run's digests."""
+"""SIGKILL of the driver in pretraining and in every step of round 1: the resumed run ends with an uninterrupted run's
+digests."""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,3 +61,30 @@ def test_killed_twice_ends_with_the_same_digests(tiny_root, tmp_path):
         resumed, whole = ours.manifest(stage.kind, stage.id), theirs.manifest(stage.kind, stage.id)
         assert resumed.parts == whole.parts, f"{label}: content differs from the uninterrupted run's"
     assert ours.manifest(pretrain.kind, pretrain.id).num_attempts >= 1
+
+
+@pytest.mark.full
+def test_killed_in_every_step_of_a_round_and_at_every_boundary(tiny_root, tmp_path):
+    """Prints the table: each step, what was there when the driver died in it and at its end, and both digests."""
+    root = tmp_path / "killed"
+    shutil.copytree(tiny_root, root)
+    stages = {stage.label: stage for stage in stages_of(load_recipe("tiny"))}
+    labels = list(stages)
+    for label in labels[labels.index("round_1.answer") :]:
+        shutil.rmtree(root / stages[label].kind / stages[label].id)
+
+    for label in ("round_1.answer", "round_1.pairs", "round_1.reference", "round_1.dpo"):
+        directory = root / stages[label].kind / stages[label].id
+        kill_when(start(root), (directory / "lease.json").exists, 300)
+        left = "sealed already" if (directory / "manifest.json").exists() else "not sealed"
+        print(f"{label}: killed inside ({left})", end=", ", flush=True)
+        if left == "not sealed":
+            kill_when(start(root), (directory / "manifest.json").exists, 600)
+        print("killed at its end", flush=True)
+    assert start(root).wait(900) == 0
+    ours, theirs = Root(str(root)), Root(str(tiny_root))
+    for label, stage in stages.items():
+        resumed, whole = ours.manifest(stage.kind, stage.id), theirs.manifest(stage.kind, stage.id)
+        assert resumed.parts == whole.parts, f"{label}: content differs from the uninterrupted run's"
+        if label.startswith("round_1."):
+            print(f"{label}: {resumed.digest[:8]} = {whole.digest[:8]}")
