@@ -54,24 +54,12 @@ LEARNING_RATE = 1e-6
 """TRL's default."""
 SIZES = {
     "quick": {
-        "shape": "25M",
-        "rounds": 1,
-        "prompts": 24,
-        "completions": 4,
-        "tokens": 64,
-        "shards": 60,
-        "timeout_s": 290,
+        "shape": "25M", "rounds": 1, "prompts": 24, "completions": 4, "tokens": 64, "shards": 60, "timeout_s": 290,
     },
     "full": {
-        "shape": "135M",
-        "rounds": 2,
-        "prompts": 96,
-        "completions": 4,
-        "tokens": 128,
-        "shards": 240,
-        "timeout_s": 7200,
+        "shape": "135M", "rounds": 2, "prompts": 48, "completions": 4, "tokens": 128, "shards": 240, "timeout_s": 7200,
     },
-}
+}  # fmt: skip
 
 
 class Place(Placement):

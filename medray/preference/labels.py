@@ -11,10 +11,9 @@ from pydantic import Field
 
 from medray.core.artifact import Artifact
 from medray.core.config import Config, UserError
-from medray.core.schema import LABELLED, PROMPT, read_table, write_table
+from medray.core.schema import LABELLED, write_table
 from medray.core.workspace import Workspace
-from medray.math.ensemble import members
-from medray.preference.pairs import Candidate, judged_candidates
+from medray.preference.pairs import Candidate, judged
 
 if TYPE_CHECKING:
     from medray.model.render import Rendered
@@ -52,15 +51,7 @@ def run(config: LabelsConfig, inputs: dict[str, Artifact], workspace: Workspace)
 
     Raises UserError when no completion is desirable, or none undesirable.
     """
-    made_by = {
-        "round": config.source,
-        "policy": inputs["completions"].manifest.inputs["policy"].id,
-        "reward_model": "+".join(model.id for model in members(inputs["rewards"].manifest.inputs).values()),
-    }
-    candidates = judged_candidates(inputs["completions"], inputs["rewards"])
-    prompts = {row["id"]: row for row in read_table(inputs["prompts"].data / "prompts.parquet", PROMPT).to_pylist()}
-    if missing := sorted(candidates.keys() - prompts.keys()):
-        raise UserError(f"labels: prompt {missing[0]!r} is not among the prompts: pass those sampled from")
+    candidates, prompts, made_by = judged(inputs, workspace.label, config.source)
     rows, ledger, counts = [], [], Counter({outcome: 0 for outcome in OUTCOMES})
     for prompt_id in sorted(candidates):
         prompt = prompts[prompt_id]

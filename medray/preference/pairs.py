@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 from pydantic import Field, model_validator
@@ -146,24 +146,11 @@ def choose_pairs(
 
 def run(config: PairsConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
     """inputs: completions, rewards (data/rewards.parquet), prompts. Counters: num_prompts, num_pairs, OUTCOMES."""
-    made_by = {
-        "round": config.source,
-        "policy": inputs["completions"].manifest.inputs["policy"].id,
-        "reward_model": "+".join(model.id for model in members(inputs["rewards"].manifest.inputs).values()),
-    }
-    candidates = judged_candidates(inputs["completions"], inputs["rewards"])
+    candidates, prompts, made_by = judged(inputs, workspace.label, config.source)
     if config.members_agree and not all(c.members for found in candidates.values() for c in found):
         raise UserError(
             "preference_pairs.members_agree: one reward model has judged, expected several: set reward.ensemble"
         )
-    prompts = {
-        row["id"]: row
-        for row in read_table(inputs["prompts"].data / "prompts.parquet", PROMPT).to_pylist()
-        if row["id"] in candidates
-    }
-    missing = sorted(candidates.keys() - prompts.keys())
-    if missing:
-        raise UserError(f"preference_pairs: prompt {missing[0]!r} is not among the prompts: pass those sampled from")
     consistent = _consistent(inputs["completions"]) if config.follows_text else prompts.keys()
     pairs, ledger, counts = [], [], Counter({outcome: 0 for outcome in OUTCOMES})
     for prompt_id in sorted(candidates):
@@ -188,21 +175,41 @@ def run(config: PairsConfig, inputs: dict[str, Artifact], workspace: Workspace) 
     return {"num_prompts": len(candidates), "num_pairs": len(pairs), **counts}
 
 
-def judged_candidates(completions: Artifact, rewards: Artifact) -> dict[str, list[Candidate]]:
-    """Judged completions by prompt. Raises UserError unless each has exactly one reward and each prompt K of them."""
-    judged = {row["completion_id"]: row for row in read_table(rewards.data / "rewards.parquet", REWARD).to_pylist()}
+def judged(
+    inputs: dict[str, Artifact], label: str, source: str
+) -> tuple[dict[str, list[Candidate]], dict[str, dict[str, Any]], dict[str, str]]:
+    """Judged completions by prompt, the prompts by id, and what the ledger says of all of them.
+
+    inputs: completions, rewards (data/rewards.parquet), prompts. Raises UserError unless each completion has exactly
+    one reward, each prompt K completions, and each completion its prompt.
+    """
+    made_by = {
+        "round": source,
+        "policy": inputs["completions"].manifest.inputs["policy"].id,
+        "reward_model": "+".join(model.id for model in members(inputs["rewards"].manifest.inputs).values()),
+    }
+    candidates = _candidates(inputs["completions"], inputs["rewards"], label)
+    asked = read_table(inputs["prompts"].data / "prompts.parquet", PROMPT).to_pylist()
+    prompts = {row["id"]: row for row in asked if row["id"] in candidates}
+    if missing := sorted(candidates.keys() - prompts.keys()):
+        raise UserError(f"{label}: prompt {missing[0]!r} is not among the prompts: pass those sampled from")
+    return candidates, prompts, made_by
+
+
+def _candidates(completions: Artifact, rewards: Artifact, label: str) -> dict[str, list[Candidate]]:
+    reward_of = {row["completion_id"]: row for row in read_table(rewards.data / "rewards.parquet", REWARD).to_pylist()}
     each = rewards.data / "members.parquet"
     gave = {r["completion_id"]: tuple(m["reward"] for m in r["rewards"]) for r in
             (read_table(each, MEMBERS).to_pylist() if each.exists() else ())}  # fmt: skip
     made = read_table(completions.data / "completions", COMPLETION).to_pylist()
-    if sorted(judged) != sorted(row["id"] for row in made):
+    if sorted(reward_of) != sorted(row["id"] for row in made):
         raise UserError(
-            f"preference_pairs: {len(judged)} rewards for {len(made)} completions with other ids, expected one each: "
+            f"{label}: {len(reward_of)} rewards for {len(made)} completions with other ids, expected one each: "
             "pass the rewards of these completions"
         )
     by_prompt: defaultdict[str, list[Candidate]] = defaultdict(list)
     for row in made:
-        found = judged[row["id"]]
+        found = reward_of[row["id"]]
         is_cut = row["finish_reason"] == "length"
         by_prompt[row["prompt_id"]].append(
             Candidate(row["index"], row["text"], found["reward"], found["correct"], is_cut, len(row["token_ids"]),
@@ -212,7 +219,7 @@ def judged_candidates(completions: Artifact, rewards: Artifact) -> dict[str, lis
     for prompt_id, group in by_prompt.items():
         if sorted(c.index for c in group) != list(range(num_completions)):
             raise UserError(
-                f"preference_pairs: prompt {prompt_id!r} has {len(group)} completions, others {num_completions}, "
+                f"{label}: prompt {prompt_id!r} has {len(group)} completions, others {num_completions}, "
                 "expected one K: sample again"
             )
     return by_prompt
