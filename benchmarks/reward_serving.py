@@ -220,6 +220,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=TOLERANCE, default="bf16")
     parser.add_argument("--rows", type=int, help="at most so many of each contestant in a round")
     parser.add_argument("--replicas", type=int, default=2, help="the cores are divided among them")
+    parser.add_argument("--merge-rows", type=int, default=0, help="of waiting calls, computed together")
     arguments = parser.parse_args()
     from medray.serve.config import RewardServing, ServingPlacement
     from medray.serve.reward_app import ensure_reward_app
@@ -232,7 +233,9 @@ def main() -> None:
     placement = ServingPlacement(
         replicas=arguments.replicas, threads=threads, tokens_per_forward=1024, start_timeout_s=600, port=8323
     )  # fmt: skip
-    serving = RewardServing(dtype=arguments.dtype, max_tokens=FAMILY_TOKENS, placement=placement)
+    serving = RewardServing(
+        dtype=arguments.dtype, max_tokens=FAMILY_TOKENS, merge_rows=arguments.merge_rows, placement=placement
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         prepare(directory, arguments.data, max(sizes[:3]))

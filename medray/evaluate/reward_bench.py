@@ -148,5 +148,5 @@ def measure(
                 found[index].append(str(error).splitlines()[0])
                 continue
             found[index].append((rewards[0], rewards[-1]))
-            num_cut += bool(cut)
+            num_cut += any(cut)
     return found, num_cut

@@ -45,4 +45,7 @@ class RewardServing(Config):
     """fp32 rewards are equal for any batch to 1e-4; bf16 moves them by 0.1 (measured), so parity is tested in fp32."""
     max_tokens: int = Field(ge=16)
     """Longest prompt + completion in tokens; longer prompts lose their end, completions never do."""
+    merge_rows: int = Field(default=0, ge=0)
+    """Rows of waiting calls, at most, that are computed together: for a service that is asked for a row at a time. 0:
+    each call by itself, so that its rewards depend on nothing else, as the equal digests of rounds need it."""
     placement: ServingPlacement = ServingPlacement()

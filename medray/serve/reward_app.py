@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import hashlib
 import hmac
@@ -12,7 +11,6 @@ import socket
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +23,7 @@ from ray.util import metrics
 
 from medray.core.config import UserError
 from medray.core.mirror import here, there
+from medray.serve.batching import Batcher
 from medray.serve.config import RewardServing, ServingPlacement
 from medray.serve.schema import MAX_BODY_BYTES, RewardEndpoint, RewardReply, RewardRequest
 
@@ -72,9 +71,9 @@ def _content_length(request: Request) -> int | None:
 @serve.deployment(name=_DEPLOYMENT)
 @serve.ingress(api)
 class RewardApp:
-    """One replica: the model, and one thread that runs a request at a time.
+    """One replica: the model, and one thread that runs a request at a time, or several together (`merge_rows`).
 
-    Requests are never merged: a request's rewards depend on its rows alone, so a client that repeats one after a
+    Where requests are not merged, a request's rewards depend on its rows alone, so a client that repeats one after a
     replica's death gets bitwise the same numbers.
     """
 
@@ -83,12 +82,13 @@ class RewardApp:
         self._model_id = model_id
         from medray.serve.rewarding import Rewarder  # torch and transformers: in replicas only
 
-        self._rewarder = Rewarder(here(model), RewardServing.model_validate(serving))
+        config = RewardServing.model_validate(serving)
+        self._rewarder = Rewarder(here(model), config)
+        self._batcher = Batcher(self._rewarder.rewards, config.merge_rows)
         self._counters = [metrics.Counter(f"medray_reward_{name}", words, ("model",)) for name, words in _COUNTED]
         self._seconds = metrics.Histogram("medray_reward_seconds", "of a call", _BOUNDARIES_S, ("model",))
         for metric in (*self._counters, self._seconds):
             metric.set_default_tags({"model": model_id})
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reward")
 
     @api.get("/healthz")
     async def healthz(self) -> dict[str, Any]:
@@ -98,16 +98,16 @@ class RewardApp:
     @api.post("/rewards")
     async def rewards(self, request: RewardRequest) -> RewardReply:
         """Rewards of the rows, in order; 422 for a row whose completion alone is too long."""
-        loop, began = asyncio.get_running_loop(), time.perf_counter()
+        began = time.perf_counter()
         try:
-            values, num_truncated = await loop.run_in_executor(self._thread, self._rewarder.rewards, request.rows)
+            values, cut = await self._batcher.judged(request.rows)
         except UserError as error:
             raise HTTPException(422, str(error)) from error
-        for counter, number in zip(self._counters, (len(values), num_truncated), strict=True):
+        for counter, number in zip(self._counters, (len(values), sum(cut)), strict=True):
             if number:  # a counter takes no 0
                 counter.inc(number)
         self._seconds.observe(time.perf_counter() - began)
-        return RewardReply(rewards=tuple(values), model_id=self._model_id, num_truncated=num_truncated)
+        return RewardReply(rewards=tuple(values), model_id=self._model_id, num_truncated=sum(cut))
 
 
 def ensure_reward_app(
@@ -132,7 +132,7 @@ def ensure_reward_app(
     token = secrets.token_urlsafe(32)
     app = RewardApp.options(
         **_pool(placement),
-        max_ongoing_requests=16,
+        max_ongoing_requests=max(16, serving.merge_rows),
         health_check_period_s=2,
         health_check_timeout_s=60,  # a long request holds the interpreter lock at times
         graceful_shutdown_timeout_s=2,

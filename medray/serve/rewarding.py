@@ -49,8 +49,8 @@ class Rewarder:
             "batch_difference": self._self_test(),
         }
 
-    def rewards(self, rows: Sequence[RewardRow]) -> tuple[list[float], int]:
-        """Rewards in the order of rows, and how many prompts were cut. A function of the rows: buckets are by length.
+    def rewards(self, rows: Sequence[RewardRow]) -> tuple[list[float], list[bool]]:
+        """Rewards in the order of rows, and whose prompts were cut. A function of the rows: buckets are by length.
 
         Raises UserError naming the row whose completion does not fit, or what cannot be rendered.
         """
@@ -62,7 +62,7 @@ class Rewarder:
             prompts = [fitted[i].prompt[skipped:] for i in numbers]
             for number, value in self._continued(prompts, [fitted[i].completion for i in numbers], held):
                 values[numbers[number]] = value
-        return values, sum(row.is_cut for row in fitted)
+        return values, [row.is_cut for row in fitted]
 
     def _continued(
         self, prompts: Sequence[list[int]], completions: Sequence[list[int]], held: Held | None

@@ -52,16 +52,16 @@ def test_rewards_are_those_of_whole_sequences_one_by_one(reward_model, tokens_pe
         messages = [*(m.model_dump() for m in asked.messages), {"role": "assistant", "content": asked.completion}]
         with torch.inference_mode():
             expected.append(float(pooled_rewards(model, [[render(tokenizer, messages).ids]])))
-    found, num_cut = rewarder.rewards(ROWS)
-    assert num_cut == 0 and found == pytest.approx(expected, abs=1e-5)
+    found, cut = rewarder.rewards(ROWS)
+    assert not any(cut) and found == pytest.approx(expected, abs=1e-5)
     assert found[0] == pytest.approx(found[4], abs=1e-6) and len({round(value, 4) for value in found}) == len(ROWS) - 1
-    assert rewarder.rewards(ROWS) == (found, 0), "equal requests must give bitwise-equal rewards"
+    assert rewarder.rewards(ROWS) == (found, cut), "equal requests must give bitwise-equal rewards"
     assert rewarder.facts["batch_difference"] <= 1e-4
 
 
 def test_long_prompts_that_are_cut_alike_give_equal_rewards(reward_model):
     rewarder = Rewarder(reward_model, RewardServing(dtype="fp32", max_tokens=160))
     long, longer = row("word1 " * 200, "Heart"), row("word1 " * 220, "Heart")
-    together, num_cut = rewarder.rewards([long, longer, row("word1", "Heart")])
-    assert num_cut == 2 and together[0] == pytest.approx(together[1], abs=1e-6)
+    together, cut = rewarder.rewards([long, longer, row("word1", "Heart")])
+    assert cut == [True, True, False] and together[0] == pytest.approx(together[1], abs=1e-6)
     assert together[:1] == pytest.approx(rewarder.rewards([long])[0], abs=1e-5)
