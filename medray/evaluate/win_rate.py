@@ -118,10 +118,10 @@ def changes(
     for name, ids in (("correct", [id for id in sorted(after) if prompts[id]["gold"] >= 0]), ("tokens", sorted(after))):
         first_N, second_N = (np.array([_mean(side[id], name) for id in ids]) for side in (before, after))
         clusters = [cluster_of(prompts[id]) for id in ids]
-        difference = statistics.paired_difference(first_N, second_N, clusters, rng_seed=rng_seed)
-        levels = [statistics.mean(side_N, clusters, rng_seed=rng_seed) for side_N in (first_N, second_N) if len(ids)]
-        found[name] = difference.row() | {"verdict": statistics.verdict(difference)}
-        found[name] |= {side: level.row() for side, level in zip(("before", "after"), levels, strict=False)}
+        found[name] = statistics.paired_difference(first_N, second_N, clusters, rng_seed=rng_seed).row()
+        for side, values_N in (("before", first_N), ("after", second_N)):
+            if ids:
+                found[name][side] = statistics.mean(values_N, clusters, rng_seed=rng_seed).row()
     return found
 
 

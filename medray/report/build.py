@@ -90,6 +90,7 @@ def build(config: ReportConfig, inputs: Mapping[str, Artifact]) -> dict[str, Any
         },
         "observed": figures.observed(inputs),
         "win_rates": figures.win_rates(inputs),
+        "auditor": figures.auditor(inputs),
         "reward_model": figures.metrics(reward) if reward else None,
         "reward_bench": figures.metrics(bench) if bench else {},
         "samples": samples(fresh, config.num_sample_prompts, config.rng_seed),

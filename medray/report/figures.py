@@ -85,6 +85,12 @@ def win_rates(inputs: Mapping[str, Artifact]) -> dict[str, Any]:
     return {name: metrics(artifact) for name, artifact in by_model(inputs, WIN_RATE).items()}
 
 
+def auditor(inputs: Mapping[str, Artifact]) -> dict[str, Any] | None:
+    """The auditor's accuracy on held-out pairs, None where there is no auditor."""
+    found = inputs.get("evaluate.auditor")
+    return metrics(found)["metrics"]["reward_model"] if found else None
+
+
 def order(name: str) -> tuple[int, int, str]:
     """Sort key of a model's name: base, pretrained, sft and its controls, rounds by number, then any other."""
     rank = next((i for i, start in enumerate(_ORDER) if name.startswith(start)), len(_ORDER))

@@ -131,7 +131,7 @@ def observed(report: Mapping[str, Any]) -> list[Finding]:
         interval = "too few items" if equal["low"] is None else f"[{equal['low']:+.3g}, {equal['high']:+.3g}]"
         text = (
             f"{name_text(name)}, observed against the policy before it: reward at equal length {equal['value']:+.3g} "
-            f"{interval}, KL to the SFT model {kl['value']:.3g} nats a completion; {ending}."
+            f"{interval}, KL to the start {kl['value']:.3g} nats a completion; {ending}."
         )
         found.append({"text": text, "verdict": "worse" if raised else "none", "model": name, "figure": "observe"})
     return found

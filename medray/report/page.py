@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from medray.core.placement import memory_bytes, num_cores
+from medray.math import statistics
 from medray.page.render import minutes_text, render, size_text
 from medray.report import figures, findings, observatory, plots
 
@@ -45,6 +46,7 @@ def render_page(
         task_figures=figures.task_figures(report["tasks"]),
         fresh_figures=_measured(figures.FRESH_FIGURES, report["fresh"]),
         baselines=findings.BLIND,
+        min_pairs=statistics.MIN_CLUSTERS,
         change_before=changes_before(report),
         stages=stages(report, timings),
         licences=licences(report),

@@ -119,7 +119,7 @@ def rounds_chart(fresh: Mapping[str, Any]) -> str:
     names = list(fresh["metrics"])
     panels = (
         ("reward_mean", "Reward (reward model)", "reward, mean of samples", "{:.2f}"),
-        ("correct", "Correct (ontology)", "share of prompts", "{:.0%}"),
+        ("correct", "Correct (gold option)", "share of prompts", "{:.0%}"),
         ("tokens_mean", "Length", "tokens per completion", "{:#.3g}"),
     )
     with plt.rc_context(STYLE):
