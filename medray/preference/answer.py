@@ -16,7 +16,7 @@ from medray.preference.judge import JudgeConfig, gather, judging
 from medray.preference.sample import SampleConfig, draw
 
 NAME = "answer"
-VERSION = 1
+VERSION = 2
 
 
 class AnswerConfig(Config):

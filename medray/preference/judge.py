@@ -23,7 +23,7 @@ from medray.tables.shards import Shard, Step, run_steps
 from medray.text.options import named_option
 
 NAME = "judge"
-VERSION = 1
+VERSION = 2
 REWARDS = "rewards"
 """Prefix of the marks of shards that are judged, and the folder of their parts in scratch."""
 

@@ -15,6 +15,9 @@ _NOT_WORD = re.compile(r"[^\w]+|_+")
 _APOSTROPHE = re.compile(r"['’`´]")
 _ARTICLES = frozenset({"the", "a", "an", "likely", "necessarily", "option"})
 _NEGATIONS = frozenset({"not", "isnt", "wasnt", "never", "neither", "nor", "cannot"})
+_SHORT = 30
+_COPULAS = frozenset({"is", "are", "was", "were", "be", "answer"})
+_ANCHORS = frozenset({"answer"})
 _AFTER_ANSWER = frozenset({"is", "was", "be", "would", "should", "must", "will", "therefore", "thus"})
 
 _OPEN = r"(?:[*_(\[{\"'`$“]|\\boxed\{|\\text(?:bf)?\{)"
@@ -54,13 +57,16 @@ def extract_option(completion: str, options: Sequence[str]) -> int | None:
     directly denied ("not the heart") is not either.
 
     Choices: two different options make the completion unparsed, unless "answer is X" (or "answer: X") names exactly
-    one; the last such anchor wins. Options that are equal after normalisation can never be told apart, hence None.
+    one; the last such anchor wins. In a completion of more than _SHORT words a mention counts where the completion
+    begins with it or a form of "be" leads to it: small models talk about an option that they do not choose. Options
+    that are equal after normalisation can never be told apart, hence None.
     """
     words = normalise_words(completion)
     mentions = [m for m in _longest_mentions(words, options) if not _denied(words, m)]
     if len({m.option for m in mentions}) == 1:
-        return mentions[0].option
-    anchored = [m for m in mentions if _follows_answer(words, m)]
+        is_named = len(words) <= _SHORT or any(_follows(words, m, _COPULAS) or m.start == 0 for m in mentions)
+        return mentions[0].option if is_named else None
+    anchored = [m for m in mentions if _follows(words, m, _ANCHORS, _AFTER_ANSWER)]
     if not anchored:
         return None
     last = {m.option for m in anchored if m.start == anchored[-1].start}
@@ -94,7 +100,11 @@ def extract_label(completion: str, labels: Sequence[str] = ("yes", "no", "maybe"
     Read after "answer is" (the last), else as its first word, else where only one of the labels is used at all.
     """
     words = normalise_words(completion)
-    anchored = [label for label, place in _used(words, labels) if _follows_answer(words, _Mention(place, place + 1, 0))]
+    anchored = [
+        label
+        for label, place in _used(words, labels)
+        if _follows(words, _Mention(place, place + 1, 0), _ANCHORS, _AFTER_ANSWER)
+    ]
     if anchored:
         return anchored[-1]
     used = [label for label, place in _used(words, labels) if not _denied(words, _Mention(place, place + 1, 0))]
@@ -179,8 +189,11 @@ def _denied(words: Sequence[str], mention: _Mention) -> bool:
     return before >= 0 and words[before] in _NEGATIONS
 
 
-def _follows_answer(words: Sequence[str], mention: _Mention) -> bool:
+def _follows(
+    words: Sequence[str], mention: _Mention, leads: frozenset[str], between: frozenset[str] = frozenset()
+) -> bool:
+    """Whether one of `leads` stands before the mention, with articles and words of `between` in between."""
     before = mention.start - 1
-    while before >= 0 and (words[before] in _ARTICLES or words[before] in _AFTER_ANSWER):
+    while before >= 0 and (words[before] in _ARTICLES or words[before] in between):
         before -= 1
-    return before >= 0 and words[before] == "answer"
+    return before >= 0 and words[before] in leads

@@ -36,6 +36,15 @@ def test_option(completion, expected):
     assert extract_option(completion, ORGANS) == expected
 
 
+def test_a_long_completion_names_what_it_says_the_answer_is():
+    talk = "These medicines are given for many reasons, and a doctor weighs what the patient has had before. " * 2
+    assert extract_option(talk + "The first choice here would be the kidney.", ORGANS) == ORGANS.index("Kidney")
+    assert extract_option("Kidney: " + talk, ORGANS) == ORGANS.index("Kidney")
+    for aside in ("One has kidney-like organs.", "Conditions include the kidney,", "The kidney matters."):
+        assert extract_option(talk + aside, ORGANS) is None
+        assert extract_option(aside, ORGANS) == ORGANS.index("Kidney")
+
+
 def test_unknown_is_not_no():
     assert extract_option("unknown", ["yes", "no"]) is None
     assert extract_option("Nothing is known", ["yes", "no"]) is None
