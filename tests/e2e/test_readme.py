@@ -35,6 +35,7 @@ def test_every_command_works(readme, tiny_root, tmp_path, repository):
     (tmp_path / "my_recipe.py").write_text(function)
     chat = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]
     (tmp_path / "chats.jsonl").write_text(json.dumps({"messages": chat}) + "\n")
+    write_named_files(tmp_path / "DIRECTORY")
     ran = []
     for words in commands(readme, tiny_root):
         done = subprocess.run(
@@ -43,6 +44,18 @@ def test_every_command_works(readme, tiny_root, tmp_path, repository):
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         ran.append(words[0])
     assert {"plan", "run", "show", "verify", "diff"} <= set(ran)
+
+
+def write_named_files(directory):
+    """Something under each name that `open_preferences` reads: its plan takes digests and no more."""
+    from medray.recipes.load import load_recipe
+
+    recipe = load_recipe("open_preferences")
+    for config in (recipe.prompts, recipe.reward.pairs):
+        for file in (*config.files, *config.benchmarks):
+            path = directory / file.placement.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("{}\n")
 
 
 def test_its_own_recipe_changes_what_it_says(readme, tmp_path):
