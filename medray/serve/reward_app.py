@@ -133,6 +133,7 @@ def ensure_reward_app(
     app = RewardApp.options(
         **_pool(placement),
         max_ongoing_requests=max(16, serving.merge_rows),
+        max_constructor_retry_count=2,  # three take two minutes to say that a model cannot be loaded
         health_check_period_s=2,
         health_check_timeout_s=60,  # a long request holds the interpreter lock at times
         graceful_shutdown_timeout_s=2,
