@@ -35,7 +35,7 @@ from medray.serve.config import RewardServing, ServingPlacement
 from medray.tables.adopted import FilePlacement
 from medray.train.config import PreferenceLoss, TrainPlacement
 
-# the strongest first, by AlpaCare's own evaluation (tables 2 and 3). Choices: the order of what it does not compare
+# Choices: the strongest first, by their names; nothing published orders all thirteen
 TIERS = (
     ("gpt-4",), ("gpt-3.5-turbo",),
     ("AlpaCare-13b-llama-2", "AlpaCare-13b", "AlpaCare-7b-llama-2", "AlpaCare-7b"), ("text-davinci-003",),

@@ -84,19 +84,18 @@ def _models(
 
 def _preferences(order: _Order, recipe: Recipe, evaluated: _Evaluated, start: Stage, name: str) -> None:
     """The reward model, and the rounds that it judges, from a model of that name on."""
-    asked, reward_model = evaluated.prompts, {}
+    asked, reward_model, auditor = evaluated.prompts, {}, None
     if config := recipe.reward:
         made_of = order.add("reward.base", base, base.resolve(config.base)) if config.base else start
         judged = {OWN: _judged(order, recipe, start, asked)}
         for other, how in config.others.items():
             stage = order.add(f"reward.pairs.{other}", adopted, adopted.resolve(how), prompts=asked)
             judged[f"{OWN}_{other}"] = stage
-        reward_model = _trained(order, config, made_of, judged)
+        reward_model, auditor = _trained(order, config, made_of, judged)
         evaluated.reward(reward_model, judged, made_of)
         evaluated.bench(reward_model, judged[OWN])
-        if config.auditor:
-            auditor = {"reward_model": order.named("reward.train.auditor")}
-            evaluated.reward(auditor, judged, made_of, "auditor")
+        if auditor:
+            evaluated.reward({"reward_model": auditor}, judged, made_of, "auditor")
     measured, answers = evaluated.fresh(name, start, reward_model)
     answered = {name: answers}
     evaluated.fresh(f"{name}_cool", start, reward_model, cool=True)
@@ -113,11 +112,13 @@ def _preferences(order: _Order, recipe: Recipe, evaluated: _Evaluated, start: St
                 before=before, after=measured, completions=completions, pairs=order.named(f"{name}.pairs"),
             )  # fmt: skip
             measured = policy  # its figures are those of what it hands on: an undone round's are not
-    evaluated.win_rates(answered)
+    evaluated.win_rates(answered, auditor)
 
 
-def _trained(order: _Order, config: RewardModel, policy: Stage, judged: Members) -> Members:
-    """The reward model or those of an ensemble; the auditor, which is not among them, is trained beside them."""
+def _trained(
+    order: _Order, config: RewardModel, policy: Stage, judged: Members
+) -> tuple[Members, Stage | None]:  # fmt: skip
+    """The reward model or those of an ensemble, and the auditor, which is not among them."""
     num = config.ensemble.num_models if config.ensemble else 1
     num_parts = (num if config.ensemble and config.ensemble.is_disjoint else 1) + config.auditor
 
@@ -136,9 +137,7 @@ def _trained(order: _Order, config: RewardModel, policy: Stage, judged: Members)
             f"reward_model_{number}": trained(number, part, f"reward.train.{number}")
             for number, part in enumerate(parts, 1)
         }
-    if config.auditor:
-        trained(num + 1, num_parts, "reward.train.auditor")
-    return found
+    return found, trained(num + 1, num_parts, "reward.train.auditor") if config.auditor else None
 
 
 def _judged(order: _Order, recipe: Recipe, policy: Stage, prompts: Stage | None) -> Stage:
@@ -230,13 +229,13 @@ class _Evaluated:
             config = reward_bench.resolve(benches.model_copy(update={"ensemble": self._rule}))
             self.order.add("evaluate.reward_bench", reward_bench, config, **reward_model, built=built)
 
-    def win_rates(self, answered: dict[str, Stage | None]) -> None:
+    def win_rates(self, answered: dict[str, Stage | None], auditor: Stage | None) -> None:
         """Of every model over the first; the auditor judges when all rounds are over, its service starts once."""
         if not self.how.win_rate or not all(answered.values()):
             return
         (first, before), *later = answered.items()
         audited = dict.fromkeys(answered)
-        if auditor := self.order.named("reward.train.auditor"):
+        if auditor:
             config = self.recipe.judge.model_copy(update={"ensemble": None})
             for name, answers in answered.items():
                 inputs = {"completions": answers, "reward_model": auditor, "prompts": self.prompts}

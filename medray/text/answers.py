@@ -17,7 +17,6 @@ _ARTICLES = frozenset({"the", "a", "an", "likely", "necessarily", "option"})
 _NEGATIONS = frozenset({"not", "isnt", "wasnt", "never", "neither", "nor", "cannot"})
 _SHORT = 30
 _COPULAS = frozenset({"is", "are", "was", "were", "be", "answer"})
-_ANCHORS = frozenset({"answer"})
 _AFTER_ANSWER = frozenset({"is", "was", "be", "would", "should", "must", "will", "therefore", "thus"})
 
 _OPEN = r"(?:[*_(\[{\"'`$“]|\\boxed\{|\\text(?:bf)?\{)"
@@ -66,7 +65,7 @@ def extract_option(completion: str, options: Sequence[str]) -> int | None:
     if len({m.option for m in mentions}) == 1:
         is_named = len(words) <= _SHORT or any(_follows(words, m, _COPULAS) or m.start == 0 for m in mentions)
         return mentions[0].option if is_named else None
-    anchored = [m for m in mentions if _follows(words, m, _ANCHORS, _AFTER_ANSWER)]
+    anchored = [m for m in mentions if _follows_answer(words, m)]
     if not anchored:
         return None
     last = {m.option for m in anchored if m.start == anchored[-1].start}
@@ -100,11 +99,7 @@ def extract_label(completion: str, labels: Sequence[str] = ("yes", "no", "maybe"
     Read after "answer is" (the last), else as its first word, else where only one of the labels is used at all.
     """
     words = normalise_words(completion)
-    anchored = [
-        label
-        for label, place in _used(words, labels)
-        if _follows(words, _Mention(place, place + 1, 0), _ANCHORS, _AFTER_ANSWER)
-    ]
+    anchored = [label for label, place in _used(words, labels) if _follows_answer(words, _Mention(place, place + 1, 0))]
     if anchored:
         return anchored[-1]
     used = [label for label, place in _used(words, labels) if not _denied(words, _Mention(place, place + 1, 0))]
@@ -187,6 +182,10 @@ def _denied(words: Sequence[str], mention: _Mention) -> bool:
     while before >= 0 and words[before] in _ARTICLES:
         before -= 1
     return before >= 0 and words[before] in _NEGATIONS
+
+
+def _follows_answer(words: Sequence[str], mention: _Mention) -> bool:
+    return _follows(words, mention, frozenset({"answer"}), _AFTER_ANSWER)
 
 
 def _follows(
