@@ -137,6 +137,7 @@ def ensure_reward_app(
         health_check_period_s=2,
         health_check_timeout_s=60,  # a long request holds the interpreter lock at times
         graceful_shutdown_timeout_s=2,
+        graceful_shutdown_wait_loop_s=0.1,  # 2 by default, waited out in full by a replica with nothing to do
         ray_actor_options={
             "num_cpus": 0.5 / len({model_id, *beside}),
             "num_gpus": 1 if placement.use_gpu else 0,
@@ -169,8 +170,9 @@ def shutdown_reward_app() -> None:
     """Take all services down, and Serve with them when nothing else runs there; no error when there is none."""
     global _http
     if ray.is_initialized() and _running:
-        _retire(list(_running))
-        if not serve.status().applications:
+        if serve.status().applications.keys() - _running:  # others' too
+            _retire(list(_running))
+        else:
             serve.shutdown()
             _http = None
             _claims.clear()

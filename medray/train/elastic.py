@@ -17,6 +17,7 @@ from typing import Any
 import ray
 from ray.train import ScalingConfig
 from ray.train.torch import TorchTrainer
+from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 from ray.train.v2._internal.execution.failure_handling.default import DefaultFailurePolicy
 from ray.train.v2._internal.execution.scaling_policy import ElasticScalingPolicy, NoopDecision
@@ -45,8 +46,15 @@ class Interrupted(Exception):
     """A worker was asked to stop, has saved, and stops; costs nothing of max_failures."""
 
 
-class ElasticTrainer(TorchTrainer):
-    """A TorchTrainer whose controller has the policies of this file."""
+class Trainer(TorchTrainer):
+    """A TorchTrainer without the actor that hands out Ray datasets: workers read token stores, and wait 2 s for it."""
+
+    def _create_default_callbacks(self) -> list[Any]:
+        return [each for each in super()._create_default_callbacks() if not isinstance(each, DatasetsCallback)]
+
+
+class ElasticTrainer(Trainer):
+    """A Trainer whose controller has the policies of this file."""
 
     def __init__(self, *args: Any, journal: Journal, step_timeout_s: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

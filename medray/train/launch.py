@@ -61,14 +61,10 @@ def fit(
     opened = open_store(place, placement.store_cache_bytes)
     _check_store(objective, model, opened, workspace.label)
     check_run(objective, optimization, placement, opened, workspace.checkpoints, workspace.label)
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    from medray.train.elastic import ElasticTrainer  # the variables above are read when it is imported
-
     ledger = ledger_of(workspace)
     ledger.open_session()
     job = Job(objective, model, place, optimization, placement, workspace)
-    trainer = partial(ElasticTrainer, journal=workspace.journal, step_timeout_s=placement.step_timeout_s)
+    trainer = partial(_elastic().ElasticTrainer, journal=workspace.journal, step_timeout_s=placement.step_timeout_s)
     metrics = _run(
         trainer, work, job, workspace, placement.num_workers, placement.use_gpu,
         max_failures=placement.max_failures, log_every_steps=placement.log_every_steps,
@@ -85,9 +81,16 @@ def run_fixed(
 
     `work` gets what `worker.received` takes apart. A UserError of a worker is raised here as itself.
     """
-    from ray.train.torch import TorchTrainer
+    return _run(_elastic().Trainer, work, job, workspace, num_workers, use_gpu)
 
-    return _run(TorchTrainer, work, job, workspace, num_workers, use_gpu)
+
+def _elastic() -> Any:
+    """train/elastic.py, once the variables are set that Ray Train reads when it is imported."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    from medray.train import elastic
+
+    return elastic
 
 
 def _run(
