@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from medray.core.config import UserError
 from medray.model.base import make_tiny
 from medray.model.export import save_model
 from medray.model.load import load_reward_model, load_tokenizer, pooled_rewards
@@ -57,6 +58,20 @@ def test_rewards_are_those_of_whole_sequences_one_by_one(reward_model, tokens_pe
     assert found[0] == pytest.approx(found[4], abs=1e-6) and len({round(value, 4) for value in found}) == len(ROWS) - 1
     assert rewarder.rewards(ROWS) == (found, cut), "equal requests must give bitwise-equal rewards"
     assert rewarder.facts["batch_difference"] <= 1e-4
+
+
+@pytest.mark.parametrize(("factor", "is_loaded"), [(1e6, True), (float("nan"), False)])
+def test_the_self_test_measures_by_the_size_of_the_rewards(reward_model, tmp_path, factor, is_loaded):
+    scaled = load_reward_model(reward_model, "fp32")
+    with torch.no_grad():
+        scaled.score.weight *= factor
+    save_model(scaled, load_tokenizer(reward_model), tmp_path / "model", {"title": "scaled"})
+    serving = RewardServing(dtype="fp32", max_tokens=160)
+    if is_loaded:
+        assert 1e-4 < Rewarder(tmp_path / "model", serving).facts["batch_difference"] < 1e6
+    else:
+        with pytest.raises(UserError, match="rewards move by nan with the batch, expected at most 0.0001"):
+            Rewarder(tmp_path / "model", serving)
 
 
 def test_long_prompts_that_are_cut_alike_give_equal_rewards(reward_model):
