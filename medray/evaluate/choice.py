@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from medray.core.identity import content_id, stable_hash
 from medray.math import statistics
+from medray.tables.conversations import with_system
 from medray.text.options import with_options
 
 NEUTRAL_PROMPT = "Answer:"
@@ -64,6 +65,12 @@ def question_text(question: Mapping[str, Any]) -> str:
     return with_options(question["prompt"], question["options"])
 
 
+def asked(question: Mapping[str, Any], system_prompt: str) -> list[dict[str, str]]:
+    """The conversation of a row of QUESTION or of PROMPT; the system prompt is for those that bring none."""
+    turns = question.get("messages") or [{"role": "user", "content": question_text(question)}]
+    return with_system(turns, system_prompt)
+
+
 def measure_choices(
     forward: Any, tokenizer: Any, questions: Sequence[dict[str, Any]], system_prompt: str
 ) -> list[list[tuple[float, int]]]:
@@ -72,7 +79,8 @@ def measure_choices(
 
     rows = []
     for question in questions:
-        rendered = [_rendered(tokenizer, system_prompt, question_text(question), o) for o in question["options"]]
+        turns = asked(question, system_prompt)
+        rendered = [_rendered(tokenizer, turns, option) for option in question["options"]]
         rows.append(ForwardRow(rendered[0].prompt, [answer.completion for answer in rendered]))
     return forward.sequence_logprobs(rows)
 
@@ -81,20 +89,20 @@ def measure_priors(forward: Any, tokenizer: Any, options: Sequence[str], system_
     """Log-likelihood (nats) of each distinct option without its question."""
     from medray.train.forward import ForwardRow
 
+    neutral = with_system([{"role": "user", "content": NEUTRAL_PROMPT}], system_prompt)
     distinct, rows = sorted(set(options)), []
     for start in range(0, len(distinct), _PRIOR_BATCH):
         chunk = distinct[start : start + _PRIOR_BATCH]
-        rendered = [_rendered(tokenizer, system_prompt, NEUTRAL_PROMPT, option) for option in chunk]
+        rendered = [_rendered(tokenizer, neutral, option) for option in chunk]
         rows.append(ForwardRow(rendered[0].prompt, [answer.completion for answer in rendered]))
     values = [value for row in forward.sequence_logprobs(rows) for value, _ in row]
     return dict(zip(distinct, values, strict=True))
 
 
-def _rendered(tokenizer: Any, system_prompt: str, text: str, option: str) -> Any:
+def _rendered(tokenizer: Any, turns: list[dict[str, str]], option: str) -> Any:
     from medray.model.render import render
 
-    contents = (("system", system_prompt), ("user", text), ("assistant", option))
-    return render(tokenizer, [{"role": role, "content": content} for role, content in contents])
+    return render(tokenizer, [*turns, {"role": "assistant", "content": option}])
 
 
 def judge_choices(

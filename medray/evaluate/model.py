@@ -14,7 +14,7 @@ from pydantic import Field
 from medray.core.artifact import Artifact
 from medray.core.config import Config, UserError
 from medray.core.journal import Journal
-from medray.core.schema import DOCUMENT, QUESTION, read_table, write_table
+from medray.core.schema import DOCUMENT, PROMPT, QUESTION, read_table, write_table
 from medray.core.workspace import Workspace
 from medray.evaluate import choice, perplexity
 from medray.train.config import ForwardPlacement
@@ -30,9 +30,9 @@ class EvaluateConfig(Config):
     """What a policy is measured on."""
 
     system_prompt: str
-    """The recipe's own system prompt, as in training."""
+    """The recipe's own system prompt, as in training; "": none. For questions that bring none of their own."""
     split: str
-    """Split of the questions: test (or dev while choosing)."""
+    """Split of the questions: test (or dev while choosing), or that of a user's prompts."""
     questions_per_task: int = Field(ge=0)
     """0: all of the split."""
     documents_per_category: int = Field(ge=0)
@@ -48,8 +48,9 @@ class EvaluateConfig(Config):
 def run(config: EvaluateConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
     """Measure one policy.
 
-    inputs: model (data/model), and what it is measured on, one or both: questions (data/questions.parquet), corpus
-    (data/heldout.parquet). The table of what is not there is empty.
+    inputs: model (data/model), and what it is measured on, one or both: questions (data/questions.parquet, or
+    data/prompts.parquet, of which those with a gold option are asked), corpus (data/heldout.parquet). The table of what
+    is not there is empty.
     """
     from medray.tables.shards import run_remote
 
@@ -81,7 +82,12 @@ def _questions(config: EvaluateConfig, source: Artifact | None) -> tuple[list[di
     """All questions, and those of the split that are asked."""
     if source is None:
         return [], []
-    every = read_table(source.data / "questions.parquet", QUESTION).to_pylist()
+    path = source.data / "questions.parquet"
+    if path.exists():
+        every = read_table(path, QUESTION).to_pylist()
+    else:
+        prompts = read_table(source.data / "prompts.parquet", PROMPT).to_pylist()
+        every = [row for row in prompts if row["gold"] >= 0]
     of_split = [row for row in every if row["split"] == config.split]
     if not of_split:
         splits = ", ".join(sorted({row["split"] for row in every})) or "none"

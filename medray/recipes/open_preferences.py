@@ -1,9 +1,10 @@
 """Two preference rounds on what is open and of real people: patients' questions and examination questions.
 
 A reward model learns from the answers that models of different strength gave to patients (icliniq, by AlpaCare), an
-auditor from the answers to other questions; the rounds ask such questions and MedMCQA's, whose gold options show
-whether a gain is bought with what is right. Base model and sizes are two CPU cores': `medray run open_preferences --set
-files.directory=DIRECTORY`, with preference/icliniq_model_outputs.jsonl.zst and the benchmarks in eval/.
+auditor from the answers to other questions; the rounds ask such questions and MedMCQA's. Whether a gain is bought with
+what is right, MedMCQA's gold options show in the answers, and MMLU's by likelihood, where every answer can be read.
+Base model and sizes are two CPU cores': `medray run open_preferences --set files.directory=DIRECTORY`, with
+preference/icliniq_model_outputs.jsonl.zst and the benchmarks in eval/.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from itertools import product
 
 from medray.core.config import changed
 from medray.evaluate.fresh import FreshConfig
+from medray.evaluate.model import EvaluateConfig
 from medray.evaluate.observe import ObserveConfig, ObserveRules
 from medray.evaluate.reward import RewardEvaluationConfig
 from medray.evaluate.win_rate import WinRateConfig
@@ -43,8 +45,8 @@ TIERS = (
 )  # fmt: skip
 _PATIENTS, _LICENCE = "preference/icliniq_model_outputs.jsonl.zst", "CC BY-NC 4.0"
 _MAX_TOKENS, _MAX_ANSWER_TOKENS = 1024, 80
-_OTHERS = tuple(file for file in BENCHMARKS if file.name != "medmcqa")  # it is asked here
-_ROUND_PROMPTS, _FRESH_PROMPTS = 96, 120
+_OTHERS = tuple(file for file in BENCHMARKS if file.name not in ("medmcqa", "mmlu"))  # they are asked here
+_ROUND_PROMPTS, _FRESH_PROMPTS, _CANARY_PROMPTS = 96, 160, 500
 
 
 def open_preferences() -> Recipe:
@@ -59,6 +61,11 @@ def open_preferences() -> Recipe:
                     "medmcqa", "Apache-2.0", "public", "eval/medmcqa.jsonl", format="fields", prompt="{{ question }}",
                     option_fields=("options",), gold_field="answer_idx", id_field="id", shuffle_options=True,
                     max_prompts=400,
+                ),
+                prompt_file(
+                    "mmlu", "MIT", "public", "eval/mmlu.jsonl", format="fields", prompt="{{ question }}",
+                    option_fields=("options",), gold_field="answer_idx", id_field="id", shuffle_options=True,
+                    max_prompts=_CANARY_PROMPTS, split="canary",
                 ),
             ),
             splits={"round_1": _ROUND_PROMPTS, "round_2": _ROUND_PROMPTS, "fresh": _FRESH_PROMPTS},
@@ -82,6 +89,10 @@ def open_preferences() -> Recipe:
         ),
         rounds=(_round(1), _round(2)),
         evaluation=Evaluation(
+            models=EvaluateConfig(
+                system_prompt="", split="canary", questions_per_task=0, documents_per_category=0,
+                max_document_tokens=256, dtype="bf16", rng_seed=SEED,
+            ),
             reward_model=RewardEvaluationConfig(dtype="bf16", bag_of_words_l2=1e-3, rng_seed=SEED),
             fresh=_sample(2, "fresh"), metrics=FreshConfig(rng_seed=SEED), win_rate=WinRateConfig(rng_seed=SEED),
         ),
@@ -115,7 +126,7 @@ def _sample(num_completions: int, split: str) -> SampleConfig:
 def _round(number: int) -> Round:
     """As UltraMedical's (its rule, 3.x), from the previous policy against the initial one; sizes are two cores'."""
     name = f"round_{number}"
-    train = optimization(3e-5, global_batch=8, weight_decay=0.0, warmup_fraction=0.1)
+    train = optimization(5e-5, global_batch=8, weight_decay=0.0, warmup_fraction=0.1)
     return Round(
         sample=_sample(5, name),
         pairs=PairsConfig(min_margin=0.05, unparsed_is_wrong=True, source=name),

@@ -138,7 +138,8 @@ class Evaluation(Config):
     """What every model is measured with, and the fresh prompts that all policies answer. None: left out."""
 
     models: EvaluateConfig | None = None
-    """Of every model, on what there is of questions (`synthesize`) and held-out text (`corpus`)."""
+    """Of every model, on what there is of questions (`synthesize`, or `prompts` of its split that have a gold option)
+    and held-out text (`corpus`)."""
     reward_model: RewardEvaluationConfig | None = None
     reward_bench: RewardBenchConfig | None = None
     """Benchmarks of reward models: files, and what the annotation has built."""

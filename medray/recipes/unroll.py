@@ -208,8 +208,9 @@ class _Evaluated:
         self.recipe, self.how = recipe, recipe.evaluation or Evaluation()
 
     def model(self, name: str, policy: Stage) -> None:
-        if self.how.models and (self.made or self.corpus):
-            inputs = {"model": policy, "questions": self.made, "corpus": self.corpus}
+        questions = self.made or (self._prompts_are_asked and self.prompts) or None
+        if self.how.models and (questions or self.corpus):
+            inputs = {"model": policy, "questions": questions, "corpus": self.corpus}
             self.order.add(f"evaluate.{name}", model, self.how.models, **inputs)
 
     def reward(self, reward_model: Members, judged: Members, policy: Stage, name: str = "reward") -> None:
@@ -245,6 +246,12 @@ class _Evaluated:
                 f"win_rate.{name}", win_rate, self.how.win_rate, before=before, after=after, prompts=self.prompts,
                 before_auditor=audited[first], after_auditor=audited[name],
             )  # fmt: skip
+
+    @property
+    def _prompts_are_asked(self) -> bool:
+        """Whether the user's prompts have the split that models are measured on by likelihood."""
+        given, how = self.recipe.prompts, self.how.models
+        return bool(given and how and how.split in prompts.split_names(given))
 
     @property
     def _rule(self) -> EnsembleRule | None:

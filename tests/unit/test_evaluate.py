@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from medray.core.schema import DOCUMENT, write_table
+from medray.core.schema import DOCUMENT, PROMPT, write_table
 from medray.core.schema import QUESTION as QUESTION_ROW
 from medray.core.workspace import Root, Workspace
 from medray.evaluate import choice, fresh, model, perplexity, reward
@@ -200,7 +200,23 @@ def test_documents_and_choices_on_a_tiny_model(tiny_model):
     assert set(priors) == set(QUESTION["options"]) and priors["eye"] != pytest.approx(measured[0][0], rel=1e-3)
 
 
-@pytest.mark.parametrize("there", ["questions", "corpus"])
+def test_a_prompt_is_asked_as_it_stands(tiny_model):
+    """A user's multiple choice: its own turns, the recipe's system prompt where it has none."""
+    from medray.model.load import load_tokenizer
+    from medray.train.forward import Forward
+
+    forward, tokenizer = Forward(tiny_model, dtype="fp32"), load_tokenizer(tiny_model)
+    turns = [{"role": "user", "content": choice.question_text(QUESTION)}]
+    own = [{"role": "system", "content": "Answer briefly."}, *turns]
+    prompts = [{**QUESTION, "prompt": "", "messages": messages} for messages in (turns, own)]
+    expected = choice.measure_choices(forward, tokenizer, [QUESTION], "Answer briefly.")[0]
+    plain, with_own = choice.measure_choices(forward, tokenizer, prompts, "")
+    assert with_own == expected != plain
+    assert choice.measure_choices(forward, tokenizer, prompts, "Answer briefly.") == [expected, expected]
+    assert choice.asked(prompts[0], "") == turns and choice.asked(prompts[1], "Other.") == own
+
+
+@pytest.mark.parametrize("there", ["questions", "prompts", "corpus"])
 def test_a_model_is_measured_on_what_there_is(tiny_model, tmp_path, monkeypatch, there):
     """Questions without held-out text, and the other way round: the table of what is not there is empty."""
     from medray.tables import shards
@@ -210,6 +226,11 @@ def test_a_model_is_measured_on_what_there_is(tiny_model, tmp_path, monkeypatch,
     if there == "questions":
         questions = [{**QUESTION, "id": f"q{n}", "group": "", "split": "test"} for n in range(2)]
         write_table(written.data / "questions.parquet", questions, QUESTION_ROW)
+    elif there == "prompts":
+        asked = {"id": "p", "task": "t", "messages": [{"role": "user", "content": "Which?\n- eye\n- skin"}],
+                 "options": ["eye", "skin"], "gold": 1, "reference": "", "group": "", "split": "test"}  # fmt: skip
+        others = [{**asked, "id": "open", "options": [], "gold": -1}, {**asked, "id": "round", "split": "round_1"}]
+        write_table(written.data / "prompts.parquet", [asked, {**asked, "id": "q"}, *others], PROMPT)
     else:
         document = {"id": "d", "source": "s", "text": "Renal failure leads to anaemia.", "category": "medical",
                     "group": "", "licence": "", "access": "public", "synthetic": False, "split": "heldout",
@@ -223,8 +244,9 @@ def test_a_model_is_measured_on_what_there_is(tiny_model, tmp_path, monkeypatch,
         dtype="fp32", rng_seed=1,
     )  # fmt: skip
     workspace = Workspace(root, "evaluate", "0" * 32, "evaluate")
-    counters = model.run(config, {"model": SimpleNamespace(data=tmp_path / "model"), there: written}, workspace)
+    role = "corpus" if there == "corpus" else "questions"
+    counters = model.run(config, {"model": SimpleNamespace(data=tmp_path / "model"), role: written}, workspace)
     measured = json.loads((workspace.data / "metrics.json").read_text())
-    assert (counters["num_questions"], counters["num_documents"]) == ((2, 0) if there == "questions" else (0, 1))
-    assert ("accuracy" in counters, "accuracy" in measured) == (there == "questions",) * 2
+    assert (counters["num_questions"], counters["num_documents"]) == ((2, 0) if role == "questions" else (0, 1))
+    assert ("accuracy" in counters, "accuracy" in measured) == (role == "questions",) * 2
     assert ("perplexity_medical" in counters) == (there == "corpus")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from medray.core.config import changed
 from medray.preference.adopted import AdoptedPairsConfig
 from medray.preference.pair_rows import PairFile
 from medray.preference.prompt_rows import PromptFile
@@ -53,6 +54,17 @@ def test_prompts_and_pairs_of_files_need_no_corpus(file):
     assert {role: source.label for role, source in stages["reward.pairs"].inputs.items()} == {"prompts": "prompts"}
     assert stages["round_1.answer"].inputs["prompts"] is stages["prompts"] is stages["base"].inputs["prompts"]
     assert (stages["reward.pairs"].access, stages["reward.pairs"].licences) == ("restricted", ("CC BY 4.0",))
+
+
+@pytest.mark.parametrize("split", ["fresh", "test"])
+def test_models_are_measured_on_the_prompts_of_a_split_that_there_is(file, split):
+    given = of_files(file)
+    models = changed(tiny().evaluation.models, split=split)
+    recipe = Recipe(**given | {"evaluation": changed(given["evaluation"], models=models)})
+    stages = {stage.label: stage for stage in unroll(recipe)}
+    measured = [label for label in ("evaluate.base", "evaluate.round_1") if label in stages]
+    assert measured == (["evaluate.base", "evaluate.round_1"] if split == "fresh" else [])
+    assert all(stages[label].inputs["questions"] is stages["prompts"] for label in measured)
 
 
 def test_the_digest_of_a_file_is_identity_and_its_place_is_not(file):
