@@ -28,9 +28,8 @@ def pure_sampling(directory: Path, size: dict[str, Any]) -> dict[str, float]:
     from medray.generate.fleet import EngineSettings, architecture
 
     found = stages(directory, size)
-    root, shape = Root(str(directory / "runs")), architecture(directory / "policy", use_gpu=False)
-    seconds = 0.0
-    engine = _Engine(EngineSettings(shape, "fp32", MAX_TOKENS, EnginePlacement(prompts_per_shard=8)))
+    root, seconds, placement = Root(str(directory / "runs")), 0.0, EnginePlacement(prompts_per_shard=8)
+    engine = _Engine(EngineSettings(architecture(directory / "policy", placement), "fp32", MAX_TOKENS, placement))
     for stage in found[3::4]:
         policy = stage.inputs["policy"]
         model = str(root.open(policy.kind, policy.id).data / "model")

@@ -65,7 +65,7 @@ def settings(model: Path, dtype: str) -> Any:
     from medray.generate.fleet import EngineSettings, architecture
 
     placement = EnginePlacement(threads=os.cpu_count() or 1)
-    return EngineSettings(architecture(model, use_gpu=False), dtype, MAX_MODEL_LEN, placement)
+    return EngineSettings(architecture(model, placement), dtype, MAX_MODEL_LEN, placement)
 
 
 def prepare(directory: Path, data: Path, num_prompts: int) -> list[dict[str, Any]]:

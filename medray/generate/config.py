@@ -31,10 +31,13 @@ class EnginePlacement(Placement):
     """Where the engines run. A change may flip single tokens (floating-point order), never the distribution."""
 
     replicas: int = Field(default=1, ge=1)
+    """Engines, each with the whole model: prompts are divided among them."""
+    tensor_parallel: int = Field(default=1, ge=1)
+    """GPUs of one node (CPU: processes) that hold one engine's model together: for models larger than a GPU."""
     threads: int = Field(default=2, ge=1)
-    """CPU threads of one engine; ignored on a GPU."""
+    """CPU threads of one engine's process; ignored on a GPU."""
     kv_cache_gib: float = Field(default=1.0, gt=0)
-    """CPU: size of the KV cache. On a GPU vLLM takes its default share of the memory."""
+    """CPU: size of the KV cache of one engine's process. On a GPU vLLM takes its default share of the memory."""
     max_num_seqs: int = Field(default=128, ge=1)
     """Completions decoded together."""
     use_gpu: bool = False

@@ -161,6 +161,8 @@ def _new_llm(model: str, settings: EngineSettings) -> Any:
 
     placement = settings.placement
     on_cpu = {} if placement.use_gpu else {"kv_cache_memory_bytes": int(placement.kv_cache_gib * 2**30)}
+    # left to itself vLLM would look for its processes in Ray's placement group, where a stage has one
+    divided = {"tensor_parallel_size": placement.tensor_parallel, "distributed_executor_backend": "mp"}
     return LLM(
         model=model,
         dtype=_DTYPES[settings.dtype],
@@ -175,13 +177,14 @@ def _new_llm(model: str, settings: EngineSettings) -> Any:
         generation_config="vllm",  # the model's own defaults must not change what the config says
         disable_log_stats=True,
         **on_cpu,
+        **(divided if placement.tensor_parallel > 1 else {}),
     )
 
 
 def open_engines(model: Path, sampling: Sampling, placement: EnginePlacement) -> list[str]:
     """Names of the engines that answer for a model; they stay up. Raises UserError for one that none can hold."""
     assert ray.is_initialized(), "engines need Ray: start or join it first"
-    settings = EngineSettings(architecture(model, placement.use_gpu), sampling.dtype, sampling.max_model_len, placement)
+    settings = EngineSettings(architecture(model, placement), sampling.dtype, sampling.max_model_len, placement)
     return ensure_engines(_Engine, settings)
 
 

@@ -53,7 +53,7 @@ def ensure_engines(engine: type, settings: EngineSettings) -> list[str]:
             .options(
                 name=name,
                 num_cpus=0.5,  # admission only: engine and reward replica must leave room on two logical CPUs
-                num_gpus=1 if placement.use_gpu else 0,
+                num_gpus=placement.tensor_parallel if placement.use_gpu else 0,
                 max_restarts=placement.max_restarts,
                 max_task_retries=0,
                 runtime_env={"env_vars": _environment(placement)},
@@ -86,17 +86,24 @@ def _environment(placement: EnginePlacement) -> dict[str, str]:
     return environment
 
 
-def architecture(model: Path, use_gpu: bool) -> str:
+def architecture(model: Path, placement: EnginePlacement) -> str:
     """Digest of a model's shape: engines of equal shape can swap weights.
 
-    Raises UserError when the model has no config, or (CPU) heads of a width that vLLM would only fail on later.
+    Raises UserError when the model has no config, and for what vLLM would only fail on later: heads that cannot be
+    divided among the processes of an engine, or (CPU) heads of a width that it does not have.
     """
     path = Path(model) / "config.json"
     if not path.exists():
         raise UserError(f"{model}: no config.json, expected a Hugging Face model directory: give one")
     config = json.loads(path.read_text())
-    head_dim = config.get("head_dim") or config.get("hidden_size", 0) // (config.get("num_attention_heads") or 1)
-    if not use_gpu and head_dim and head_dim not in _CPU_HEAD_DIMS:
+    num_heads = config.get("num_attention_heads") or 1
+    if num_heads % placement.tensor_parallel:
+        raise UserError(
+            f"{path}: num_attention_heads is {num_heads}, expected a multiple of placement.tensor_parallel "
+            f"({placement.tensor_parallel}): set it to a divisor, and have more replicas instead"
+        )
+    head_dim = config.get("head_dim") or config.get("hidden_size", 0) // num_heads
+    if not placement.use_gpu and head_dim and head_dim not in _CPU_HEAD_DIMS:
         raise UserError(
             f"{path}: head_dim is {head_dim}, vLLM on CPU expects one of {', '.join(map(str, _CPU_HEAD_DIMS))}: "
             "take another model, or another hidden_size for a tiny one"

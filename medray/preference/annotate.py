@@ -29,7 +29,7 @@ from medray.preference.ratings import Answer, Rating, Unreadable
 
 NAME = "annotate"
 VERSION = 1
-REFERENCE = "reference"
+OWN, REFERENCE = "own", "reference"
 """The model name of the prompt's own gold answer, where it is a candidate."""
 OUTCOMES = ("rated", "dropped_few_answers", "dropped_unreadable", "dropped_oversize")
 """What can become of a prompt; the counters of these sum to the number of prompts."""

@@ -82,6 +82,11 @@ class BenchRules(Config):
     """None: before the annotation; no pair is checked and the column human is empty."""
     rng_seed: int
 
+    @property
+    def models(self) -> set[str]:
+        """Names of all models whose completions are compared."""
+        return {*self.hard, *(name for sides in (self.easy, self.length) for name in sides.chosen + sides.rejected)}
+
 
 def resolve(config: BenchRules) -> BenchRules:
     """The config with the digest of the votes, where it is empty, taken from the file. Raises UserError if missing."""

@@ -25,7 +25,7 @@ from medray.evaluate.win_rate import WinRateConfig
 from medray.generate.config import LocalTeacher
 from medray.plan.corpus import Expected
 from medray.preference.adopted import AdoptedPairsConfig
-from medray.preference.annotate import AnnotateConfig
+from medray.preference.annotate import OWN, REFERENCE, AnnotateConfig
 from medray.preference.dpo import DPOConfig
 from medray.preference.judge import JudgeConfig
 from medray.preference.labels import LabelsConfig
@@ -64,6 +64,16 @@ class Annotation(Config):
     def _has_one_judge(self) -> Annotation:
         if isinstance(self.annotate.judge, LocalTeacher) != bool(self.judge):
             raise ValueError("judge: a model is for annotate.judge that is local, which needs one: give both, or none")
+        return self
+
+    @model_validator(mode="after")
+    def _compares_what_is_rated(self) -> Annotation:
+        rated = {OWN, *self.models} | ({REFERENCE} if self.annotate.reference_is_candidate else set())
+        if self.bench and (unknown := self.bench.models - rated):
+            raise ValueError(
+                f"bench: {', '.join(sorted(unknown))} answers nothing that is rated, expected of "
+                f"{', '.join(sorted(rated))}: correct the name, or add the model"
+            )
         return self
 
 

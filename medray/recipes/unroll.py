@@ -148,7 +148,7 @@ def _judged(order: _Order, recipe: Recipe, policy: Stage, prompts: Stage | None)
     candidates = order.add("reward.sample", sample, recipe.reward.candidates, policy=policy, prompts=prompts)
     if not isinstance(config, Annotation):
         return order.add("reward.pairs", reward_pairs, config, completions=candidates, prompts=prompts)
-    answers = {"completions_own": candidates}
+    answers = {f"completions_{annotate.OWN}": candidates}
     for name, other in config.models.items():
         policy = order.add(f"annotate.{name}", base, base.resolve(other))
         answers[f"completions_{name}"] = order.add(

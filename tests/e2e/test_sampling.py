@@ -3,6 +3,7 @@
 import os
 import signal
 
+import psutil
 import pyarrow as pa
 import pytest
 
@@ -63,14 +64,14 @@ def draw(models, session, tmp_path):
     """draw(model, workspace id): sample and return (workspace, counters)."""
     from medray.generate.engine import sample
 
-    def run(name, id, prompts=None, **changes):
+    def run(name, id, prompts=None, placement=PLACEMENT, **changes):
         workspace = Workspace(Root(str(tmp_path)), "sample", id, "sample")
         counters = sample(
             model=models / name,
             model_id=name,
             prompts=prompt_rows(5) if prompts is None else prompts,
             sampling=SAMPLING.model_copy(update=changes),
-            placement=PLACEMENT,
+            placement=placement,
             workspace=workspace,
             salt="round_1",
         )
@@ -150,6 +151,31 @@ def test_over_long_prompt_is_named_before_anything_is_sampled(draw):
 def test_missing_model_is_a_user_error(draw):
     with pytest.raises(UserError, match="config.json"):
         draw("none", "none")
+
+
+def test_heads_that_cannot_be_divided_are_a_user_error(draw):
+    with pytest.raises(UserError, match=r"num_attention_heads is 4, expected a multiple of placement.tensor_parallel"):
+        draw("b", "three", placement=PLACEMENT.model_copy(update={"tensor_parallel": 3}))
+
+
+@pytest.mark.full
+def test_two_processes_hold_one_model(draw):
+    """Greedy, since sums over two processes are other floats; new weights, and nothing left of them at the end."""
+    from medray.generate.engine import shutdown_engines
+
+    divided = PLACEMENT.model_copy(update={"tensor_parallel": 2})
+    said = {}
+    for placement in (PLACEMENT, divided):
+        for name in ("a", "b"):
+            workspace, _ = draw(name, f"{name}-{placement.tensor_parallel}", placement=placement, temperature=0.0)
+            rows = read_table(workspace.data / "completions", COMPLETION).to_pylist()
+            said[name, placement.tensor_parallel] = [row["token_ids"] for row in rows]
+    assert said["a", 1] == said["a", 2] != said["b", 2] == said["b", 1]
+    children = psutil.Process(engine_facts()["pid"]).children(recursive=True)
+    assert len([child for child in children if "Worker" in " ".join([child.name(), *child.cmdline()])]) >= 2
+    shutdown_engines()
+    gone, alive = psutil.wait_procs(children, timeout=30)
+    assert gone and not alive, f"left behind: {alive}"
 
 
 @pytest.mark.full

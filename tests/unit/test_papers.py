@@ -7,9 +7,10 @@ from itertools import product
 import pytest
 
 from medray import pipeline
-from medray.core.config import flatten, identity_of
+from medray.core.config import changed, flatten, identity_of
 from medray.plan.training import state_bytes
 from medray.recipes import med42 as med42_page
+from medray.recipes.demo import demo
 from medray.recipes.load import load_recipe, recipe_names
 from medray.recipes.tiny_papers import CHANGED
 from medray.recipes.ultramedical import GRID
@@ -88,6 +89,31 @@ def test_the_preference_parts_of_the_papers():
         assert online.prompts.files[number - 1].split == f"round_{number}"
 
 
+def test_ultramedicals_annotation_builds_its_benchmark(tmp_path):
+    """2.2 and C.3: seven candidates of a prompt, GPT-4 as judge, 1,000 prompts set aside for Medical RewardBench."""
+    recipe = load_recipe("ultramedical_8b_annotated", [f"files.directory={tmp_path}"])
+    small = demo().base
+    annotation = changed(recipe.reward.pairs, models=dict.fromkeys(recipe.reward.pairs.models, small))
+    recipe = changed(recipe, base=small, reward=changed(recipe.reward, base=None, pairs=annotation))
+    benches = recipe.evaluation.reward_bench.files
+    for path in {file.placement.path for file in (*files_of(recipe), *benches)}:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"{}")
+    stages = {stage.label: stage for stage in unroll(recipe)}
+    pairs, bench = stages["reward.pairs"], stages["reward.bench"]
+    candidates = ["llama3_70b", "llama3_8b", "mixtral_8x22b", "mixtral_8x7b", "own", "qwen_72b"]
+    assert sorted(pairs.inputs) == [*(f"completions_{name}" for name in candidates), "prompts"]
+    assert pairs.config.reference_is_candidate and pairs.config.judge.access == "restricted"
+    assert stages["annotate.mixtral_8x22b.sample"].config.placement.tensor_parallel == 8
+    assert bench.config.hard == ("reference", "llama3_70b", "own")
+    typo = changed(bench.config, hard=("reference", "llama3_70"))
+    with pytest.raises(ValueError, match="bench: llama3_70 answers nothing that is rated, expected of llama3_70b, "):
+        changed(recipe.reward.pairs, bench=typo)
+    assert bench.inputs["ratings"] is pairs and recipe.prompts.splits["reward_heldout"] == bench.config.num_prompts
+    last = stages["evaluate.reward_bench"]
+    assert last.inputs["built"] is bench and [file.layout for file in last.config.files] == ["medical", "reward_bench"]
+
+
 def test_the_grid_shares_all_that_comes_before_the_rounds_training(tmp_path):
     """Learning rate and beta by --set: twelve trainings, one of everything else."""
     for path in {file.placement.path for file in files_of(load_recipe("tiny_ultramedical"))}:
@@ -115,7 +141,7 @@ def files_of(recipe) -> list:
         *recipe.instructions.files,
         *recipe.instructions.benchmarks,
         *recipe.prompts.files,
-        *recipe.reward.pairs.files,
+        *getattr(recipe.reward.pairs, "files", ()),
     ]
 
 
