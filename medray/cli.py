@@ -137,6 +137,10 @@ def diff(first: Annotated[str, typer.Argument()], second: Annotated[str, typer.A
             console.print(f"{d.label}: {field}: {json.dumps(ours)} -> {json.dumps(theirs)}", soft_wrap=True)
         if not d.fields and d.inputs:
             console.print(f"{d.label}: only its inputs differ: {', '.join(d.inputs)}", style="dim")
+        elif not d.fields and d.is_sampled:
+            console.print(
+                f"{d.label}: other completions: bf16 or a GPU's kernels drew them (placement.batch_invariant)"
+            )
         elif not d.fields:
             console.print(f"{d.label}: same id, other content: it was not computed the same way twice", style="red")
     for label in lonely:

@@ -198,6 +198,8 @@ class Divergence:
     inputs: list[str]
     """Roles whose artifacts differ."""
     same_id: bool
+    is_sampled: bool
+    """Whether one of them drew completions that no second run would have drawn."""
 
 
 def diff(first: Root, second: Root) -> tuple[list[Divergence], list[str]]:
@@ -215,7 +217,8 @@ def diff(first: Root, second: Root) -> tuple[list[Divergence], list[str]]:
         if ours.version != theirs.version:
             fields.append(("version", ours.version, theirs.version))
         roles = [r for r in ours.inputs if r not in theirs.inputs or ours.inputs[r].id != theirs.inputs[r].id]
-        found.append(Divergence(label, fields, roles, ours.id == theirs.id))
+        is_sampled = "sampled" in (ours.equality, theirs.equality)
+        found.append(Divergence(label, fields, roles, ours.id == theirs.id, is_sampled))
     return found, sorted(a.keys() ^ b.keys())
 
 

@@ -14,8 +14,9 @@ from medray.core.config import Config, UserError
 from medray.core.identity import digest_directory, digest_file
 from medray.core.journal import Journal
 
-Equality = Literal["exact", "numeric"]
-"""How two runs of one id must agree: to the bit, or (weights trained at another placement) within a tolerance."""
+Equality = Literal["exact", "numeric", "sampled"]
+"""How two runs of one id must agree: to the bit; (weights trained at another placement) within a tolerance; or not at
+all: completions of engines whose arithmetic depends on what is computed together."""
 MANIFEST = "manifest.json"
 
 

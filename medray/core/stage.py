@@ -48,9 +48,10 @@ class Stage:
 
     @classmethod
     def of(cls, label: str, module: ModuleType, config: Config, **inputs: Stage) -> Stage:
-        """A stage from its module (NAME, VERSION, run; optional: EQUALITY, `terms(config)`, PASSES_TERMS)."""
+        """A stage from its module (NAME, VERSION, run; optional: EQUALITY or `equality(config)`, `terms(config)`,
+        PASSES_TERMS)."""
         access, licences = module.terms(config) if hasattr(module, "terms") else ("public", ())
-        equality = getattr(module, "EQUALITY", "exact")
+        equality = module.equality(config) if hasattr(module, "equality") else getattr(module, "EQUALITY", "exact")
         passes = getattr(module, "PASSES_TERMS", True)
         own = (equality, access, tuple(licences), passes)
         return cls(label, module.NAME, module.VERSION, config, module.run, inputs, *own)

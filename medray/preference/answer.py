@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from medray.core.artifact import Artifact
+from medray.core.artifact import Artifact, Equality
 from medray.core.config import Config
 from medray.core.workspace import Workspace
+from medray.preference import sample
 from medray.preference.judge import JudgeConfig, gather, judging
 from medray.preference.sample import SampleConfig, draw
 
@@ -24,6 +25,11 @@ class AnswerConfig(Config):
 
     sample: SampleConfig
     judge: JudgeConfig
+
+
+def equality(config: AnswerConfig) -> Equality:
+    """Whether two runs draw the same completions."""
+    return sample.equality(config.sample)
 
 
 def run(config: AnswerConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:

@@ -11,12 +11,13 @@ from collections.abc import Callable
 import pyarrow as pa
 from pydantic import Field
 
-from medray.core.artifact import Artifact
+from medray.core.artifact import Artifact, Equality
 from medray.core.config import Config, UserError
 from medray.core.identity import stable_hash
 from medray.core.schema import PROMPT, read_table, write_table
 from medray.core.workspace import Workspace
 from medray.generate.config import EnginePlacement, Sampling
+from medray.generate.config import equality as config_equality
 from medray.preference.permute import permuted
 from medray.tables.shards import Step
 
@@ -37,6 +38,11 @@ class SampleConfig(Config):
     permutations: int = Field(default=0, ge=0)
     """Times that each prompt with a gold option is asked once more, its options in another order, drawn by hash."""
     placement: EnginePlacement = EnginePlacement()
+
+
+def equality(config: SampleConfig) -> Equality:
+    """Whether two runs draw the same completions."""
+    return config_equality(config.sampling, config.placement)
 
 
 def run(config: SampleConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:

@@ -7,7 +7,8 @@ from os.path import join
 from typing import TypeVar
 
 from medray.core.config import Config
-from medray.recipes.recipe import Recipe, RewardModel
+from medray.corpus.base import BaseConfig
+from medray.recipes.recipe import Annotation, Recipe, RewardModel, Round
 from medray.tables.gathered import GatherConfig
 
 C = TypeVar("C", bound=Config)
@@ -32,11 +33,24 @@ def located(recipe: Recipe) -> Recipe:
         files = {"files": all_moved(config.files), "benchmarks": all_moved(config.benchmarks)}
         return config.model_copy(update=files)
 
-    def reward_moved(model: RewardModel) -> RewardModel:
-        pairs, rules = gathered_moved(model.pairs), getattr(model.pairs, "bench", None)
+    def annotation_moved(config: Annotation) -> Annotation:
+        models = {name: one_moved(model) for name, model in config.models.items()}
+        rules = config.bench
         if rules and rules.votes:
             rules = rules.model_copy(update={"votes": one_moved(rules.votes)})
-            pairs = pairs.model_copy(update={"bench": rules})
+        judge = config.judge and one_moved(config.judge)
+        return config.model_copy(update={"models": models, "judge": judge, "bench": rules})
+
+    def round_moved(config: Round) -> Round:
+        found = {"pairs": gathered_moved(config.pairs)}
+        if isinstance(config.reference_policy, BaseConfig):
+            found["reference_policy"] = one_moved(config.reference_policy)
+        return config.model_copy(update=found)
+
+    def reward_moved(model: RewardModel) -> RewardModel:
+        pairs = gathered_moved(model.pairs)
+        if isinstance(pairs, Annotation):
+            pairs = annotation_moved(pairs)
         others = {name: gathered_moved(other) for name, other in model.others.items()}
         made_of = model.base and one_moved(model.base)
         return model.model_copy(update={"pairs": pairs, "others": others, "base": made_of})
@@ -52,5 +66,4 @@ def located(recipe: Recipe) -> Recipe:
     if benches := recipe.evaluation and recipe.evaluation.reward_bench:
         benches = benches.model_copy(update={"files": all_moved(benches.files)})
         found["evaluation"] = recipe.evaluation.model_copy(update={"reward_bench": benches})
-    rounds = [config.model_copy(update={"pairs": gathered_moved(config.pairs)}) for config in recipe.rounds]
-    return recipe.model_copy(update={**found, "rounds": tuple(rounds)})
+    return recipe.model_copy(update={**found, "rounds": tuple(map(round_moved, recipe.rounds))})

@@ -119,8 +119,9 @@ class Round(Config):
     """None: the pairs are adopted."""
     pairs: PairsConfig | LabelsConfig | AdoptedPairsConfig
     """Labels only where KTO trains: it also takes pairs, each as a desirable completion and an undesirable one."""
-    reference_policy: Literal["initial", "previous"]
-    """Whose log-probs DPO is measured against: the SFT model, or the policy the round starts from."""
+    reference_policy: Literal["initial", "previous"] | BaseConfig
+    """Whose log-probs DPO is measured against: the SFT model, the policy the round starts from, or another model with
+    the same tokenizer."""
     reference: ReferenceConfig
     """Left out where TRL trains: its trainers take their own."""
     dpo: DPOConfig | TRLConfig

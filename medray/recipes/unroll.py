@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from medray.core.stage import Stage
 from medray.corpus import base, build, clean, decontaminate, dedup, deidentify, sources
+from medray.corpus.base import BaseConfig
 from medray.evaluate import fresh, model, observe, reward_bench, win_rate
 from medray.evaluate import reward as reward_evaluation
 from medray.math.ensemble import EnsembleRule
@@ -192,8 +193,11 @@ def _round(
             chosen = order.add(f"{name}.pairs", pairs, config.pairs, **judged)
     if isinstance(config.dpo, TRLConfig):
         return order.add(f"{name}.dpo", trl_methods, config.dpo, model=policy, pairs=chosen)
-    reference_policy = initial if config.reference_policy == "initial" else policy
-    sources = {"reference": reference_policy, role: chosen}
+    if isinstance(config.reference_policy, BaseConfig):
+        other = order.add(f"{name}.reference_policy", base, base.resolve(config.reference_policy))
+    else:
+        other = initial if config.reference_policy == "initial" else policy
+    sources = {"reference": other, role: chosen}
     ready = order.add(f"{name}.reference", reference, config.reference, **sources)
     return order.add(f"{name}.dpo", dpo, config.dpo, model=policy, reference=ready)
 

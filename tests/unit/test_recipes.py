@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from medray.core.config import UserError, changed, with_overrides
+from medray.corpus.base import BaseLocation
 from medray.generate.config import Budget, Endpoint, EndpointPlacement, LocalTeacher
 from medray.preference.annotate import AnnotateConfig
 from medray.preference.labels import LabelsConfig
 from medray.recipes.demo import demo
 from medray.recipes.open_corpus import BENCHMARKS, PLACES, open_corpus
-from medray.recipes.recipe import Annotation
+from medray.recipes.recipe import Annotation, FilesPlacement
 from medray.recipes.tiny import tiny
 from medray.recipes.unroll import located, unroll
 from medray.train.config import KTOLoss
@@ -63,6 +64,18 @@ def test_a_round_may_be_trained_by_a_method_of_trl():
     assert stages["round_1.observe"].inputs["policy"] is trained
 
 
+def test_the_reference_may_be_another_model():
+    recipe = without(tiny(), "report")
+    other = changed(recipe.base, placement=BaseLocation(path="models/other"))
+    first, second = recipe.rounds
+    chosen = (changed(first, reference_policy=other), changed(second, reference_policy="previous"))
+    stages = {stage.label: stage for stage in unroll(changed(recipe, rounds=chosen))}
+    assert stages["round_1.reference"].inputs["reference"].label == "round_1.reference_policy"
+    assert stages["round_2.reference"].inputs["reference"].label == "round_1.observe"
+    moved = located(changed(recipe, rounds=chosen, files=FilesPlacement(directory="/there")))
+    assert moved.rounds[0].reference_policy.placement.path == "/there/models/other"
+
+
 def test_a_round_of_kto_takes_pairs_apart_or_labels_completions():
     recipe = without(tiny(), "report")
     loss = KTOLoss(name="kto", beta=0.1, desirable_weight=1.0, undesirable_weight=1.0)
@@ -95,6 +108,11 @@ def test_a_judge_of_ones_own_is_adopted_as_a_base_is():
     assert stages["annotate.judge"].id == stages["annotate.other"].id, "one model in two roles is adopted once"
     with pytest.raises(ValueError, match="judge: a model is for annotate.judge that is local, which needs one"):
         Annotation(**fields)
+    place = BaseLocation(path="models/other")
+    other = changed(demo().base, placement=place)
+    apart = changed(recipe.reward, pairs=Annotation(**fields | {"models": {"other": other}}, judge=other))
+    moved = located(changed(recipe, reward=apart, files=FilesPlacement(directory="/there"))).reward.pairs
+    assert {moved.models["other"].placement.path, moved.judge.placement.path} == {"/there/models/other"}
     with pytest.raises(ValueError, match="num_completions 2: a question has one reply: set it to 1"):
         LocalTeacher(sampling=changed(sampling, num_completions=2))
 
