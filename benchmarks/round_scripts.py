@@ -39,13 +39,19 @@ def sample(directory: Path, number: int, how: dict[str, Any]) -> None:
         for seed in prompt["seeds"]:
             asked.append(TokensPrompt(prompt_token_ids=ids))
             requests.append(SamplingParams(temperature=1.0, max_tokens=how["max_tokens"], seed=seed))
-    outputs = iter(llm.generate(asked, requests, use_tqdm=False))
-    answered = [{**prompt, "texts": [next(outputs).outputs[0].text for _ in prompt["seeds"]]} for prompt in prompts]
+    outputs = iter([request.outputs[0] for request in llm.generate(asked, requests, use_tqdm=False)])
+    answered = []
+    for prompt in prompts:
+        made = [next(outputs) for _ in prompt["seeds"]]
+        answered.append({**prompt, "texts": [o.text for o in made], "cut": [o.finish_reason == "length" for o in made]})
     (directory / f"completions-{number}.json").write_text(json.dumps(answered))
 
 
 def judge(directory: Path, number: int, how: dict[str, Any]) -> None:
-    """The best and the worst of each prompt by the reward model, batches of 8 as they come, padded."""
+    """The best and the worst of each prompt by the reward model, batches of 8 as they come, padded.
+
+    By medray's rule, so that both train on as many pairs: the best is one that was not cut, where there is one.
+    """
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -66,9 +72,14 @@ def judge(directory: Path, number: int, how: dict[str, Any]) -> None:
             rewards += reward_model(**batch).logits[:, 0].tolist()
     found, pairs = iter(rewards), []
     for prompt in prompts:
-        ranked = sorted((next(found), text) for text in prompt["texts"])
-        sides = {"rejected": ranked[0][1], "chosen": ranked[-1][1]}
-        if sides["rejected"].strip() != sides["chosen"].strip() and sides["rejected"].strip():
+        judged = [(next(found), text, cut) for text, cut in zip(prompt["texts"], prompt["cut"], strict=True)]
+        usable = [each for each in judged if each[1].strip()]
+        if not usable:
+            continue
+        best = max([each for each in usable if not each[2]] or usable)
+        worst = min(usable)
+        if worst[0] < best[0] and worst[1].strip() != best[1].strip():
+            sides = {"chosen": best[1], "rejected": worst[1]}
             answers = {side: [{"role": "assistant", "content": text}] for side, text in sides.items()}
             pairs.append({"prompt": prompt["messages"], **answers})
     (directory / f"pairs-{number}.json").write_text(json.dumps(pairs))
