@@ -1,16 +1,18 @@
 """Stage: several models' completions rated by a judge -> data/ratings.parquet, pairs.parquet, binarised.parquet.
 
-As UltraMedical's feedback: up to 8 completions of a prompt, rated 1 to 5 and ranked in one question. All pairs of
-different ratings are for a reward model, one binarised pair per prompt is for DPO. data/replies: all the judge said.
+As UltraMedical's feedback: up to 8 completions of a prompt, rated 1 to 5 and ranked in one question; or compared two by
+two. All pairs of different ratings are for a reward model, one binarised pair per prompt is for DPO. data/replies: all
+the judge said.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 from pydantic import Field
@@ -30,7 +32,7 @@ from medray.preference.ratings import Answer, Rating, Unreadable
 NAME = "annotate"
 VERSION = 1
 OWN, REFERENCE = "own", "reference"
-"""The model name of the prompt's own gold answer, where it is a candidate."""
+"""The model names of the policy's completion, and of the prompt's own gold answer where it is a candidate."""
 OUTCOMES = ("rated", "dropped_few_answers", "dropped_unreadable", "dropped_oversize")
 """What can become of a prompt; the counters of these sum to the number of prompts."""
 
@@ -43,7 +45,8 @@ RATING = pa.schema(
         }.items()
     ]
 )  # fmt: skip
-"""place: where the answer stood in the question, from 0; reply: key of the judge's reply in data/replies."""
+"""place: where the answer stood in the question, from 0 (pairwise: among the models); reply: key of the judge's reply
+in data/replies, of several with commas between."""
 
 _CHUNK = 256
 
@@ -51,6 +54,10 @@ _CHUNK = 256
 class AnnotateConfig(Config):
     """Who judges, and what becomes of the ratings."""
 
+    method: Literal["rated", "pairwise"] = "rated"
+    """rated: all answers of a prompt in one question, each with a rating and a rank. pairwise: any two of them in a
+    question of their own, as PairRM ranks; the rating is then the points, 2 for each answer that it beats, 1 for each
+    tie. n answers make n (n - 1) / 2 questions."""
     judge: Endpoint | LocalTeacher
     """An endpoint, or a model of one's own: the input `judge`."""
     reference_is_candidate: bool
@@ -68,9 +75,39 @@ class AnnotateConfig(Config):
 class _Asked(NamedTuple):
     """One question under way: about the answers in this order."""
 
-    prompt: dict[str, Any]
+    prompt_id: str
     answers: list[Answer]
     messages: list[dict[str, str]]
+
+
+class _Read(NamedTuple):
+    """What came of a question: ratings, or the points of two answers; reply: its key."""
+
+    found: Any
+    reply: str
+
+
+class _Method(NamedTuple):
+    """How a prompt's answers are put to the judge, and what becomes of the replies."""
+
+    prompt_version: str
+    groups: Callable[[Sequence[Answer]], list[list[Answer]]]
+    """Which answers stand in a question together."""
+    question: Callable[..., list[dict[str, str]]]
+    parse: Callable[[str, Sequence[Answer]], Any]
+    combined: Callable[[Sequence[Answer], list[Any]], list[Rating]]
+
+
+_METHODS = {
+    "rated": _Method(
+        ratings.PROMPT_VERSION, lambda answers: [list(answers)], ratings.question, ratings.parse,
+        lambda answers, replies: replies[0],
+    ),
+    "pairwise": _Method(
+        ratings.COMPARISON_VERSION, lambda answers: [list(pair) for pair in combinations(answers, 2)],
+        ratings.comparison, ratings.parse_comparison, ratings.ranked,
+    ),
+}  # fmt: skip
 
 
 def run(config: AnnotateConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
@@ -171,26 +208,49 @@ def _judge(
     workspace: Workspace,
 ) -> dict[str, _Judged]:  # fmt: skip
     """Ratings by prompt, of the answers shuffled or the other way round; without those that could not be read."""
+    method = _METHODS[config.method]
     judged: dict[str, _Judged] = {}
     for start in range(0, len(wanted), _CHUNK):
-        asked = []
-        for prompt, answers, is_reversed in wanted[start : start + _CHUNK]:
-            shown = ratings.shuffled(answers, config.rng_seed, prompt["id"], is_reversed=is_reversed)
-            reference = "" if config.reference_is_candidate else prompt["reference"]
-            asked.append(_Asked(prompt, shown, ratings.question(prompt["messages"], shown, reference)))
-        for _ in range(config.max_tries):
-            questions = [Question(each.prompt["id"], each.messages, ratings.PROMPT_VERSION) for each in asked]
-            failed = []
-            for each, reply in zip(asked, teacher.ask(questions), strict=True):
-                try:
-                    judged[each.prompt["id"]] = _Judged(ratings.parse(reply.text, each.answers), reply.key)
-                except Unreadable as error:
-                    wrong = f"That reply cannot be used: {error}. Reply with the JSON object alone."
-                    told = [{"role": "assistant", "content": reply.text}, {"role": "user", "content": wrong}]
-                    failed.append(each._replace(messages=[*each.messages, *told]))
-            asked = failed
+        asked = [_questions(config, method, *each) for each in wanted[start : start + _CHUNK]]
+        replies = iter(_read(config, method, teacher, [each for questions in asked for each in questions]))
+        for (prompt, answers, _), questions in zip(wanted[start : start + _CHUNK], asked, strict=True):
+            read = [next(replies) for _ in questions]
+            if all(read):
+                found = method.combined(answers, [each.found for each in read])
+                judged[prompt["id"]] = _Judged(found, ",".join(each.reply for each in read))
         workspace.journal.progress(min(start + _CHUNK, len(wanted)), len(wanted), "prompts")
     return judged
+
+
+def _questions(
+    config: AnnotateConfig, method: _Method, prompt: dict[str, Any], answers: Sequence[Answer], is_reversed: bool
+) -> list[_Asked]:  # fmt: skip
+    """All questions about a prompt's answers, whose order is drawn for each question."""
+    reference = "" if config.reference_is_candidate else prompt["reference"]
+    groups, found = method.groups(answers), []
+    for group in groups:
+        drawn_for = prompt["id"] if len(groups) == 1 else "/".join([prompt["id"], *(answer.id for answer in group)])
+        shown = ratings.shuffled(group, config.rng_seed, drawn_for, is_reversed=is_reversed)
+        found.append(_Asked(prompt["id"], shown, method.question(prompt["messages"], shown, reference)))
+    return found
+
+
+def _read(config: AnnotateConfig, method: _Method, teacher: Replies, asked: Sequence[_Asked]) -> list[_Read | None]:
+    """What came of each question; who cannot be read is told why and asked again, max_tries times in all."""
+    found: list[_Read | None] = [None] * len(asked)
+    left = dict(enumerate(asked))
+    for _ in range(config.max_tries):
+        questions = [Question(each.prompt_id, each.messages, method.prompt_version) for each in left.values()]
+        failed = {}
+        for (number, each), reply in zip(left.items(), teacher.ask(questions), strict=True):
+            try:
+                found[number] = _Read(method.parse(reply.text, each.answers), reply.key)
+            except Unreadable as error:
+                wrong = f"That reply cannot be used: {error}. Reply with the JSON object alone."
+                told = [{"role": "assistant", "content": reply.text}, {"role": "user", "content": wrong}]
+                failed[number] = each._replace(messages=[*each.messages, *told])
+        left = failed
+    return found
 
 
 def _write(

@@ -2,28 +2,33 @@
 
 Source: Zhang et al. 2024 (UltraMedical), 2.2 and appendix C. Two faults of its code are not repeated (SEEDS T11, T12):
 answers carry letters, the same in the question and in the form of the reply, and their order is drawn for each prompt.
+Or two by two, ranked by what they win: Jiang et al. 2023 (LLM-Blender, PairRM), section 3.2, there with a small model.
 """
 
 from __future__ import annotations
 
 import json
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
 from medray.core.identity import stable_hash
 
-PROMPT_VERSION = "ratings-1"
+PROMPT_VERSION, COMPARISON_VERSION = "ratings-1", "comparison-1"
 MAX_ANSWERS = 8
 _LETTERS = string.ascii_uppercase[:MAX_ANSWERS]
 
-_INSTRUCTION = """You compare answers to a medical question. Judge correctness and safety first, then completeness, \
+_CRITERIA = """You compare answers to a medical question. Judge correctness and safety first, then completeness, \
 then how well the answer follows what was asked. Length, style and order of the answers do not count.
-
+"""
+_INSTRUCTION = f"""{_CRITERIA}
 Rating: 5 excellent, 4 good with small gaps, 3 partly right, 2 mostly wrong or misleading, 1 wrong or harmful.
 Rank: 1 is the best; answers of equal quality share a rank; a higher rating never has a worse rank.
 """
+
+
+_VERDICTS = {"A": (2, 0), "B": (0, 2), "tie": (1, 1)}
 
 
 class Answer(NamedTuple):
@@ -35,7 +40,7 @@ class Answer(NamedTuple):
 
 
 class Rating(NamedTuple):
-    """What the judge gave an answer: rating 1 to 5, rank from 1, equal ones allowed."""
+    """What the judge gave an answer: rating 1 to 5, or points of comparisons; rank from 1, equal ones allowed."""
 
     answer: Answer
     rating: int
@@ -57,12 +62,27 @@ def question(
     messages: Sequence[dict[str, str]], answers: Sequence[Answer], reference: str = ""
 ) -> list[dict[str, str]]:
     """The judge's messages about answers in the order given; the reference, where there is one, is shown apart."""
+    form = json.dumps({letter: {"rating": "1 to 5", "rank": "1 or more"} for letter, _ in _lettered(answers)})
+    asked = f"Reply with this JSON object, filled with whole numbers, after a line of reasons for each answer:\n{form}"
+    return _asked(_INSTRUCTION, messages, answers, reference, asked)
+
+
+def comparison(
+    messages: Sequence[dict[str, str]], answers: Sequence[Answer], reference: str = ""
+) -> list[dict[str, str]]:
+    """The judge's messages about two answers."""
+    forms = " or ".join(json.dumps({"better": verdict}) for verdict in _VERDICTS)
+    asked = f"Reply with one of these JSON objects, after a line of reasons for each answer:\n{forms}"
+    return _asked(_CRITERIA, messages, answers, reference, asked)
+
+
+def _asked(
+    instruction: str, messages: Sequence[dict[str, str]], answers: Sequence[Answer], reference: str, asked: str
+) -> list[dict[str, str]]:
     conversation = "\n\n".join(f"{m['role']}: {m['content']}" for m in messages)
     shown = [f"<answer {letter}>\n{answer.text}\n</answer {letter}>" for letter, answer in _lettered(answers)]
     known = [f"<reference>\n{reference}\n</reference>"] if reference else []
-    form = json.dumps({letter: {"rating": "1 to 5", "rank": "1 or more"} for letter, _ in _lettered(answers)})
-    asked = f"Reply with this JSON object, filled with whole numbers, after a line of reasons for each answer:\n{form}"
-    text = "\n\n".join([_INSTRUCTION, f"<question>\n{conversation}\n</question>", *known, *shown, asked])
+    text = "\n\n".join([instruction, f"<question>\n{conversation}\n</question>", *known, *shown, asked])
     return [{"role": "user", "content": text}]
 
 
@@ -87,6 +107,22 @@ def parse(reply: str, answers: Sequence[Answer]) -> list[Rating]:
                 f"{a} and {b} are rated {first.rating} and {second.rating}, ranked {first.rank} and {second.rank}"
             )
     return ratings
+
+
+def parse_comparison(reply: str, answers: Sequence[Answer]) -> dict[str, int]:
+    """Points of both answers, by id, in a reply to `comparison`: 2 for the better, 1 for a tie. Raises Unreadable."""
+    found = _last_object(reply)
+    verdict = found.get("better")
+    if len(found) != 1 or verdict not in _VERDICTS:
+        expected = ", ".join(json.dumps({"better": verdict}) for verdict in _VERDICTS)
+        raise Unreadable(f"the object is {json.dumps(found)[:200]}, expected one of {expected}")
+    return {answer.id: points for answer, points in zip(answers, _VERDICTS[verdict], strict=True)}
+
+
+def ranked(answers: Sequence[Answer], comparisons: Sequence[Mapping[str, int]]) -> list[Rating]:
+    """Answers by the points of all their comparisons, in the order given."""
+    points = {answer.id: sum(found.get(answer.id, 0) for found in comparisons) for answer in answers}
+    return [Rating(a, points[a.id], 1 + sum(points[other.id] > points[a.id] for other in answers)) for a in answers]
 
 
 def all_pairs(ratings: Sequence[Rating]) -> list[tuple[Rating, Rating]]:

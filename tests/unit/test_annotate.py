@@ -36,6 +36,9 @@ class _Handler(BaseHTTPRequestHandler):
             key: {"rating": int(v), "rank": 1 + sum(o > v for o in values.values())} for key, v in values.items()
         }
         reply = f"Here:\n{json.dumps(ratings)}"
+        if '{"better": "A"}' in text:
+            (a, b), first = values.values(), "FIRST" in text
+            reply = json.dumps({"better": "A" if first or a > b else "B" if a < b else "tie"})
         if "NEVER" in text or ("TWICE" in text and len(body["messages"]) == 1):
             reply = "A is best."
         made = {"model": "j", "choices": [{"message": {"content": reply}, "finish_reason": "stop"}],
@@ -136,6 +139,29 @@ def test_what_stays_unreadable_is_counted_and_too_much_of_it_is_an_error(tmp_pat
     assert (counters["rated"], counters["dropped_unreadable"]) == (NUM_PROMPTS - 3, 3)
     with pytest.raises(UserError, match="3 of 12 prompts got no reply that can be read, at most 10.0% expected"):
         run(tmp_path / "b", judge, made, max_unreadable_fraction=0.1)
+
+
+def test_answers_are_ranked_by_what_they_win_two_by_two(tmp_path, judge):
+    made = inputs(tmp_path, asked="TWICE", texts=lambda model, i: f"quality {[1, 4, 4][model]}" + " x" * model)
+    counters, data = run(tmp_path, judge, made, method="pairwise", both_orders_fraction=1.0)
+    assert (counters["rated"], counters["num_both_orders"]) == (NUM_PROMPTS, NUM_PROMPTS)
+    assert len(judge.asked) == 2 * 2 * 3 * NUM_PROMPTS, "two tries of three questions, in both orders"
+    assert "no JSON object" in judge.asked[-1]["messages"][-1]["content"] and counters["order_agreement"] == 1.0
+    rows = read_table(data / "ratings.parquet", RATING).to_pylist()
+    assert {(row["model"], row["rating"], row["rank"]) for row in rows} == {("m0", 0, 3), ("m1", 3, 1), ("m2", 3, 1)}
+    assert {len(row["reply"].split(",")) for row in rows} == {3}
+    pairs = read_table(data / "pairs.parquet", PAIR).to_pylist()
+    assert {(p["source"], p["chosen_reward"], p["rejected_reward"]) for p in pairs} == {
+        ("m1>m0", 3, 0),
+        ("m2>m0", 3, 0),
+    }
+    firsts = [re.search(r"<answer A>\nquality (\d)", body["messages"][0]["content"])[1] for body in judge.asked]
+    assert 0.1 < firsts.count("1") / len(firsts) < 0.6, "the order is drawn for each question"
+
+
+def test_a_judge_that_likes_what_stands_first_is_seen(tmp_path, judge):
+    counters, _ = run(tmp_path, judge, inputs(tmp_path, asked="FIRST"), method="pairwise", both_orders_fraction=1.0)
+    assert counters["order_agreement"] < 0.5 and counters["rated"] == NUM_PROMPTS
 
 
 def test_prompts_without_a_choice_are_counted(tmp_path, judge):
