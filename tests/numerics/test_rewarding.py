@@ -1,5 +1,10 @@
 """A replica's rewards, without Ray: those of whole sequences one by one, whatever rows share."""
 
+import json
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -72,6 +77,42 @@ def test_the_self_test_measures_by_the_size_of_the_rewards(reward_model, tmp_pat
     else:
         with pytest.raises(UserError, match="rewards move by nan with the batch, expected at most 0.0001"):
             Rewarder(tmp_path / "model", serving)
+
+
+IN_VLLM = """
+import json, sys
+from vllm import LLM
+from vllm.config import PoolerConfig
+how = PoolerConfig(task="classify", use_activation=False)
+llm = LLM(sys.argv[1], runner="pooling", convert="classify", pooler_config=how, dtype="float32", max_model_len=320,
+          enforce_eager=True, kv_cache_memory_bytes=2**28)
+prompts = [{"prompt_token_ids": ids} for ids in json.loads(sys.argv[2])]
+print(json.dumps([output.outputs.probs[0] for output in llm.classify(prompts, use_tqdm=False)]))
+"""
+
+
+@pytest.mark.full
+@pytest.mark.timeout(300)
+def test_vllm_loads_what_is_exported(tmp_path):
+    """Its pooling runner gives the rewards of transformers' own model."""
+    pytest.importorskip("vllm")
+    make_tiny(tmp_path / "policy", ["What is disease 1? word1 word2 Heart Kidney"], hidden_size=128)
+    model, tokenizer = (
+        load_reward_model(tmp_path / "policy", "fp32", from_policy=True),
+        load_tokenizer(tmp_path / "policy"),
+    )
+    torch.nn.init.normal_(model.score.weight, generator=torch.Generator().manual_seed(0))
+    save_model(model, tokenizer, tmp_path / "model", {"title": "tiny reward"})
+    told = [[*(m.model_dump() for m in r.messages), {"role": "assistant", "content": r.completion}] for r in ROWS]
+    ids = [render(tokenizer, messages).ids for messages in told]
+    with torch.inference_mode():
+        expected = pooled_rewards(load_reward_model(tmp_path / "model", "fp32"), [[row] for row in ids]).tolist()
+    done = subprocess.run(
+        [sys.executable, "-c", IN_VLLM, str(tmp_path / "model"), json.dumps(ids)], capture_output=True, text=True,
+        timeout=280, env=os.environ | {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "ERROR"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout.splitlines()[-1]) == pytest.approx(expected, abs=1e-4)
 
 
 def test_long_prompts_that_are_cut_alike_give_equal_rewards(reward_model):
