@@ -160,17 +160,17 @@ def test_heads_that_cannot_be_divided_are_a_user_error(draw):
 
 @pytest.mark.full
 def test_two_processes_hold_one_model(draw):
-    """Greedy, since sums over two processes are other floats; new weights, and nothing left of them at the end."""
+    """Its completions, but for a token where rounding decides; new weights, and nothing left of them at the end."""
     from medray.generate.engine import shutdown_engines
 
     divided = PLACEMENT.model_copy(update={"tensor_parallel": 2})
     said = {}
     for placement in (PLACEMENT, divided):
         for name in ("a", "b"):
-            workspace, _ = draw(name, f"{name}-{placement.tensor_parallel}", placement=placement, temperature=0.0)
+            workspace, _ = draw(name, f"{name}-{placement.tensor_parallel}", placement=placement)
             rows = read_table(workspace.data / "completions", COMPLETION).to_pylist()
-            said[name, placement.tensor_parallel] = [row["token_ids"] for row in rows]
-    assert said["a", 1] == said["a", 2] != said["b", 2] == said["b", 1]
+            said[name, placement.tensor_parallel] = {(row["id"], tuple(row["token_ids"])) for row in rows}
+    assert all(len(said[name, 1] & said[name, 2]) > 4 * K for name in "ab") and len(said["a", 2] & said["b", 2]) < 2 * K
     children = psutil.Process(engine_facts()["pid"]).children(recursive=True)
     assert len([child for child in children if "Worker" in " ".join([child.name(), *child.cmdline()])]) >= 2
     shutdown_engines()
