@@ -3,7 +3,12 @@
 import pytest
 
 from medray.core.config import UserError
+from medray.core.stage import Stage
+from medray.generate.config import EnginePlacement, Sampling
+from medray.generate.fleet import _environment
 from medray.generate.sampling import SEED_BITS, check_lengths, check_unique, completion_seeds, plan_shards
+from medray.preference import sample
+from medray.preference.sample import SampleConfig
 
 
 def test_seeds_are_stable_and_fit_in_31_bits():
@@ -22,6 +27,25 @@ def test_seeds_differ_across_prompts_completions_rounds_and_runs():
 def test_seeds_of_one_prompt_are_distinct_even_when_hashes_collide(monkeypatch):
     monkeypatch.setattr("medray.generate.sampling.stable_hash", lambda *parts: parts[-1] + parts[-2] % 2)
     assert len(set(completion_seeds(0, "x", "p", 6))) == 6
+
+
+@pytest.mark.parametrize(
+    ("dtype", "placement", "expected"),
+    [
+        ("fp32", {}, "exact"), ("bf16", {}, "sampled"), ("fp32", {"use_gpu": True}, "sampled"),
+        ("bf16", {"use_gpu": True, "batch_invariant": True}, "exact"),
+    ],
+)  # fmt: skip
+def test_what_can_be_drawn_again_is_known(dtype, placement, expected):
+    sampling = Sampling(
+        num_completions=2, temperature=1.0, top_p=1.0, max_tokens=8, rng_seed=1, dtype=dtype, max_model_len=64
+    )
+    config = SampleConfig(
+        sampling=sampling, splits=("fresh",), num_prompts=None, salt="fresh", placement=EnginePlacement(**placement)
+    )
+    assert Stage.of("answers", sample, config).equality == expected
+    environment = _environment(config.placement)
+    assert environment.get("VLLM_BATCH_INVARIANT") == ("1" if "batch_invariant" in placement else None)
 
 
 def test_shards_cover_all_prompts_once():

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from medray import cli
 from medray.core.config import Config, Placement, UserError
 from medray.core.schema import DOCUMENT, QUESTION, read_table, write_table
 from medray.core.stage import Stage, execute, nearest
@@ -103,6 +104,25 @@ def test_only_weights_may_differ_with_their_placement(tmp_path, equality):
         execute(Stage.of("weights", module, Numbers(count=1, placement=Workers(workers=workers))), root)
     divergences, _ = diff(*roots)
     assert [d.label for d in divergences] == ([] if equality == "numeric" else ["weights"])
+
+
+def test_completions_that_cannot_be_drawn_again_are_told_apart(tmp_path, capsys):
+    def write(config, inputs, workspace):
+        (workspace.data / "drawn.txt").write_text(workspace.root.url)
+        return {}
+
+    found = {}
+    for equality in ("exact", "sampled"):
+        module = SimpleNamespace(NAME=equality, VERSION=1, run=write, equality=lambda config, name=equality: name)
+        for number in (1, 2):
+            root = Root(str(tmp_path / f"{equality}{number}"))
+            found[equality] = execute(Stage.of("answer", module, Numbers(count=1)), root).manifest.equality
+        [divergence], _ = diff(*(Root(str(tmp_path / f"{equality}{number}")) for number in (1, 2)))
+        assert divergence.same_id and divergence.is_sampled == (equality == "sampled")
+        cli.diff(str(tmp_path / f"{equality}1"), str(tmp_path / f"{equality}2"))
+    assert found == {"exact": "exact", "sampled": "sampled"}
+    said = " ".join(capsys.readouterr().out.split())
+    assert "it was not computed the same way twice answer: other completions: bf16 or a GPU's kernels drew them" in said
 
 
 def test_every_stage_that_hands_on_trained_weights_is_compared_numerically():
