@@ -20,8 +20,9 @@ from medray.model.tree import common_length
 from medray.serve.config import RewardServing
 from medray.serve.schema import Message, RewardRow
 
-_FP32_TOLERANCE = 1e-4
-"""Of the largest reward, or of 1 where all are smaller: rewards in the tens have rounding errors of their size."""
+_TOLERANCE = {"fp32": 1e-4, "bf16": 0.5}
+"""Of the largest reward, or of 1 where all are smaller: rewards in the tens have rounding errors of their size. bf16
+moves rewards by 0.1 to 0.2 with the batch (LOG.md); more than 0.5 is no rounding."""
 
 
 class _Fitted(NamedTuple):
@@ -126,7 +127,7 @@ class Rewarder:
         return _Fitted(prompt[:num_head] + closing, completion, True)
 
     def _self_test(self) -> float:
-        """Largest difference between rewards one by one and together; fp32 must stay within _FP32_TOLERANCE."""
+        """Largest difference between rewards one by one and together; at most _TOLERANCE."""
         rows = [
             RewardRow(
                 messages=(Message(role="user", content="What helps? " * (1 + 3 * i % 7)),),
@@ -137,8 +138,8 @@ class Rewarder:
         together, _ = self.rewards(rows)
         alone = [self.rewards([row])[0][0] for row in rows]
         difference = max(abs(a - b) for a, b in zip(together, alone, strict=True))
-        tolerance = _FP32_TOLERANCE * max(1.0, *map(abs, alone))
-        if self._serving.dtype == "fp32" and not difference <= tolerance:
+        tolerance = _TOLERANCE[self._serving.dtype] * max(1.0, *map(abs, alone))
+        if not difference <= tolerance:
             raise UserError(
                 f"reward model: rewards move by {difference:.2g} with the batch, expected at most {tolerance:.2g}: "
                 "its weights hold NaN, or its attention sees padding"

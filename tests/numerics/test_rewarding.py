@@ -65,17 +65,20 @@ def test_rewards_are_those_of_whole_sequences_one_by_one(reward_model, tokens_pe
     assert rewarder.facts["batch_difference"] <= 1e-4
 
 
-@pytest.mark.parametrize(("factor", "is_loaded"), [(1e6, True), (float("nan"), False)])
-def test_the_self_test_measures_by_the_size_of_the_rewards(reward_model, tmp_path, factor, is_loaded):
+@pytest.mark.parametrize(
+    ("dtype", "factor", "refused_above"),
+    [("fp32", 1e6, None), ("fp32", float("nan"), "0.0001"), ("bf16", 1.0, None), ("bf16", float("nan"), "0.5")],
+)
+def test_the_self_test_measures_by_the_size_of_the_rewards(reward_model, tmp_path, dtype, factor, refused_above):
     scaled = load_reward_model(reward_model, "fp32")
     with torch.no_grad():
         scaled.score.weight *= factor
     save_model(scaled, load_tokenizer(reward_model), tmp_path / "model", {"title": "scaled"})
-    serving = RewardServing(dtype="fp32", max_tokens=160)
-    if is_loaded:
-        assert 1e-4 < Rewarder(tmp_path / "model", serving).facts["batch_difference"] < 1e6
+    serving = RewardServing(dtype=dtype, max_tokens=160)
+    if refused_above is None:
+        assert 1e-4 < Rewarder(tmp_path / "model", serving).facts["batch_difference"] < 0.1 * factor
     else:
-        with pytest.raises(UserError, match="rewards move by nan with the batch, expected at most 0.0001"):
+        with pytest.raises(UserError, match=f"rewards move by nan with the batch, expected at most {refused_above}"):
             Rewarder(tmp_path / "model", serving)
 
 
