@@ -81,25 +81,26 @@ def above_baselines(report: Mapping[str, Any]) -> list[Finding]:
 
 
 def sharper(report: Mapping[str, Any]) -> list[Finding]:
-    """For each round: is it better than the SFT model, or does cooler sampling of the SFT model do as much?"""
+    """For each round: is it better than the model it all started from, or does cooler sampling of that do as much?"""
     rows, found = report["fresh"]["differences"], []
-    controls = [n for n in report["fresh"]["models"] if n.startswith("sft_")]
+    start = next(iter(report["fresh"]["models"]), "")
+    controls = [n for n in report["fresh"]["models"] if n.startswith(f"{start}_")]
     for name in (n for n in report["fresh"]["models"] if n.startswith("round")):
-        over_sft = figures.find(rows, "reward_mean", "sft", name)
+        over_start = figures.find(rows, "reward_mean", start, name)
         for control in controls:
             row = figures.find(rows, "reward_mean", control, name)
-            if not row or not over_sft:
+            if not row or not over_start:
                 continue
-            better, beyond = over_sft["verdict"] == "better", row["verdict"] == "better"
+            better, beyond = over_start["verdict"] == "better", row["verdict"] == "better"
             correct = figures.find(rows, "correct_mean", control, name)
             truth = f"; correct {change_text(correct)}: {correct['verdict']}" if correct else ""
             ending = {
                 (True, True): "so by reward it is better, not only sharper",
                 (True, False): "so its gain may be a sharper distribution and nothing more",
-                (False, True): "though over the SFT model itself it shows no gain",
-                (False, False): "and it shows no gain over the SFT model itself",
+                (False, True): f"though over the {name_text(start)} model itself it shows no gain",
+                (False, False): f"and it shows no gain over the {name_text(start)} model itself",
             }[better, beyond]
-            text = f"{name_text(name)} against the cooler SFT model: reward {change_text(row)}, {ending}{truth}."
+            text = f"{name_text(name)} against the cooler {name_text(start)} model: reward {change_text(row)}, {ending}{truth}."
             verdict = "better" if better and beyond else "worse" if row["verdict"] == "worse" else "none"
             found.append({"text": text, "verdict": verdict, "model": name, "figure": "reward_mean"})
     return found

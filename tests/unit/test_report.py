@@ -235,6 +235,19 @@ def test_every_figure_has_value_interval_and_count(demo):
     assert counters["num_figures"] >= len(found)
 
 
+@pytest.mark.parametrize("start", ["base", "sft"])
+def test_a_round_is_held_against_the_cooler_model_that_it_started_from(start):
+    def row(first, verdict):
+        return {"figure": "reward_mean", "first": first, "second": "round_1", "scale": "absolute", "verdict": verdict,
+                "value": 0.2, "low": 0.1, "high": 0.3, "count": 9, "num_clusters": 9}  # fmt: skip
+
+    rows = [row(start, "better"), row(f"{start}_cool", "none")]
+    fresh_models = {"models": [start, f"{start}_cool", "round_1"], "differences": rows}
+    [found] = findings.sharper({"fresh": fresh_models})
+    assert found["text"].startswith(f"round 1 against the cooler {findings.name_text(start)} model: reward +0.2 [")
+    assert "may be a sharper distribution" in found["text"] and found["verdict"] == "none"
+
+
 def test_verdicts_name_what_changed_and_what_did_not(demo):
     _, workspace, _ = demo
     report = json.loads((workspace.data / "report.json").read_text())
