@@ -100,7 +100,8 @@ def sharper(report: Mapping[str, Any]) -> list[Finding]:
                 (False, True): f"though over the {name_text(start)} model itself it shows no gain",
                 (False, False): f"and it shows no gain over the {name_text(start)} model itself",
             }[better, beyond]
-            text = f"{name_text(name)} against the cooler {name_text(start)} model: reward {change_text(row)}, {ending}{truth}."
+            against = f"{name_text(name)} against the cooler {name_text(start)} model"
+            text = f"{against}: reward {change_text(row)}, {ending}{truth}."
             verdict = "better" if better and beyond else "worse" if row["verdict"] == "worse" else "none"
             found.append({"text": text, "verdict": verdict, "model": name, "figure": "reward_mean"})
     return found
