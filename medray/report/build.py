@@ -16,7 +16,7 @@ from medray.math.statistics import significant
 from medray.report import figures, findings, lineage
 
 NAME = "report"
-VERSION = 3
+VERSION = 4
 
 
 class ReportConfig(Config):

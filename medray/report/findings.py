@@ -22,12 +22,18 @@ BLIND = ("chance", "longest_option", "most_frequent", "prior")
 
 
 class Aims(Config):
-    """What a run sets out to reach; as shares, so -0.25 is a quarter less."""
+    """What a run sets out to reach; as shares, so -0.25 is a quarter less. None: no aim of this run."""
 
-    max_definitions_change: float
+    max_definitions_change: float | None = None
     """Perplexity of held-out definitions, last model against base: at most this relative change."""
-    max_general_change: float
+    max_general_change: float | None = None
     """Perplexity of general text outside the mix, last model against base: at most this relative change."""
+    min_accuracy_change: float | None = None
+    """Multiple choice by likelihood, last model against base: at least this change, so -0.02 is two points lost."""
+    min_reward_accuracy: float | None = None
+    """Held-out pairs that the reward model has right."""
+    min_win_rate: float | None = None
+    """Of the last round over the policy that the rounds start from, by the reward model and by the auditor."""
 
 
 Finding = dict[str, Any]
@@ -155,43 +161,48 @@ def reward_model(report: Mapping[str, Any]) -> list[Finding]:
 def aims(report: Mapping[str, Any], wanted: Aims) -> list[dict[str, Any]]:
     """Each aim with the figure that answers it: reached by its value; `certain` when its whole interval agrees."""
     found = []
-    names = list(report["evaluate"]["models"])
+    names, rows = list(report["evaluate"]["models"]), report["evaluate"]["differences"]
     steps = [n for n in names[1:] if n.startswith("pretrain")] + names[-1:] if len(names) > 1 else []
     for key, limit, what in (
         ("perplexity.definitions", wanted.max_definitions_change, "Perplexity of held-out definitions"),
         ("perplexity.general", wanted.max_general_change, "Perplexity of general text"),
     ):
-        for name in dict.fromkeys(steps):
-            row = figures.find(report["evaluate"]["differences"], key, "base", name)
+        for name in dict.fromkeys(steps) if limit is not None else ():
             aim = f"{what}, {name_text(name)} against base: {'at most ' if limit > 0 else ''}{limit:+.0%}"
-            found.append(_aim(aim, row, limit, below=True))
+            found.append(_aim(aim, figures.find(rows, key, "base", name), limit, "relative", below=True))
+    if (least := wanted.min_accuracy_change) is not None and steps:
+        aim = f"Multiple choice by likelihood, {name_text(steps[-1])} against base: at least {least * 100:+.0f} points"
+        found.append(_aim(aim, figures.find(rows, "accuracy", "base", steps[-1]), least, "absolute"))
+    if (least := wanted.min_reward_accuracy) is not None:
+        measured = report["reward_model"] and report["reward_model"]["metrics"]["reward_model"]
+        found.append(_aim(f"Held-out pairs that the reward model has right: {least:.0%}", measured, least, "share"))
+    if (least := wanted.min_win_rate) is not None and report["win_rates"]:
+        name, rates = list(report["win_rates"].items())[-1]
+        for judge, words in (("judge", "its reward model"), ("auditor", "the auditor")):
+            if judge in rates:
+                aim = f"Wins of {name_text(name)} against the start by {words}: {least:.0%}"
+                found.append(_aim(aim, rates[judge]["all"], least, "share"))
     fresh = report["fresh"]["models"]
     for name in (name for name in fresh if not figures.is_control(name, fresh)):
         row = report["fresh"]["metrics"][name].get("best_minus_greedy")
         if row and row["count"]:
             aim = f"Correct answers of {name_text(name)}: best of N above greedy"
-            found.append(
-                {**_aim(aim, row, 0.0, below=False), "reached": row["verdict"] == "better", "unit": "absolute"}
-            )
+            found.append({**_aim(aim, row, 0.0, "absolute"), "reached": row["verdict"] == "better"})
     return found
 
 
-def _aim(aim: str, row: Mapping[str, Any] | None, limit: float, *, below: bool) -> dict[str, Any]:
+def _aim(
+    aim: str, row: Mapping[str, Any] | None, limit: float, unit: str, *, below: bool = False
+) -> dict[str, Any]:  # fmt: skip
+    """unit: relative (change), absolute (points) or share."""
     if row is None or row["value"] is None:
-        return {
-            "aim": aim,
-            "value": None,
-            "low": None,
-            "high": None,
-            "count": 0,
-            "reached": False,
-            "certain": False,
-            "unit": "",
-        }
-    reached = row["value"] <= limit if below else row["value"] > limit
-    certain = (row["high"] <= limit or row["low"] > limit) if below else (row["low"] > limit or row["high"] <= limit)
+        nothing = {"value": None, "low": None, "high": None, "count": 0}
+        return {"aim": aim, **nothing, "reached": False, "certain": False, "unit": ""}
     figure = {name: row[name] for name in ("value", "low", "high", "count")}
-    return {"aim": aim, **figure, "reached": reached, "certain": certain, "unit": "relative"}
+    reached = row["value"] <= limit if below else row["value"] >= limit
+    ends = (row["low"], row["high"])
+    certain = None not in ends and len({end <= limit if below else end >= limit for end in ends} | {reached}) == 1
+    return {"aim": aim, **figure, "reached": reached, "certain": certain, "unit": unit}
 
 
 def label_of(key: str) -> str:

@@ -20,6 +20,7 @@ PERPLEXITY_PANELS = (
     ("perplexity.medical", "Whole medical documents"),
     ("perplexity.general", "General text"),
 )
+_NONE = {"count": 0}
 
 
 def render_page(
@@ -69,7 +70,9 @@ def charts(report: Mapping[str, Any], curves: Sequence[Any], drifts: Sequence[An
     """Every chart as inline SVG by name, empty where the report has no figures for it."""
     drawn = dict.fromkeys(("perplexity", "accuracy", "rounds", "reward_model", "losses", "observatory", "drift"), "")
     if report["evaluate"]["models"]:
-        drawn["perplexity"] = plots.perplexity_chart(report["evaluate"], PERPLEXITY_PANELS)
+        measured = report["evaluate"]["metrics"].values()
+        panels = [(key, title) for key, title in PERPLEXITY_PANELS if any(m.get(key, _NONE)["count"] for m in measured)]
+        drawn["perplexity"] = plots.perplexity_chart(report["evaluate"], panels) if panels else ""
         tasks = [("", "all tasks"), *((f".{task}", task.replace("_", " ")) for task in report["tasks"])]
         drawn["accuracy"] = plots.accuracy_chart(report["evaluate"], tasks, findings.BLIND)
     if report["fresh"]["models"]:

@@ -28,10 +28,9 @@ def colour(name: str) -> str:
     return SERIES[series_index(name)]
 
 
-def perplexity_chart(measured: Mapping[str, Any], keys: Sequence[tuple[str, str]]) -> str:
+def perplexity_chart(measured: Mapping[str, Any], panels: Sequence[tuple[str, str]]) -> str:
     """One panel for each text (key, title): perplexity of every model."""
     names = list(measured["metrics"])
-    panels = [(key, title) for key, title in keys if any(key in measured["metrics"][n] for n in names)]
     with plt.rc_context(STYLE):
         canvas, axes = plt.subplots(1, len(panels), figsize=(10.4, 3.1), squeeze=False)
         for axis, (key, title) in zip(axes[0], panels, strict=True):

@@ -266,6 +266,27 @@ def test_verdicts_name_what_changed_and_what_did_not(demo):
     assert not reached["Perplexity of general text, round 2 against base: at most +3%"]
 
 
+def test_aims_of_a_preference_run_are_its_own():
+    def row(value, low, high):
+        return {"value": value, "low": low, "high": high, "count": 50, "verdict": "none"}
+
+    change = {"figure": "accuracy", "first": "base", "second": "round_1"} | row(-0.01, -0.03, 0.01)
+    rates = {"judge": {"all": row(0.7, 0.66, 0.74)}, "auditor": {"all": row(0.64, 0.6, 0.68)}}
+    report = {
+        "evaluate": {"models": ["base", "round_1"], "differences": [change]}, "win_rates": {"round_1": rates},
+        "reward_model": {"metrics": {"reward_model": row(0.9, 0.84, 0.95)}}, "fresh": {"models": [], "metrics": {}},
+    }  # fmt: skip
+    wanted = findings.Aims(min_accuracy_change=-0.02, min_reward_accuracy=0.85, min_win_rate=0.65)
+    found = [(aim["aim"], aim["unit"], aim["reached"], aim["certain"]) for aim in findings.aims(report, wanted)]
+    assert found == [
+        ("Multiple choice by likelihood, round 1 against base: at least -2 points", "absolute", True, False),
+        ("Held-out pairs that the reward model has right: 85%", "share", True, False),
+        ("Wins of round 1 against the start by its reward model: 65%", "share", True, True),
+        ("Wins of round 1 against the start by the auditor: 65%", "share", False, False),
+    ]
+    assert findings.aims(report, findings.Aims()) == []
+
+
 def test_equal_inputs_give_equal_bytes_without_times(demo):
     made, workspace, _ = demo
     again = Workspace(made.root, build.NAME, "e" * 32, "report")
