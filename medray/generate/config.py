@@ -48,7 +48,8 @@ class EnginePlacement(Placement):
     prompts_per_shard: int = Field(default=32, ge=1)
     """Prompts between two completion marks: what a kill can cost."""
     max_restarts: int = Field(default=3, ge=0)
-    """Times an engine that died is started again, and a shard tried again, before the stage fails."""
+    """Times an engine that died is started again, and a shard tried again, before one of its prompts is taken to be the
+    cause and looked for; where it is none of them, the stage fails."""
     call_timeout_s: float = Field(default=1800.0, gt=0)
     """An engine that has not answered for a shard by then is taken for hung and started again."""
 

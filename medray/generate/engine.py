@@ -20,12 +20,15 @@ from medray.core.mirror import here, there
 from medray.core.schema import COMPLETION, read_table, write_table
 from medray.core.workspace import Workspace
 from medray.generate.config import EnginePlacement, Sampling
-from medray.generate.fleet import EngineSettings, architecture, call, ensure_engines, shutdown_engines
+from medray.generate.fleet import EngineSettings, EnginesLost, architecture, call, ensure_engines, shutdown_engines
+from medray.generate.isolate import isolated
 from medray.generate.sampling import check_lengths, check_unique, completion_seeds, plan_shards
 from medray.tables import shards as tables
 
 __all__ = ["open_engines", "sample", "shutdown_engines"]
 
+FAILED = "failed"
+"""Finish reason of the blank completions of a prompt that no engine survives."""
 _DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
 _BATCHED_TOKENS = 8192
 _RENDER_BATCH = 4096
@@ -54,12 +57,17 @@ class _Engine:
         """Process id, the id of the model in memory and the number of reloads so far."""
         return {"pid": os.getpid(), "model_id": self._loaded["generate"], "num_reloads": self.num_reloads}
 
+    def nothing(self, model: str, model_id: str) -> _Generated:
+        """What stands for the completion of a prompt that no engine survives: a stop token and no text."""
+        from medray.model.render import stop_ids
+
+        self._load_tokenizer(model, model_id)
+        return _Generated(stop_ids(self._tokenizer)[:1], "", FAILED)
+
     def render(self, model: str, model_id: str, conversations: Sequence[Sequence[dict[str, str]]]) -> list[list[int]]:
         """Prompt ids of conversations. Here, because this process has paid for transformers already."""
         from medray.model.render import render_prompt
 
-        if self._failure:  # a new stage begins: begin with a new engine
-            _die(self._failure)
         self._load_tokenizer(model, model_id)
         return [render_prompt(self._tokenizer, messages) for messages in conversations]
 
@@ -195,7 +203,8 @@ def sample(
     """Writes K completions of every prompt (PROMPT rows, in order) to the folder `into` of the data; returns counters.
 
     Shards of `prompts_per_shard` prompts are sampled and marked one by one, so a killed stage goes on where it was;
-    the first attempt's shard size stays in force. An engine that dies costs its shard another try, never the job.
+    the first attempt's shard size stays in force. An engine that dies costs its shard another try, never the job; a
+    prompt that ends every engine gets K blank completions of finish_reason FAILED, and stands in the quarantine.
     then() is called once the engines are starting; its step is done with each shard (payload "shard": a
     sampling.Shard) as soon as its completions are written, while others are sampled.
     Raises UserError for an over-long prompt (before anything is sampled) and when engines keep dying.
@@ -215,10 +224,13 @@ def sample(
         shard, names, ids = work.payload["shard"], work.payload["names"], work.payload["ids"]
         seeds = [completion_seeds(sampling.rng_seed, salt, name, sampling.num_completions) for name in names]
         engine = engines[shard.index % len(engines)]
-        made = call(engine, "generate", placement, there(model), model_id, ids, seeds, sampling)
+        made = _made(engine, placement, there(model), model_id, ids, seeds, sampling)
         table = _completion_rows(names, ids, seeds, made)
         assert len(table) == len(names) * sampling.num_completions, f"shard {shard.index}: {len(table)} rows"
         write_table(workspace.data / into / shard.file_name, table, COMPLETION)
+        failed = sorted({row["prompt_id"] for row in table if row["finish_reason"] == FAILED})
+        reason = "the engine died or failed at each try, also when asked this prompt alone"
+        workspace.quarantine(shard.mark, [{"where": name, "reason": reason, "row": name} for name in failed])
         return _shard_facts(table, len(names))
 
     names = [row["id"] for row in rows]
@@ -250,6 +262,26 @@ def _rendered(
     return dict(zip(names, ids, strict=True))
 
 
+def _made(
+    engine: str, placement: EnginePlacement, model: str, model_id: str, ids: Sequence[list[int]],
+    seeds: Sequence[Sequence[int]], sampling: Sampling,
+) -> list[list[_Generated]]:  # fmt: skip
+    """Completions of each prompt. Raises EnginesLost where not a prompt but the engine is to blame."""
+    twice = placement.model_copy(update={"max_restarts": 1})
+
+    def ask(prompts: Sequence[Any], seeds: Sequence[Any], how: EnginePlacement = twice) -> list[list[_Generated]]:
+        return call(engine, "generate", how, model, model_id, prompts, seeds, sampling)
+
+    try:
+        return ask(ids, seeds, placement)
+    except EnginesLost as lost:
+        nothing = call(engine, "nothing", twice, model, model_id)
+        ask([nothing.token_ids], [[1]])  # does it answer anything at all?
+        print(f"medray engine: {lost}: looking for the prompt that does it", file=sys.stderr, flush=True)
+        made = isolated(ask, ids, seeds, lost)
+        return [[nothing] * len(each) if found is None else found for found, each in zip(made, seeds, strict=True)]
+
+
 def _completion_rows(
     prompt_ids: Sequence[str], ids: Sequence[list[int]], seeds: Sequence[Sequence[int]],
     made: Sequence[Sequence[_Generated]],
@@ -276,6 +308,7 @@ def _shard_facts(rows: Sequence[dict[str, Any]], num_prompts: int) -> dict[str, 
         "num_completions": len(rows),
         "num_tokens": sum(len(row["token_ids"]) for row in rows),
         "num_cut": sum(row["finish_reason"] == "length" for row in rows),
+        "num_failed": sum(row["finish_reason"] == FAILED for row in rows),
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError
+from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError, RayTaskError
 
 from medray.core.config import UserError
 from medray.core.identity import content_id
@@ -54,7 +54,7 @@ def ensure_engines(engine: type, settings: EngineSettings) -> list[str]:
                 name=name,
                 num_cpus=0.5,  # admission only: engine and reward replica must leave room on two logical CPUs
                 num_gpus=placement.tensor_parallel if placement.use_gpu else 0,
-                max_restarts=placement.max_restarts,
+                max_restarts=-1,  # `call` bounds the tries; a prompt that ends engines takes several to find
                 max_task_retries=0,
                 runtime_env={"env_vars": _environment(placement)},
             )
@@ -130,7 +130,8 @@ def _kill(name: str) -> None:
 
 
 def call(name: str, method: str, placement: EnginePlacement, *args: Any) -> Any:
-    """Result of one engine call; a dead or silent engine is tried again, `max_restarts` times in all.
+    """Result of one engine call; an engine that died, fell silent or failed to generate is started again, and asked
+    again, `max_restarts` times in all.
 
     Waiting for one that is being started again is no try: it takes as long as its imports do.
     """
@@ -145,6 +146,11 @@ def call(name: str, method: str, placement: EnginePlacement, *args: Any) -> Any:
             if time.monotonic() < stop_at:
                 time.sleep(_POLL_S)
                 continue
+        except RayTaskError as error:
+            if method != "generate" or isinstance(error, UserError):
+                raise
+            problem = f"failed ({str(error.cause).strip()[:300]})"
+            ray.kill(engine, no_restart=False)
         except RayActorError as error:
             problem = f"died ({str(error).strip().splitlines()[-1].strip()[:300]})"
         except GetTimeoutError:

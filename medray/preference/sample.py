@@ -48,8 +48,9 @@ def equality(config: SampleConfig) -> Equality:
 def run(config: SampleConfig, inputs: dict[str, Artifact], workspace: Workspace) -> dict[str, int | float | str]:
     """inputs: policy (data/model), prompts (data/prompts.parquet). Resumes by shard.
 
-    Counters: num_prompts, num_completions, num_tokens, num_cut (ended by max_tokens); with permutations also
-    num_permuted (prompts asked again) and num_not_permuted (of those with a gold option).
+    Counters: num_prompts, num_completions, num_tokens, num_cut (ended by max_tokens), num_failed (blank, of prompts
+    that no engine survives); with permutations also num_permuted (prompts asked again) and num_not_permuted (of those
+    with a gold option).
     """
     return draw(config, inputs, workspace)
 

@@ -159,6 +159,34 @@ def test_heads_that_cannot_be_divided_are_a_user_error(draw):
 
 
 @pytest.mark.full
+def test_a_prompt_that_no_engine_survives_costs_no_other_its_completions(draw, monkeypatch):
+    """A token that the model does not have, behind the prompts' own: vLLM fails on it, alone and among others."""
+    from medray.generate import engine
+
+    whole, _ = draw("b", "sound")
+    rendered = engine._rendered
+
+    def poisoned(*arguments):
+        ids = rendered(*arguments)
+        return {name: found + [10**6] if name == "p2" else found for name, found in ids.items()}
+
+    monkeypatch.setattr(engine, "_rendered", poisoned)
+    monkeypatch.setitem(PLACEMENT.__dict__, "max_restarts", 0)
+    hurt, counters = draw("b", "poisoned")
+    rows, sound = (
+        {row["id"]: row for row in read_table(each.data / "completions", COMPLETION).to_pylist()}
+        for each in (hurt, whole)
+    )
+    assert (counters["num_completions"], counters["num_failed"]) == (5 * K, K)
+    assert [row["where"] for row in hurt.quarantined()] == ["p2"] and not whole.quarantined()
+    for name, row in rows.items():
+        if row["prompt_id"] == "p2":
+            assert (row["text"], row["finish_reason"], len(row["token_ids"])) == ("", "failed", 1)
+        else:
+            assert row == sound[name]
+
+
+@pytest.mark.full
 def test_two_processes_hold_one_model(draw):
     """Its completions, but for a token where rounding decides; new weights, and nothing left of them at the end."""
     from medray.generate.engine import shutdown_engines
