@@ -20,15 +20,13 @@ from medray.core.mirror import here, there
 from medray.core.schema import COMPLETION, read_table, write_table
 from medray.core.workspace import Workspace
 from medray.generate.config import EnginePlacement, Sampling
-from medray.generate.fleet import EngineSettings, EnginesLost, architecture, call, ensure_engines, shutdown_engines
-from medray.generate.isolate import isolated
+from medray.generate.fleet import EngineSettings, architecture, call, ensure_engines, shutdown_engines
+from medray.generate.isolate import FAILED, generated
 from medray.generate.sampling import check_lengths, check_unique, completion_seeds, plan_shards
 from medray.tables import shards as tables
 
 __all__ = ["open_engines", "sample", "shutdown_engines"]
 
-FAILED = "failed"
-"""Finish reason of the blank completions of a prompt that no engine survives."""
 _DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
 _BATCHED_TOKENS = 8192
 _RENDER_BATCH = 4096
@@ -224,7 +222,7 @@ def sample(
         shard, names, ids = work.payload["shard"], work.payload["names"], work.payload["ids"]
         seeds = [completion_seeds(sampling.rng_seed, salt, name, sampling.num_completions) for name in names]
         engine = engines[shard.index % len(engines)]
-        made = _made(engine, placement, there(model), model_id, ids, seeds, sampling)
+        made = generated(engine, placement, there(model), model_id, ids, seeds, sampling)
         table = _completion_rows(names, ids, seeds, made)
         assert len(table) == len(names) * sampling.num_completions, f"shard {shard.index}: {len(table)} rows"
         write_table(workspace.data / into / shard.file_name, table, COMPLETION)
@@ -260,26 +258,6 @@ def _rendered(
     names, lengths = [row["id"] for row in rows], [len(prompt_ids) for prompt_ids in ids]
     check_lengths(names, lengths, max_tokens=sampling.max_tokens, max_model_len=sampling.max_model_len)
     return dict(zip(names, ids, strict=True))
-
-
-def _made(
-    engine: str, placement: EnginePlacement, model: str, model_id: str, ids: Sequence[list[int]],
-    seeds: Sequence[Sequence[int]], sampling: Sampling,
-) -> list[list[_Generated]]:  # fmt: skip
-    """Completions of each prompt. Raises EnginesLost where not a prompt but the engine is to blame."""
-    twice = placement.model_copy(update={"max_restarts": 1})
-
-    def ask(prompts: Sequence[Any], seeds: Sequence[Any], how: EnginePlacement = twice) -> list[list[_Generated]]:
-        return call(engine, "generate", how, model, model_id, prompts, seeds, sampling)
-
-    try:
-        return ask(ids, seeds, placement)
-    except EnginesLost as lost:
-        nothing = call(engine, "nothing", twice, model, model_id)
-        ask([nothing.token_ids], [[1]])  # does it answer anything at all?
-        print(f"medray engine: {lost}: looking for the prompt that does it", file=sys.stderr, flush=True)
-        made = isolated(ask, ids, seeds, lost)
-        return [[nothing] * len(each) if found is None else found for found, each in zip(made, seeds, strict=True)]
 
 
 def _completion_rows(
