@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -35,10 +36,50 @@ class SessionPlacement(Placement):
 def ray_session(placement: SessionPlacement, verbose: bool = False) -> Iterator[str]:
     """Run the block inside a Ray session; yields the session's directory name (to find its processes).
 
-    Joins the cluster at RAY_ADDRESS, else starts a local Ray on the loopback interface. Engines, the reward app,
+    Joins the cluster at RAY_ADDRESS, else starts a local Ray that obeys this process alone. Engines, the reward app,
     actors, shared-memory files and (local) the whole Ray are gone when the block ends, also by an interrupt.
     Raises UserError when RAY_ADDRESS names no cluster.
     """
+    if os.environ.get("RAY_ADDRESS"):
+        with _session(placement, verbose) as name:
+            yield name
+    else:
+        with _authenticated(), _session(placement, verbose) as name:
+            yield name
+
+
+@contextmanager
+def _authenticated() -> Iterator[None]:
+    """A token for the local Ray, which only this process and what it starts know.
+
+    Ray listens on all interfaces, whatever address it is given, and runs what it is asked to: without a token anybody
+    on the network could run programs as this user. Left to itself, Ray 2.60 keeps one token for all in the home
+    directory, which then locks a later `ray start` out of its own command line.
+    """
+    wanted = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    before = {name: os.environ.pop(name, None) for name in (*wanted, "RAY_AUTH_TOKEN_PATH")}
+    os.environ.update(wanted)
+    _forget_token()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        _forget_token()
+
+
+def _forget_token() -> None:
+    """Have Ray read the environment again; no public way, and it remembers both for the life of the process."""
+    from ray._raylet import AuthenticationTokenLoader, Config
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
+@contextmanager
+def _session(placement: SessionPlacement, verbose: bool) -> Iterator[str]:
     address = os.environ.get("RAY_ADDRESS")
     remove_leftovers()
     for name, value in _environment().items():
@@ -47,9 +88,6 @@ def ray_session(placement: SessionPlacement, verbose: bool = False) -> Iterator[
     if address:
         _check_address(address)
     else:
-        # Ray 2.60 writes an auth token into the home directory, which then locks a later `ray start` out of its
-        # own CLI; this Ray listens on the loopback interface only and needs none
-        os.environ["RAY_AUTH_MODE"] = "disabled"
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # one process less for each training stage
         temporary = tempfile.mkdtemp(
             prefix=f"{_TEMPORARY}{os.getpid()}-", dir="/tmp" if Path("/tmp").is_dir() else None

@@ -28,6 +28,7 @@ def cluster():
     head = subprocess.Popen(
         [RAY, "start", "--head", "--block", f"--port={free_port()}", f"--dashboard-port={dashboard}",
          "--dashboard-host=127.0.0.1", f"--ray-client-server-port={free_port()}", "--num-cpus=2",
+         f"--dashboard-agent-listen-port={free_port()}",  # 52365, if another Ray of this machine has not taken it
          "--object-store-memory=300000000", f"--temp-dir={temporary}", "--disable-usage-stats"],
         start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
