@@ -10,6 +10,7 @@ preference/icliniq_model_outputs.jsonl.zst and the benchmarks in eval/.
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 from medray.core.config import changed
 from medray.evaluate.fresh import FreshConfig
@@ -23,6 +24,7 @@ from medray.preference.dpo import DPOConfig
 from medray.preference.judge import JudgeConfig
 from medray.preference.pair_rows import PairFile
 from medray.preference.pairs import PairsConfig
+from medray.preference.prompt_rows import PromptFile
 from medray.preference.prompts import PromptsConfig
 from medray.preference.reference import ReferenceConfig
 from medray.preference.sample import SampleConfig
@@ -57,16 +59,8 @@ def open_preferences() -> Recipe:
         prompts=PromptsConfig(
             files=(
                 prompt_file("patients", _LICENCE, "restricted", _PATIENTS, format="fields", prompt="{{ prompt }}"),
-                prompt_file(
-                    "medmcqa", "Apache-2.0", "public", "eval/medmcqa.jsonl", format="fields", prompt="{{ question }}",
-                    option_fields=("options",), gold_field="answer_idx", id_field="id", shuffle_options=True,
-                    max_prompts=400,
-                ),
-                prompt_file(
-                    "mmlu", "MIT", "public", "eval/mmlu.jsonl", format="fields", prompt="{{ question }}",
-                    option_fields=("options",), gold_field="answer_idx", id_field="id", shuffle_options=True,
-                    max_prompts=_CANARY_PROMPTS, split="canary",
-                ),
+                _exam("medmcqa", "Apache-2.0", max_prompts=400),
+                _exam("mmlu", "MIT", max_prompts=_CANARY_PROMPTS, split="canary"),
             ),
             splits={"round_1": _ROUND_PROMPTS, "round_2": _ROUND_PROMPTS, "fresh": _FRESH_PROMPTS},
             max_characters=1200, max_bad_fraction=0.01, benchmarks=_OTHERS, rules=RULES, rng_seed=SEED,
@@ -100,6 +94,13 @@ def open_preferences() -> Recipe:
             recipe="open_preferences", rng_seed=SEED, num_sample_prompts=6,
             aims=Aims(min_accuracy_change=-0.02, min_reward_accuracy=0.85, min_win_rate=0.65),
         ),
+    )  # fmt: skip
+
+
+def _exam(name: str, licence: str, **reading: Any) -> PromptFile:
+    return prompt_file(
+        name, licence, "public", f"eval/{name}.jsonl", format="fields", prompt="{{ question }}",
+        option_fields=("options",), gold_field="answer_idx", id_field="id", shuffle_options=True, **reading,
     )  # fmt: skip
 
 

@@ -212,9 +212,8 @@ class _Evaluated:
         self.recipe, self.how = recipe, recipe.evaluation or Evaluation()
 
     def model(self, name: str, policy: Stage) -> None:
-        questions = self.made or (self._prompts_are_asked and self.prompts) or None
-        if self.how.models and (questions or self.corpus):
-            inputs = {"model": policy, "questions": questions, "corpus": self.corpus}
+        if self.how.models and (self._questions or self.corpus):
+            inputs = {"model": policy, "questions": self._questions, "corpus": self.corpus}
             self.order.add(f"evaluate.{name}", model, self.how.models, **inputs)
 
     def reward(self, reward_model: Members, judged: Members, policy: Stage, name: str = "reward") -> None:
@@ -252,10 +251,11 @@ class _Evaluated:
             )  # fmt: skip
 
     @property
-    def _prompts_are_asked(self) -> bool:
-        """Whether the user's prompts have the split that models are measured on by likelihood."""
+    def _questions(self) -> Stage | None:
+        """What is made, else the user's prompts where they have the split that models are measured on."""
         given, how = self.recipe.prompts, self.how.models
-        return bool(given and how and how.split in prompts.split_names(given))
+        has_split = given and how and how.split in prompts.split_names(given)
+        return self.made or (self.prompts if has_split else None)
 
     @property
     def _rule(self) -> EnsembleRule | None:

@@ -1,6 +1,5 @@
 """A local Ray obeys the run that has started it, and nobody else on the network."""
 
-import json
 import os
 import subprocess
 import sys
@@ -29,7 +28,7 @@ def test_nobody_without_the_token_can_run_anything(tmp_path, monkeypatch):
     before = {name: value for name, value in os.environ.items() if name.startswith("RAY_AUTH")}
     with ray_session(SessionPlacement(logical_cpus=2, object_store_bytes=128 * 2**20)) as session:
         assert ray.get(ray.remote(lambda: 1).remote(), timeout=60) == 1
-        body = json.dumps({"entrypoint": f"touch {tmp_path / 'intruder'}"})
+        body = {"entrypoint": f"touch {tmp_path / 'intruder'}"}
         sockets = [
             c for p in run_processes(session) for c in p.net_connections("tcp") if c.status == psutil.CONN_LISTEN
         ]
@@ -39,12 +38,13 @@ def test_nobody_without_the_token_can_run_anything(tmp_path, monkeypatch):
         }:
             try:
                 url = f"http://{where[0]}:{where[1]}/api/job_agent/jobs/"
-                seen[where] = httpx.post(url, content=body, timeout=5, trust_env=False).status_code
+                seen[where] = httpx.post(url, json=body, timeout=5, trust_env=False).status_code
             except httpx.HTTPError:
                 seen[where] = None  # not HTTP
         assert 401 in seen.values() and 200 not in seen.values(), seen
         address = ray.get_runtime_context().gcs_address
-        for environment in ({"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "guessed" * 9}):
+        ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.environ["RAY_AUTH_TOKEN"]}
+        for environment in (ours, ours | {"RAY_AUTH_TOKEN": "guessed" * 9}, {"RAY_AUTH_MODE": "disabled"}):
             with subprocess.Popen(
                 [sys.executable, "-c", OTHERS.format(address=address)], stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL, env=environment, text=True,
@@ -54,6 +54,6 @@ def test_nobody_without_the_token_can_run_anything(tmp_path, monkeypatch):
                 except subprocess.TimeoutExpired:
                     other.kill()
                     said = ""
-            assert "ran" not in said
+            assert ("ran" in said) == (environment is ours)
     assert {name: value for name, value in os.environ.items() if name.startswith("RAY_AUTH")} == before
     assert not (tmp_path / "intruder").exists()
